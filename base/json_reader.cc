@@ -1,0 +1,137 @@
+#include <iterator>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "base/document.h"
+#include "base/tree_builder.h"
+
+namespace moeplan::base {
+
+namespace {
+
+/// Follows the characters that the parser has taken and knows where the newest token began.
+struct Tracker {
+  Position next{1, 1};
+  Position token{1, 1};
+  bool in_string = false;
+  bool escaped = false;
+  bool in_word = false;
+
+  void take(char c) {
+    if (in_string) {
+      if (escaped) escaped = false;
+      else if (c == '\\') escaped = true;
+      else if (c == '"') in_string = false;
+    } else if (c == '"') {
+      in_string = true;
+      in_word = false;
+      token = next;
+    } else if (c == '{' || c == '[') {
+      in_word = false;
+      token = next;
+    } else if (c == ' ' || c == '\n' || c == '\r' || c == '\t' || c == ',' || c == ':' || c == '}' || c == ']') {
+      in_word = false;
+    } else if (!in_word) {
+      in_word = true;
+      token = next;
+    }
+    if (c == '\n') {
+      ++next.line;
+      next.column = 1;
+    } else if ((static_cast<unsigned char>(c) & 0xC0) != 0x80) {
+      ++next.column;
+    }
+  }
+};
+
+/// An input iterator over the text that reports each character to the tracker once.
+class TrackedIterator {
+ public:
+  using iterator_category = std::input_iterator_tag;
+  using value_type = char;
+  using difference_type = std::ptrdiff_t;
+  using pointer = const char*;
+  using reference = const char&;
+
+  TrackedIterator(const char* at, Tracker* tracker) : at_(at), tracker_(tracker) {}
+  reference operator*() const { return *at_; }
+  TrackedIterator& operator++() {
+    tracker_->take(*at_);
+    ++at_;
+    return *this;
+  }
+  TrackedIterator operator++(int) {
+    TrackedIterator before = *this;
+    ++*this;
+    return before;
+  }
+  friend bool operator==(const TrackedIterator& a, const TrackedIterator& b) { return a.at_ == b.at_; }
+  friend bool operator!=(const TrackedIterator& a, const TrackedIterator& b) { return a.at_ != b.at_; }
+
+ private:
+  const char* at_;
+  Tracker* tracker_;
+};
+
+class Handler : public nlohmann::json_sax<nlohmann::json> {
+ public:
+  Handler(std::string file, const Tracker& tracker) : file_(file), tracker_(tracker), builder_(std::move(file)) {}
+
+  bool null() override { return scalar(NodeKind::kNull, "", false); }
+  bool boolean(bool value) override { return scalar(NodeKind::kScalar, value ? "true" : "false", false); }
+  bool number_integer(number_integer_t value) override { return scalar(NodeKind::kScalar, fmt::format("{}", value), false); }
+  bool number_unsigned(number_unsigned_t value) override { return scalar(NodeKind::kScalar, fmt::format("{}", value), false); }
+  bool number_float(number_float_t, const string_t& text) override { return scalar(NodeKind::kScalar, text, false); }
+  bool string(string_t& value) override { return scalar(NodeKind::kScalar, value, true); }
+  bool binary(binary_t&) override { return false; }
+  bool start_object(std::size_t) override {
+    builder_.begin_map(tracker_.token);
+    return true;
+  }
+  bool key(string_t& value) override {
+    builder_.key(value, tracker_.token);
+    return true;
+  }
+  bool end_object() override {
+    builder_.end();
+    return true;
+  }
+  bool start_array(std::size_t) override {
+    builder_.begin_sequence(tracker_.token);
+    return true;
+  }
+  bool end_array() override {
+    builder_.end();
+    return true;
+  }
+  bool parse_error(std::size_t, const std::string& token, const nlohmann::detail::exception&) override {
+    const std::string shown = token.size() > 40 ? token.substr(0, 40) + "..." : token;
+    throw InputError({Diagnostic{file_, tracker_.token, "", fmt::format("not valid JSON near \"{}\"", shown), ""}});
+  }
+
+  Node take_root() { return builder_.take_root(); }
+
+ private:
+  bool scalar(NodeKind kind, std::string text, bool quoted) {
+    builder_.scalar(kind, std::move(text), quoted, tracker_.token);
+    return true;
+  }
+
+  std::string file_;
+  const Tracker& tracker_;
+  TreeBuilder builder_;
+};
+
+}  // namespace
+
+Document parse_json(std::string_view text, std::string name) {
+  if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
+  require_text(text, name);
+  Tracker tracker;
+  Handler handler(name, tracker);
+  nlohmann::json::sax_parse(TrackedIterator(text.data(), &tracker), TrackedIterator(text.data() + text.size(), &tracker), &handler);
+  return Document{std::move(name), handler.take_root()};
+}
+
+}  // namespace moeplan::base

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/document.h"
+
+namespace moeplan::base {
+
+/// Builds a Node tree from parser events and enforces the limits of Document. Used by the YAML and JSON readers.
+class TreeBuilder {
+ public:
+  explicit TreeBuilder(std::string file) : file_(std::move(file)) {}
+
+  void scalar(NodeKind kind, std::string text, bool quoted, Position at);
+  void begin_sequence(Position at);
+  void begin_map(Position at);
+  void key(std::string text, Position at);
+  void end();
+  /// A finished subtree (an expanded alias) as the next value.
+  void subtree(const Node& node);
+  bool expects_key() const { return !open_.empty() && open_.back().node.kind == NodeKind::kMap && !open_.back().has_key; }
+  std::size_t depth() const { return open_.size(); }
+  /// The node that was completed last, e.g. to remember it under an anchor.
+  const Node& last() const;
+  Node take_root();
+  bool has_root() const { return has_root_; }
+
+ private:
+  struct Open {
+    Node node;
+    std::string key;
+    Position key_at;
+    bool has_key = false;
+  };
+  void count(std::size_t nodes, Position at);
+  void place(Node node);
+  [[noreturn]] void fail(Position at, std::string message, std::string hint) const;
+
+  std::string file_;
+  std::vector<Open> open_;
+  Node root_;
+  bool has_root_ = false;
+  std::size_t nodes_ = 0;
+  std::size_t alias_nodes_ = 0;
+};
+
+/// Throws InputError at the first byte that no text file holds (a control character or a broken UTF-8 sequence),
+/// or where there is nothing but white space.
+void require_text(std::string_view text, const std::string& file);
+
+}  // namespace moeplan::base
