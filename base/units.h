@@ -17,12 +17,12 @@ class Quantity {
   constexpr Quantity() = default;
 
   friend constexpr auto operator<=>(const Quantity& a, const Quantity& b) = default;
-  friend constexpr Self operator+(Self a, Self b) { return Self(a.value_ + b.value_); }
-  friend constexpr Self operator-(Self a, Self b) { return Self(a.value_ - b.value_); }
-  friend constexpr Self operator-(Self a) { return Self(-a.value_); }
-  friend constexpr Self operator*(Self a, Rep factor) { return Self(a.value_ * factor); }
-  friend constexpr Self operator*(Rep factor, Self a) { return Self(a.value_ * factor); }
-  friend constexpr Self operator/(Self a, Rep divisor) { return Self(a.value_ / divisor); }
+  friend constexpr Self operator+(Self a, Self b) { return make(a.value_ + b.value_); }
+  friend constexpr Self operator-(Self a, Self b) { return make(a.value_ - b.value_); }
+  friend constexpr Self operator-(Self a) { return make(-a.value_); }
+  friend constexpr Self operator*(Self a, Rep factor) { return make(a.value_ * factor); }
+  friend constexpr Self operator*(Rep factor, Self a) { return make(a.value_ * factor); }
+  friend constexpr Self operator/(Self a, Rep divisor) { return make(a.value_ / divisor); }
   friend constexpr double operator/(Self a, Self b) {
     return static_cast<double>(a.value_) / static_cast<double>(b.value_);
   }
@@ -38,6 +38,10 @@ class Quantity {
  protected:
   explicit constexpr Quantity(Rep value) : value_(value) {}
   Rep value_{};
+
+ private:
+  /// Self grants friendship to its base alone, and a friend of the base is not the base.
+  static constexpr Self make(Rep value) { return Self(value); }
 };
 
 /// A length of time. double seconds.
