@@ -1,0 +1,62 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "sim/cost/profile.h"
+#include "sim/result/step_result.h"
+#include "sim/result/trace.h"
+#include "sim/workload/loads.h"
+#include "sim/workload/model.h"
+#include "sim/workload/plan.h"
+#include "sim/workload/run.h"
+#include "topology/cluster.h"
+
+namespace moeplan::sim {
+
+/// What stays the same for all plans of one job. All references outlive the call.
+struct Job {
+  const topology::Cluster& cluster;
+  const Profile& profile;
+  const ModelSpec& model;
+  const RunSpec& run;
+  const ExpertLoads& loads;
+};
+
+enum class NetworkMode { kBound, kFlow };
+
+struct SimulateOptions {
+  NetworkMode network = NetworkMode::kFlow;
+  int max_iterations = 8;   ///< of a load trace, spread evenly over it
+  bool what_if = true;      ///< simulate the counterfactuals too
+  bool trace = false;
+};
+
+/// Layer and collective costs that candidates share; thread-safe. One per Job.
+class CostCache;
+std::unique_ptr<CostCache, void (*)(CostCache*)> make_cost_cache();
+
+/// Why a plan cannot run on this job at all (sizes that do not divide, more GPUs than there are ...); empty = it can.
+/// These are rules of arithmetic; what a framework refuses beyond them is planner/export's to say.
+std::vector<PlanFault> find_faults(const Job& job, const PlanSpec& plan);
+
+/// Memory per stage on the rank with the hottest experts.
+/// Not modelled: see docs/models/memory.md.
+MemoryResult compute_memory(const Job& job, const PlanSpec& plan);
+
+struct Simulation {
+  StepResult result;
+  std::optional<Trace> trace;
+};
+
+/// One training step. Requires find_faults() empty and model.kinds_without_cost() empty (throws InputError).
+/// Deterministic; does not depend on `cache`'s content or the number of threads.
+Simulation simulate_step(const Job& job, const PlanSpec& plan, const SimulateOptions& options, CostCache* cache = nullptr);
+
+/// A fast estimate of the step time for ranking: the same layer costs under `bound`, mean load, one iteration,
+/// closed-form pipeline. Never allocates task graphs.
+base::Seconds estimate_step_time(const Job& job, const PlanSpec& plan, CostCache& cache);
+
+}  // namespace moeplan::sim

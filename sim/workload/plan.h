@@ -1,0 +1,100 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/ids.h"
+
+namespace moeplan::sim {
+
+enum class RecomputeMode { kNone, kSelective, kFull };
+/// Parts of a layer whose activations selective recompute drops; Megatron's --recompute-modules words.
+enum class RecomputeModule { kCoreAttn, kMoeAct, kLayernorm, kMlaUpProj, kMlp, kMoe, kSharedExperts };
+std::string_view name(RecomputeModule module);
+
+struct Recompute {
+  RecomputeMode mode = RecomputeMode::kNone;
+  std::vector<RecomputeModule> modules;  ///< with kSelective, sorted
+  bool has(RecomputeModule module) const;
+  friend bool operator==(const Recompute&, const Recompute&) = default;
+};
+
+enum class PipelineSchedule { kOneForwardOneBackward, kInterleaved };  ///< vp == 1, vp > 1
+enum class Dispatcher { kFlat, kPairwise };
+
+/// Which ranks do what. world = tp*cp*dp*pp (dense grid) = etp*ep*edp*pp (expert grid). Rank order as Megatron's
+/// "tp-cp-ep-dp-pp": dense rank = tp + TP*(cp + CP*(dp + DP*pp)); in a stage, expert grid index =
+/// etp + ETP*(ep + EP*edp).
+struct ParallelLayout {
+  int tp = 1, pp = 1, vp = 1, cp = 1, ep = 1, etp = 1;
+  int dp = 1;   ///< dense data parallel = world/(tp*pp*cp)
+  int edp = 1;  ///< expert data parallel = world/(etp*ep*pp)
+  bool sequence_parallel = true;
+  int world() const { return tp * cp * dp * pp; }
+  int ranks_per_stage() const { return tp * cp * dp; }
+  int stage_of(base::RankId rank) const { return rank.value() / ranks_per_stage(); }
+  int ep_index(base::RankId rank) const { return rank.value() % ranks_per_stage() / etp % ep; }
+  int edp_index(base::RankId rank) const { return rank.value() % ranks_per_stage() / (etp * ep); }
+  int tp_index(base::RankId rank) const { return rank.value() % tp; }
+  int dp_index(base::RankId rank) const { return rank.value() % ranks_per_stage() / (tp * cp); }
+  friend bool operator==(const ParallelLayout&, const ParallelLayout&) = default;
+};
+
+/// Where the experts of the MoE layers live inside an EP group.
+/// slots: [moe layer][slot] -> logical expert; slot s lives on EP rank s / slots_per_rank. Empty = contiguous
+/// (slot e holds expert e). With replicas an expert stands in several slots and its tokens split evenly.
+struct Placement {
+  std::string algorithm = "contiguous";
+  std::vector<std::vector<std::int32_t>> slots;
+  bool is_contiguous() const { return slots.empty(); }
+  friend bool operator==(const Placement&, const Placement&) = default;
+};
+
+/// How decoder layers are cut into virtual stages: layers_per_chunk[c], c = 0..pp*vp-1 in model order; chunk c
+/// runs on pipeline rank c % pp. MTP blocks and the loss stand on the last chunk, the embedding on the first.
+struct StageSplit {
+  std::vector<int> layers_per_chunk;
+  friend bool operator==(const StageSplit&, const StageSplit&) = default;
+};
+
+/// A complete answer to "how is this run laid out": what the planner finds and the simulator reads.
+struct PlanSpec {
+  std::string name;
+  std::string framework = "megatron";
+  ParallelLayout layout;
+  int micro_batch = 1;             ///< sequences
+  StageSplit split;                ///< empty = as even as Megatron's rules give (see even_split)
+  Recompute recompute;
+  Dispatcher dispatcher = Dispatcher::kFlat;
+  int chunk_degree = 1;            ///< token chunks whose dispatch, experts and combine overlap in a MoE layer
+  bool distributed_optimizer = true;
+  bool overlap_grad_reduce = true;
+  bool overlap_param_gather = true;
+  Placement placement;
+  std::string why;                 ///< planner's note
+};
+
+/// Micro-batches per step of one data-parallel replica: global_batch / (dp * micro_batch).
+std::int64_t micro_batches(const PlanSpec& plan, std::int64_t global_batch);
+
+/// The split that Megatron makes by itself: layers / (pp*vp) in each chunk; where that is not whole, the
+/// remainder is spread over the chunks from the second on, the first and last stage taking fewer (what
+/// `--pipeline-model-parallel-layout` then has to say).
+StageSplit even_split(int layers, int pp, int vp);
+
+/// One rule that a plan breaks, in the framework's own words.
+struct PlanFault {
+  std::string rule;     ///< short key, "ep-divides-experts"
+  std::string message;  ///< with the numbers
+};
+
+/// Reads plan.yaml; unknown keys are errors. Format: docs/formats/plan.md.
+PlanSpec load_plan(const std::string& path);
+/// The YAML text of a plan; load(write(p)) == p.
+std::string write_plan(const PlanSpec& plan);
+std::string describe(const PlanSpec& plan);
+/// "TP2 PP8 VP4 EP8 DP16 mb1 full" : one line for tables.
+std::string short_name(const PlanSpec& plan);
+
+}  // namespace moeplan::sim

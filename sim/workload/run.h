@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "sim/cost/format.h"
+
+namespace moeplan::sim {
+
+/// Which number format each part of a training step uses.
+struct PrecisionRecipe {
+  NumberFormat gemm = NumberFormat::kBf16;            ///< linear layers and experts
+  NumberFormat attention = NumberFormat::kBf16;       ///< attention core
+  NumberFormat dispatch = NumberFormat::kBf16;        ///< payload of dispatch
+  NumberFormat combine = NumberFormat::kBf16;         ///< payload of combine
+  NumberFormat gradient_reduce = NumberFormat::kFp32; ///< data-parallel reduction and main gradients
+  NumberFormat parameter_gather = NumberFormat::kBf16;
+  int optimizer_bytes_per_parameter = 12;             ///< master weight + two moments (Adam, fp32)
+};
+
+enum class GatePolicy { kDropless, kCapacity, kForceBalanced };
+
+/// What is trained, apart from how it is laid out on the cluster.
+struct RunSpec {
+  std::string name;
+  std::int64_t global_batch = 0;  ///< sequences per step
+  std::int64_t seq_len = 0;       ///< tokens per sequence
+  PrecisionRecipe precision;
+  std::string optimizer = "adam";
+  GatePolicy gate = GatePolicy::kDropless;
+  double capacity_factor = 0;     ///< with kCapacity
+  bool fused_cross_entropy = true;
+  std::string stack;              ///< software stack the run will use, for the record
+};
+
+/// Reads a run file (YAML); unknown keys are errors. Format: docs/formats/run.md.
+RunSpec load_run(const std::string& path);
+std::string describe(const RunSpec& run);
+
+}  // namespace moeplan::sim
