@@ -1,0 +1,114 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/units.h"
+#include "topology/cluster_spec.h"
+#include "topology/link.h"
+
+namespace moeplan::topology {
+
+/// What the cluster is: ranks on nodes, directed links, and the route between any two ranks.
+///
+/// Rank r is GPU r mod gpus_per_node of node r / gpus_per_node. Links of a node come first, node by node,
+/// then those of the fabric; the names are
+///     nvl_up{rank} nvl_dn{rank}          GPU to NVSwitch and back
+///     nvl{rank}_{rank}                   one direction of a mesh pair
+///     pcie_up{rank} pcie_dn{rank}        GPU to root complex and back
+///     nic_up{nic} nic_dn{nic}            NIC (numbered through all nodes) to leaf switch and back
+///     leaf_up{leaf} leaf_dn{leaf}        leaf to spine and back (fat tree)
+///     leaf_up{unit}_{rail} ...           the same of a rail-optimised fabric
+/// Parallel cables are one link of their summed capacity: traffic is sprayed over them.
+///
+/// Not modelled: limits inside a switch, congestion trees, and paths through the CPU's interconnect.
+class Cluster {
+ public:
+  const std::string& name() const { return name_; }
+  int ranks() const { return nodes_ * gpus_per_node_; }
+  int nodes() const { return nodes_; }
+  int gpus_per_node() const { return gpus_per_node_; }
+  base::NodeId node_of(base::RankId rank) const { return base::NodeId(rank.value() / gpus_per_node_); }
+  int local_rank(base::RankId rank) const { return rank.value() % gpus_per_node_; }
+  bool same_node(base::RankId a, base::RankId b) const { return node_of(a) == node_of(b); }
+
+  const std::string& gpu() const { return gpu_; }
+  base::Bytes gpu_memory() const { return gpu_memory_; }
+  /// Name of the profile of this GPU type, without folder and .yaml.
+  const std::string& profile() const { return profile_; }
+  /// Ranks that reach each other over NVLink: the GPUs of a node, or 1 without NVLink.
+  int nvlink_domain() const { return nvlink_domain_; }
+  /// Per GPU and direction, all its NVLinks together; zero without NVLink.
+  base::BytesPerSecond nvlink_bandwidth() const { return nvlink_bandwidth_; }
+  /// NIC bandwidth of a node shared out evenly over its GPUs, per direction; zero without NICs.
+  base::BytesPerSecond nic_bandwidth_per_gpu() const { return nic_bandwidth_per_gpu_; }
+  /// How many times longer the kernels of this rank take; 1 for nearly all.
+  double slow_factor(base::RankId rank) const { return slow_factor_[rank.index()]; }
+
+  const std::vector<Link>& links() const { return links_; }  ///< [LinkId]
+  const Link& link(base::LinkId id) const { return links_[id.index()]; }
+
+  /// The links that traffic from `src` to `dst` takes; empty where they are the same rank.
+  ///
+  /// Same node: NVLink (a mesh pair without a direct link is relayed by the peer that makes the fewest hops,
+  /// then the lowest rank), else PCIe.
+  /// Across nodes: NIC, fabric, NIC. A rail-optimised fabric with `cross_rail: relay` first moves traffic over
+  /// NVLink to the GPU of the source node that sits on the destination's rail (what NCCL calls PXN), so that
+  /// it enters the destination on its own NIC; with `cross_rail: spine` it crosses rails in the spine.
+  /// Cost: constant, no allocation.
+  Route route(base::RankId src, base::RankId dst) const;
+  /// Sum of the latencies of a route's links.
+  base::Seconds latency(const Route& route) const;
+
+  /// The least total capacity, one way, between the first half of the nodes and the rest (GPUs of one node
+  /// where there is only one); zero for a single GPU.
+  base::BytesPerSecond bisection_bandwidth() const;
+
+  const ClusterSpec& spec() const { return spec_; }
+
+ private:
+  friend class ClusterBuilder;
+  Cluster() = default;
+  Route local_route(int node, int from, int to) const;
+  void append_fabric(Route& route, int src_node, int dst_node, int src_nic, int dst_nic) const;
+  base::LinkId node_link(int node, int offset) const;
+
+  ClusterSpec spec_;
+  std::string name_;
+  std::string gpu_;
+  std::string profile_;
+  base::Bytes gpu_memory_;
+  base::BytesPerSecond nvlink_bandwidth_;
+  base::BytesPerSecond nic_bandwidth_per_gpu_;
+  int nodes_ = 0;
+  int gpus_per_node_ = 0;
+  int nvlink_domain_ = 1;
+  std::vector<Link> links_;
+  std::vector<double> slow_factor_;  // [rank]
+
+  // Node template: the same for every node, link ids relative to the node's first link.
+  int links_per_node_ = 0;
+  int ports_per_node_ = 0;                // NIC ports as GPUs see them
+  int pcie_offset_ = -1;                  // -1: PCIe is no bottleneck
+  int nic_offset_ = -1;                   // -1: no NICs
+  std::vector<int> port_of_gpu_;          // [gpu]
+  std::vector<int> gpu_of_port_;          // [port], the lowest GPU on it
+  std::vector<std::vector<int>> local_;   // [from * gpus + to] -> link offsets
+
+  // Fabric.
+  int fabric_offset_ = 0;                 // first fabric link
+  int rails_ = 1;                         // leaf switches per group of nodes
+};
+
+/// Builds the const cluster. Throws InputError where a degraded link does not exist.
+Cluster compile(const ClusterSpec& spec);
+
+/// read_cluster_spec and compile of a file.
+Cluster load_cluster(const std::string& path);
+
+/// What `moeplan show cluster` prints: nodes, GPUs, links by class, fabric, routes' latencies, bisection.
+std::string describe(const Cluster& cluster);
+
+}  // namespace moeplan::topology

@@ -1,0 +1,92 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/document.h"
+#include "base/object_reader.h"
+#include "base/units.h"
+
+namespace moeplan::topology {
+
+/// GPUs of a node wired to each other: through a switch (every pair at full rate) or pair by pair.
+struct NvlinkSpec {
+  enum class Kind { kSwitch, kMesh };
+  /// Bricks between two GPUs of a mesh, as one link each way of bricks * bandwidth.
+  struct Pair {
+    int a = 0;
+    int b = 0;
+    int bricks = 1;
+  };
+  Kind kind = Kind::kSwitch;
+  base::BytesPerSecond bandwidth;  ///< switch: per GPU and direction; mesh: per brick and direction
+  base::Seconds latency;           ///< of one link
+  std::vector<Pair> pairs;         ///< mesh only
+};
+
+/// A PCIe port of a GPU; only where it is slower than what hangs on it.
+struct PcieSpec {
+  base::BytesPerSecond bandwidth;  ///< per GPU and direction
+  base::Seconds latency;
+};
+
+/// Network ports of a node.
+struct NicSpec {
+  int count = 0;
+  base::BytesPerSecond bandwidth;  ///< per NIC and direction
+  base::Seconds latency;           ///< of one link, NIC to leaf switch or back
+  std::vector<int> affinity;       ///< [gpu] -> NIC; empty: contiguous blocks
+};
+
+struct NodeSpec {
+  int gpus = 0;
+  std::string gpu;             ///< "H100"
+  base::Bytes memory;          ///< per GPU
+  std::string profile;         ///< name of the profile file that knows this GPU, without .yaml
+  std::optional<NvlinkSpec> nvlink;
+  std::optional<PcieSpec> pcie;
+  std::optional<NicSpec> nics;
+};
+
+/// How nodes are joined.
+struct FabricSpec {
+  enum class Kind { kNone, kSingleSwitch, kFatTree, kRailOptimised };
+  /// What a rail-optimised fabric does with traffic between GPUs of different rails.
+  enum class CrossRail { kRelay, kSpine };
+  struct Uplinks {
+    int count = 0;
+    base::BytesPerSecond bandwidth;  ///< of one uplink and direction
+  };
+  Kind kind = Kind::kNone;
+  int nodes_per_leaf = 0;            ///< fat tree, rails
+  double oversubscription = 1.0;     ///< ports below a full leaf : uplinks
+  std::optional<Uplinks> uplinks;    ///< instead of oversubscription; per leaf switch
+  base::Seconds latency;             ///< of one leaf-spine link
+  CrossRail cross_rail = CrossRail::kRelay;
+};
+
+/// A cluster as its file says it.
+struct ClusterSpec {
+  struct SlowRank {
+    int rank = 0;
+    double factor = 1.0;  ///< > 1: its kernels take factor times as long
+  };
+  struct DegradedLink {
+    std::string link;
+    base::BytesPerSecond bandwidth;
+    base::Place place;
+  };
+  std::string file;  ///< where it was read from; diagnostics of compile() name it
+  std::string name;
+  int nodes = 0;
+  NodeSpec node;
+  FabricSpec fabric;
+  std::vector<SlowRank> slow_ranks;
+  std::vector<DegradedLink> degraded_links;
+};
+
+/// Reads and checks a cluster file (docs/formats/cluster.md). Throws InputError with every fault.
+ClusterSpec read_cluster_spec(const base::Document& document);
+
+}  // namespace moeplan::topology
