@@ -7,6 +7,7 @@
 #include "base/ids.h"
 #include "base/units.h"
 #include "topology/cluster_spec.h"
+#include "topology/graph.h"
 #include "topology/link.h"
 
 namespace moeplan::topology {
@@ -67,12 +68,14 @@ class Cluster {
   base::BytesPerSecond bisection_bandwidth() const;
 
   const ClusterSpec& spec() const { return spec_; }
+  /// Devices and links as a graph; its first vertices are the ranks.
+  const Graph& graph() const { return graph_; }
 
  private:
   friend class ClusterBuilder;
   Cluster() = default;
-  Route local_route(int node, int from, int to) const;
-  void append_fabric(Route& route, int src_node, int dst_node, int src_nic, int dst_nic) const;
+  void append_local(Route& route, int node, int from, int to) const;
+  void append_fabric(Route& route, int src_node, int src_port, int dst_node, int dst_port) const;
   base::LinkId node_link(int node, int offset) const;
 
   ClusterSpec spec_;
@@ -87,6 +90,7 @@ class Cluster {
   int nvlink_domain_ = 1;
   std::vector<Link> links_;
   std::vector<double> slow_factor_;  // [rank]
+  Graph graph_;
 
   // Node template: the same for every node, link ids relative to the node's first link.
   int links_per_node_ = 0;
@@ -97,9 +101,11 @@ class Cluster {
   std::vector<int> gpu_of_port_;          // [port], the lowest GPU on it
   std::vector<std::vector<int>> local_;   // [from * gpus + to] -> link offsets
 
-  // Fabric.
-  int fabric_offset_ = 0;                 // first fabric link
-  int rails_ = 1;                         // leaf switches per group of nodes
+  // Fabric: two links, up and down, per leaf switch; none where traffic never leaves a leaf.
+  int fabric_offset_ = -1;                // first fabric link, -1: none
+  int nodes_per_leaf_ = 0;                // 0: one switch for all
+  int leaves_per_unit_ = 1;               // rails: one leaf per rail and group of nodes_per_leaf_ nodes
+  bool relay_ = false;                    // cross-rail traffic goes over NVLink first
 };
 
 /// Builds the const cluster. Throws InputError where a degraded link does not exist.
