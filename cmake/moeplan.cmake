@@ -21,6 +21,12 @@ if(MOEPLAN_SANITIZE)
     -fsanitize=${MOEPLAN_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
   target_link_options(moeplan_options INTERFACE -fsanitize=${MOEPLAN_SANITIZE})
 endif()
+if(MOEPLAN_FUZZ)
+  if(NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+    message(FATAL_ERROR "MOEPLAN_FUZZ needs clang (libFuzzer); configure with -DCMAKE_CXX_COMPILER=clang++-16")
+  endif()
+  target_compile_options(moeplan_options INTERFACE -fsanitize=fuzzer-no-link)
+endif()
 
 # moeplan_library(NAME [DEPS target...] [PRIVATE target...])
 # Builds moeplan_NAME from every *.cc beside the calling CMakeLists.txt; alias moeplan::NAME.
@@ -39,22 +45,38 @@ function(moeplan_library name)
 endfunction()
 
 # moeplan_test_dir(NAME [DEPS target...] [LABELS label...])
-# Builds one GoogleTest program moeplan_NAME_test from every *_test.cc beside the calling
-# CMakeLists.txt. Labels default to "unit".
+# Builds the GoogleTest program moeplan_NAME_test from every *_test.cc beside the calling CMakeLists.txt, labelled
+# "unit" or LABELS. Files named *_threads_test.cc, the tests of code that runs on several threads, make a program of
+# their own, moeplan_NAME_threads_test, with the further label "threads": those run under ThreadSanitizer too.
 function(moeplan_test_dir name)
   cmake_parse_arguments(ARG "" "" "DEPS;LABELS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*_test.cc)
-  if(NOT sources)
-    return()
-  endif()
+  set(thread_sources ${sources})
+  list(FILTER thread_sources INCLUDE REGEX "_threads_test\\.cc$")
+  list(FILTER sources EXCLUDE REGEX "_threads_test\\.cc$")
   if(NOT ARG_LABELS)
     set(ARG_LABELS unit)
   endif()
-  add_executable(moeplan_${name}_test ${sources})
-  target_link_libraries(moeplan_${name}_test PRIVATE moeplan_options ${ARG_DEPS} moeplan_test_support
+  moeplan_test_program(moeplan_${name}_test "${sources}" "${ARG_DEPS}" "${ARG_LABELS}")
+  moeplan_test_program(moeplan_${name}_threads_test "${thread_sources}" "${ARG_DEPS}" "${ARG_LABELS};threads")
+endfunction()
+
+# One test program; CTest runs each of its tests by itself. Does nothing where there is no source.
+function(moeplan_test_program program sources deps labels)
+  if(NOT sources)
+    return()
+  endif()
+  add_executable(${program} ${sources})
+  target_link_libraries(${program} PRIVATE moeplan_options ${deps} moeplan_test_support
     fmt::fmt GTest::gtest GTest::gmock GTest::gtest_main)
-  gtest_discover_tests(moeplan_${name}_test
+  gtest_discover_tests(${program}
     WORKING_DIRECTORY ${PROJECT_SOURCE_DIR}
     DISCOVERY_TIMEOUT 120
-    PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT 600)
+    PROPERTIES LABELS "${labels}" TIMEOUT 600)
+  if("threads" IN_LIST labels)
+    if(NOT TARGET moeplan_threads_tests)
+      add_custom_target(moeplan_threads_tests)
+    endif()
+    add_dependencies(moeplan_threads_tests ${program})
+  endif()
 endfunction()
