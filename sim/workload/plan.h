@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/ids.h"
@@ -73,6 +74,10 @@ struct PlanSpec {
   bool overlap_param_gather = true;
   Placement placement;
   std::string why;                 ///< planner's note
+  PipelineSchedule schedule() const {
+    return layout.vp > 1 ? PipelineSchedule::kInterleaved : PipelineSchedule::kOneForwardOneBackward;
+  }
+  friend bool operator==(const PlanSpec&, const PlanSpec&) = default;
 };
 
 /// Micro-batches per step of one data-parallel replica: global_batch / (dp * micro_batch).
@@ -89,8 +94,13 @@ struct PlanFault {
   std::string message;  ///< with the numbers
 };
 
+std::string_view name(RecomputeMode mode);
+std::string_view name(Dispatcher dispatcher);
+std::string_view name(PipelineSchedule schedule);
+
 /// Reads plan.yaml; unknown keys are errors. Format: docs/formats/plan.md.
 PlanSpec load_plan(const std::string& path);
+PlanSpec parse_plan(const std::string& text, const std::string& file);
 /// The YAML text of a plan; load(write(p)) == p.
 std::string write_plan(const PlanSpec& plan);
 std::string describe(const PlanSpec& plan);

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "sim/cost/format.h"
 
@@ -16,9 +17,15 @@ struct PrecisionRecipe {
   NumberFormat gradient_reduce = NumberFormat::kFp32; ///< data-parallel reduction and main gradients
   NumberFormat parameter_gather = NumberFormat::kBf16;
   int optimizer_bytes_per_parameter = 12;             ///< master weight + two moments (Adam, fp32)
+  friend bool operator==(const PrecisionRecipe&, const PrecisionRecipe&) = default;
 };
 
-enum class GatePolicy { kDropless, kCapacity, kForceBalanced };
+enum class GatePolicy {
+  kDropless,       ///< every token reaches all its experts
+  kCapacity,       ///< an expert takes at most capacity_factor x the mean load, and buffers are padded to that
+  kForceBalanced,  ///< benchmarks: the router's choice is replaced by an even one
+};
+std::string_view name(GatePolicy gate);
 
 /// What is trained, apart from how it is laid out on the cluster.
 struct RunSpec {
@@ -31,10 +38,12 @@ struct RunSpec {
   double capacity_factor = 0;     ///< with kCapacity
   bool fused_cross_entropy = true;
   std::string stack;              ///< software stack the run will use, for the record
+  friend bool operator==(const RunSpec&, const RunSpec&) = default;
 };
 
 /// Reads a run file (YAML); unknown keys are errors. Format: docs/formats/run.md.
 RunSpec load_run(const std::string& path);
+RunSpec parse_run(const std::string& text, const std::string& file);
 std::string describe(const RunSpec& run);
 
 }  // namespace moeplan::sim

@@ -1,0 +1,129 @@
+#include "sim/workload/plan.h"
+
+#include <numeric>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/diagnostics.h"
+#include "base/random.h"
+#include "tests/support/corpus.h"
+
+namespace moeplan::sim {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+std::string errors_of(const std::string& yaml) {
+  try {
+    parse_plan(yaml, "plan.yaml");
+  } catch (const base::InputError& error) {
+    return error.what();
+  }
+  return "";
+}
+
+PlanSpec full_plan() {
+  PlanSpec plan;
+  plan.name = "plan-1: \"quoted\" # and hashed";
+  plan.layout = ParallelLayout{2, 4, 2, 1, 8, 1, 16, 4, true};
+  plan.micro_batch = 2;
+  plan.split.layers_per_chunk = {2, 3, 3, 3, 3, 3, 3, 3};
+  plan.recompute = {RecomputeMode::kSelective, {RecomputeModule::kCoreAttn, RecomputeModule::kMoeAct}};
+  plan.dispatcher = Dispatcher::kPairwise;
+  plan.chunk_degree = 4;
+  plan.overlap_param_gather = false;
+  plan.placement.algorithm = "eplb";
+  plan.placement.slots = {{0, 1, 2, 3, 7, 7, 5, 4}, {0, 1, 2, 3, 7, 7, 5, 4}, {1, 0, 2, 4, 5, 6, 3, 3}};
+  plan.why = "hot experts get a second slot\non rank 3";
+  return plan;
+}
+
+TEST(PlanFile, WhatIsWrittenReadsBackTheSame) {
+  EXPECT_EQ(parse_plan(write_plan(full_plan()), "plan.yaml"), full_plan());
+  PlanSpec least;
+  least.name = "least";
+  EXPECT_EQ(parse_plan(write_plan(least), "plan.yaml"), least);
+}
+
+TEST(PlanFile, RandomPlansReadBackTheSame) {
+  base::RandomStream random(test::test_seed(), "plans");
+  for (int i = 0; i < 200; ++i) {
+    PlanSpec plan;
+    plan.name = "p" + std::to_string(i);
+    ParallelLayout& l = plan.layout;
+    const auto power = [&] { return 1 << random.below(4); };
+    l.tp = power();
+    l.cp = power();
+    l.pp = power();
+    l.vp = power();
+    l.ep = power();
+    l.edp = power();
+    l.dp = l.ep * l.edp;
+    l.etp = l.tp * l.cp;
+    plan.placement.algorithm = "random";
+    for (std::uint64_t row = 0; row <= random.below(4); ++row) {
+      std::vector<std::int32_t> slots(16);
+      for (auto& slot : slots) slot = static_cast<std::int32_t>(random.below(16));
+      plan.placement.slots.push_back(slots);
+    }
+    EXPECT_EQ(parse_plan(write_plan(plan), "plan.yaml"), plan);
+  }
+}
+
+TEST(PlanFile, RunsOfExpertsAndOfEqualLayersAreShort) {
+  PlanSpec plan = full_plan();
+  std::vector<std::int32_t> row(128);
+  std::iota(row.begin(), row.end(), 0);
+  plan.placement.slots.assign(58, row);
+  EXPECT_THAT(write_plan(plan), HasSubstr("- {layers: \"0-57\", experts: \"0-127\"}"));
+}
+
+TEST(PlanFile, FaultsSayWhatWasFoundAndWhatWasExpected) {
+  EXPECT_THAT(errors_of("name: a\nlayout: {dp: 8, ep: 3}\n"), HasSubstr("plan.yaml:2:21: error: etp * ep = 3 does not divide the 8 GPUs of a stage"));
+  EXPECT_THAT(errors_of("name: a\nlayout: {ep: 1}\n"), HasSubstr("key \"dp\" is missing"));
+  EXPECT_THAT(errors_of("name: a\nlayout: {dp: 8, ep: 4, edp: 3}\n"), HasSubstr("found 3, expected tp * cp * dp / (etp * ep) = 2"));
+  EXPECT_THAT(errors_of("name: a\nlayout: {dp: 1}\nmicrobatch: 2\n"), HasSubstr("unknown key \"microbatch\"\n    in plan\n    hint: did you mean \"micro_batch\"?"));
+  EXPECT_THAT(errors_of("name: a\nlayout: {dp: 1, pp: 2}\nlayers_per_chunk: [3]\n"), HasSubstr("found 1 entries, expected pp * vp = 2"));
+  EXPECT_THAT(errors_of("name: a\nlayout: {dp: 1}\nrecompute: {mode: selective, modules: [core_atn]}\n"), HasSubstr("did you mean \"core_attn\"?"));
+  EXPECT_THAT(errors_of("name: a\nlayout: {dp: 1}\nrecompute: {mode: full, modules: [mlp]}\n"), HasSubstr("modules have no effect with mode full"));
+  EXPECT_THAT(errors_of("name: a\nlayout: {dp: 1}\nplacement: {algorithm: eplb}\n"), HasSubstr("placement \"eplb\" has no slots"));
+  EXPECT_THAT(errors_of("name: a\nlayout: {dp: 1}\nplacement: {slots: [{layers: \"1\", experts: \"0\"}]}\n"), HasSubstr("starts at 0"));
+  EXPECT_THAT(errors_of("name: a\nlayout: {dp: 1}\nplacement: {slots: [{layers: \"0\", experts: \"0-99999999999\"}]}\n"), HasSubstr("expected expert numbers"));
+}
+
+TEST(EvenSplit, WholeDivisionsAreEqualAndRemaindersStartAtTheSecondChunk) {
+  EXPECT_THAT(even_split(8, 2, 2).layers_per_chunk, ElementsAre(2, 2, 2, 2));
+  // 61 layers in 8 chunks: 7 each and 5 left, which go to chunks 1 to 5.
+  EXPECT_THAT(even_split(61, 8, 1).layers_per_chunk, ElementsAre(7, 8, 8, 8, 8, 8, 7, 7));
+  EXPECT_THAT(even_split(1, 2, 1).layers_per_chunk, ElementsAre(0, 1));
+}
+
+TEST(Plan, ShortNameHoldsWhatTablesNeed) {
+  EXPECT_EQ(short_name(full_plan()), "TP2 PP4 VP2 EP8 DP16 mb2 core_attn+moe_act pairwise chunks4 eplb");
+  EXPECT_EQ(short_name(PlanSpec{}), "TP1 PP1 EP1 DP1 mb1");
+}
+
+// Rank order tp-cp-ep-dp-pp: with TP2 CP1 DP16 a stage has 32 ranks, so rank 37 is stage 1, place 5 in it:
+// tp 1, dp 2; on the expert grid (ETP1 EP8 EDP4) ep 5, edp 0.
+TEST(ParallelLayout, IndicesFollowMegatronsRankOrder) {
+  const ParallelLayout l = full_plan().layout;
+  const base::RankId rank(37);
+  EXPECT_EQ(l.world(), 128);
+  EXPECT_EQ(l.stage_of(rank), 1);
+  EXPECT_EQ(l.tp_index(rank), 1);
+  EXPECT_EQ(l.dp_index(rank), 2);
+  EXPECT_EQ(l.ep_index(rank), 5);
+  EXPECT_EQ(l.edp_index(rank), 0);
+}
+
+TEST(Plan, MicroBatchesShareTheGlobalBatch) { EXPECT_EQ(micro_batches(full_plan(), 2048), 2048 / (16 * 2)); }
+
+TEST(Plan, DescribeNamesBothGrids) {
+  EXPECT_THAT(describe(full_plan()), HasSubstr("128 GPUs = TP 2 x CP 1 x DP 16 x PP 4"));
+  EXPECT_THAT(describe(full_plan()), HasSubstr("ETP 1 x EP 8 x EDP 4 x PP 4"));
+}
+
+}  // namespace
+}  // namespace moeplan::sim

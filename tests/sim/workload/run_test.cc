@@ -1,0 +1,57 @@
+#include "sim/workload/run.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/diagnostics.h"
+#include "tests/support/corpus.h"
+
+namespace moeplan::sim {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string errors_of(const std::string& yaml) {
+  try {
+    parse_run(yaml, "run.yaml");
+  } catch (const base::InputError& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(RunFile, ThePublishedRunsRead) {
+  const RunSpec bf16 = load_run((test::source_root() / "configs/runs/pretrain-4k.yaml").string());
+  EXPECT_EQ(bf16.seq_len, 4096);
+  EXPECT_EQ(bf16.global_batch, 2048);
+  EXPECT_EQ(bf16.precision, PrecisionRecipe{});
+  const RunSpec fp8 = load_run((test::source_root() / "configs/runs/pretrain-4k-fp8.yaml").string());
+  EXPECT_EQ(fp8.precision.gemm, NumberFormat::kFp8Block);
+  EXPECT_EQ(fp8.precision.combine, NumberFormat::kBf16);
+  EXPECT_EQ(fp8.precision.optimizer_bytes_per_parameter, 8);
+  EXPECT_THAT(describe(fp8), HasSubstr("GEMM fp8_block"));
+}
+
+TEST(RunFile, DefaultsAreTheStatedOnes) {
+  const RunSpec run = parse_run("name: r\nglobal_batch: 8\nseq_len: 128\noptimizer: muon\n", "run.yaml");
+  EXPECT_EQ(run.precision.optimizer_bytes_per_parameter, 8);  // fp32 master weight and one momentum
+  EXPECT_EQ(run.gate, GatePolicy::kDropless);
+  EXPECT_TRUE(run.fused_cross_entropy);
+}
+
+TEST(RunFile, FaultsAreReportedTogetherWithTheirPlaces) {
+  const std::string text = errors_of("name: r\nglobal_batch: 0\nseq_len: 4096\nprecision:\n  gemm: fp9\ngates: capacity\n");
+  EXPECT_THAT(text, HasSubstr("run.yaml:2:15: error: found 0, expected 1 to"));
+  EXPECT_THAT(text, HasSubstr("run.yaml:5:9: error: found \"fp9\", expected one of"));
+  EXPECT_THAT(text, HasSubstr("unknown key \"gates\""));
+  EXPECT_THAT(text, HasSubstr("did you mean \"gate\"?"));
+}
+
+TEST(RunFile, ACapacityFactorNeedsTheCapacityGate) {
+  EXPECT_THAT(errors_of("name: r\nglobal_batch: 8\nseq_len: 8\ncapacity_factor: 1.2\n"), HasSubstr("has no effect with gate dropless"));
+  EXPECT_THAT(errors_of("name: r\nglobal_batch: 8\nseq_len: 8\ngate: capacity\n"), HasSubstr("key \"capacity_factor\" is missing"));
+  EXPECT_EQ(parse_run("name: r\nglobal_batch: 8\nseq_len: 8\ngate: capacity\ncapacity_factor: 1.25\n", "r").capacity_factor, 1.25);
+}
+
+}  // namespace
+}  // namespace moeplan::sim
