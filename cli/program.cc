@@ -5,34 +5,62 @@
 #include <string>
 
 #include <CLI/CLI.hpp>
-#include <fmt/format.h>
 
 #include "base/check.h"
 #include "base/diagnostics.h"
 #include "base/files.h"
 #include "cli/command.h"
+#include "cli/show_command.h"
 
 namespace moeplan::cli {
 
 namespace {
 
-int report_and_exit(const CLI::App& app, const CLI::ParseError& error, Console console) {
-  const int code = app.exit(error, console.out, console.err);
-  return code == 0 ? kOk : kBadInput;
-}
+/// The command line, and the verb that it asked for.
+class Program {
+ public:
+  explicit Program(Console console) : console_(console) {
+    app_.set_version_flag("--version", "moeplan " + base::version());
+    app_.require_subcommand(1);
+    app_.footer("Exit codes: 0 ok, 1 infeasible, 2 bad input or usage, 3 environment, 70 bug, 130 interrupted.");
+    declare_show();
+  }
+
+  int run(int argc, const char* const* argv) {
+    try {
+      app_.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+      return app_.exit(error, console_.out, console_.err) == 0 ? kOk : kBadInput;
+    }
+    return verb_();
+  }
+
+ private:
+  void declare_show() {
+    CLI::App* verb = app_.add_subcommand("show", "Say what an input file holds, checked as the other verbs check it");
+    verb->add_option("kind", show_.kind, "cluster, model, run, plan, profile or load")
+        ->required()
+        ->check(CLI::IsMember({"cluster", "model", "run", "plan", "profile", "load"}));
+    verb->add_option("file", show_.file, "a path, the name of a shipped file, or a load generator such as zipf:1.0")->required();
+    verb->add_option("--experts", show_.experts, "experts of a load generator (default 128)")->check(CLI::PositiveNumber);
+    verb->add_option("--top-k", show_.top_k, "experts per token of a load generator (default 8)")->check(CLI::PositiveNumber);
+    verb->add_option("--layers", show_.layers, "MoE layers of a load generator (default 1)")->check(CLI::PositiveNumber);
+    verb->add_flag("--json", show_.common.json, "write JSON");
+    verb->add_option("--seed", show_.common.seed, "seed of a load generator")->capture_default_str();
+    verb->callback([this] { verb_ = [this] { return run_show(show_, console_); }; });
+  }
+
+  Console console_;
+  CLI::App app_{"moeplan: simulator and planner for training Mixture-of-Experts models on GPU clusters", "moeplan"};
+  std::function<int()> verb_;
+  ShowOptions show_;
+};
 
 }  // namespace
 
 int run_program(int argc, const char* const* argv, Console console) {
-  CLI::App app{"moeplan: simulator and planner for training Mixture-of-Experts models on GPU clusters", "moeplan"};
-  app.set_version_flag("--version", "moeplan " + base::version());
-  app.require_subcommand(1);
-  std::function<int()> verb;
   try {
-    app.parse(argc, argv);
-    return verb ? verb() : kOk;
-  } catch (const CLI::ParseError& error) {
-    return report_and_exit(app, error, console);
+    return Program(console).run(argc, argv);
   } catch (const base::InputError& error) {
     console.err << error.what() << '\n';
     return kBadInput;
@@ -40,7 +68,7 @@ int run_program(int argc, const char* const* argv, Console console) {
     console.err << "error: " << error.what() << '\n';
     return kEnvironment;
   } catch (const std::exception& error) {
-    console.err << "internal error: " << error.what() << '\n';
+    console.err << "internal error: " << error.what() << "\nthis is a bug in moeplan; please report it with the command line and the inputs\n";
     return kBug;
   }
 }
