@@ -1,0 +1,326 @@
+#include "sim/network/fluid_component.h"
+
+#include <algorithm>
+#include <functional>
+#include <limits>
+
+#include "base/check.h"
+
+namespace moeplan::sim {
+
+namespace {
+
+constexpr double kNever = std::numeric_limits<double>::infinity();
+
+/// Ends closer together than this fraction of the time are the same instant, apart in rounding only.
+constexpr double kSameInstant = 1e-14;
+
+}  // namespace
+
+FluidComponent::FluidComponent(const Component& component, const std::vector<FlowDemand>& demands, double hold,
+                               std::vector<base::Seconds>& finish, std::vector<RateChange>* trace)
+    : component_(component), demands_(demands), hold_(hold), finish_(finish), trace_(trace) {
+  const auto bundles = static_cast<std::size_t>(component.bundles());
+  links_.resize(component.capacity.size());
+  for (std::size_t link = 0; link < links_.size(); ++link) links_[link].capacity = component.capacity[link];
+  place_.assign(links_.size(), kIdle);
+  state_.resize(bundles);
+  bundle_of_slot_.resize(component.hops.size());
+  index_of_slot_.assign(component.hops.size(), -1);
+  pending_.resize(component.flows.size());
+  starts_.reserve(component.flows.size());
+  for (int bundle = 0; bundle < component.bundles(); ++bundle) {
+    const auto at = static_cast<std::size_t>(bundle);
+    for (int slot = component.first_hop[at]; slot < component.first_hop[at + 1]; ++slot) {
+      bundle_of_slot_[static_cast<std::size_t>(slot)] = bundle;
+    }
+    for (int i = component.first_flow[at]; i < component.first_flow[at + 1]; ++i) {
+      starts_.emplace_back(bundle, component.flows[static_cast<std::size_t>(i)]);
+    }
+  }
+  std::stable_sort(starts_.begin(), starts_.end(), [&](const auto& a, const auto& b) {
+    return demands_[static_cast<std::size_t>(a.second)].ready < demands_[static_cast<std::size_t>(b.second)].ready;
+  });
+}
+
+void FluidComponent::run() {
+  while (true) {
+    const double end = next_end();
+    const double start = next_start();
+    double now = std::min(end, start);
+    if (now == kNever) break;
+    int place = static_cast<int>(order_.size());
+    if (end <= start) place = retire(std::min(end + std::max(hold_, kSameInstant * end), start), now);
+    if (start <= now) place = std::min(place, admit(now));
+    thaw(place, now);
+    fill(now);
+    ++rate_changes_;
+    if (trace_ != nullptr) report_rates(now);
+  }
+  MOEPLAN_CHECK(order_.empty(), "flows are left that never end");
+}
+
+double FluidComponent::next_end() const {
+  const auto first = std::min_element(end_at_.begin(), end_at_.end());
+  return first == end_at_.end() ? kNever : *first;
+}
+
+double FluidComponent::next_start() const {
+  return started_ < starts_.size() ? demands_[static_cast<std::size_t>(starts_[started_].second)].ready : kNever;
+}
+
+double FluidComponent::service(int bundle, double now) const {
+  const BundleState& state = state_[static_cast<std::size_t>(bundle)];
+  if (state.bottleneck < 0) return state.offset;
+  const Link& link = links_[static_cast<std::size_t>(state.bottleneck)];
+  return link.clock + link.level * (now - link.synced) + state.offset;
+}
+
+/// Takes out all flows that end by `until`; last becomes the latest of their ends. Returns the first place that
+/// this changes.
+int FluidComponent::retire(double until, double& last) {
+  int changed = static_cast<int>(order_.size());
+  for (int place = changed - 1; place >= 0; --place) {
+    if (end_at_[static_cast<std::size_t>(place)] > until) continue;
+    retire_on(link_at(order_[static_cast<std::size_t>(place)]), until, last);
+    changed = place;
+  }
+  if (hold_ > 0) note_held_back(last);
+  return changed;
+}
+
+void FluidComponent::retire_on(Link& link, double until, double& last) {
+  while (true) {
+    drop_void_ends(link);
+    if (link.ends.empty()) return;
+    const End end = link.ends.front();
+    const double at = link.synced + std::max(0.0, end.at - link.clock) / link.level;
+    if (at > until) return;
+    BundleState& state = state_at(end.bundle);
+    const auto first = first_pending(end.bundle);
+    std::pop_heap(first, first + state.pending, std::greater<>());
+    finish_[static_cast<std::size_t>((first + state.pending - 1)->flow)] = base::Seconds::of(at);
+    last = std::max(last, at);
+    if (hold_ > 0) retired_.push_back({end.bundle, link.level, at});
+    leave(end.bundle);
+  }
+}
+
+/// Merged ends keep their rates up to the last of them.
+void FluidComponent::note_held_back(double last) {
+  for (const Retired& retired : retired_) {
+    const auto [first, end] = slots_of(retired.bundle);
+    for (int slot = first; slot < end; ++slot) {
+      link_at(component_.hops[static_cast<std::size_t>(slot)]).held += retired.rate * (last - retired.at);
+    }
+  }
+  retired_.clear();
+}
+
+double FluidComponent::held_back() const {
+  double worst = 0;
+  for (const Link& link : links_) worst = std::max(worst, link.held / link.capacity);
+  return worst;
+}
+
+/// Lets in all flows that start by now. Returns the first place that this may change.
+int FluidComponent::admit(double now) {
+  const std::size_t first = started_;
+  while (next_start() <= now * (1 + kSameInstant)) {
+    admit_flow(starts_[started_].first, starts_[started_].second, now);
+    ++started_;
+  }
+  double level = kNever;
+  for (std::size_t i = first; i < started_; ++i) {
+    const auto [slot, end] = slots_of(starts_[i].first);
+    for (int at = slot; at < end; ++at) {
+      const Link& link = link_at(component_.hops[static_cast<std::size_t>(at)]);
+      level = std::min(level, link.capacity / link.flows);
+    }
+  }
+  // A little lower, for rounding in the levels.
+  const auto place = std::lower_bound(levels_.begin(), levels_.end(), level * (1 - 1e-9));
+  return static_cast<int>(place - levels_.begin());
+}
+
+void FluidComponent::admit_flow(int bundle, int flow, double now) {
+  BundleState& state = state_at(bundle);
+  if (state.pending == 0) enter(bundle);
+  const auto first = first_pending(bundle);
+  *(first + state.pending++) = {service(bundle, now) + demands_[static_cast<std::size_t>(flow)].bytes, flow};
+  std::push_heap(first, first + state.pending, std::greater<>());
+  const auto [slot, end] = slots_of(bundle);
+  for (int at = slot; at < end; ++at) ++link_at(component_.hops[static_cast<std::size_t>(at)]).flows;
+  if (state.bottleneck >= 0) push_end(bundle);
+}
+
+/// A bundle's first flow: its links list it, and the idle ones take a place behind all others.
+void FluidComponent::enter(int bundle) {
+  const auto [first, end] = slots_of(bundle);
+  for (int slot = first; slot < end; ++slot) {
+    const int number = component_.hops[static_cast<std::size_t>(slot)];
+    Link& link = link_at(number);
+    index_of_slot_[static_cast<std::size_t>(slot)] = static_cast<int>(link.slots.size());
+    link.slots.push_back(slot);
+    int& place = place_[static_cast<std::size_t>(number)];
+    if (place != kIdle) continue;
+    place = static_cast<int>(order_.size());
+    order_.push_back(number);
+    levels_.push_back(kNever);
+    end_at_.push_back(kNever);
+  }
+  BundleState& state = state_at(bundle);
+  state.bottleneck = -1;
+  state.offset = 0;
+}
+
+/// One flow less; with the last the bundle's links forget it.
+void FluidComponent::leave(int bundle) {
+  BundleState& state = state_at(bundle);
+  --state.pending;
+  const auto [first, end] = slots_of(bundle);
+  for (int slot = first; slot < end; ++slot) {
+    Link& link = link_at(component_.hops[static_cast<std::size_t>(slot)]);
+    --link.flows;
+    if (state.pending > 0) continue;
+    const auto index = static_cast<std::size_t>(index_of_slot_[static_cast<std::size_t>(slot)]);
+    link.slots[index] = link.slots.back();
+    index_of_slot_[static_cast<std::size_t>(link.slots[index])] = static_cast<int>(index);
+    link.slots.pop_back();
+  }
+  if (state.pending > 0) {
+    push_end(bundle);
+  } else {
+    ++state.stamp;
+  }
+}
+
+/// Takes the links from `place` on out of the order and undoes what they took from others.
+void FluidComponent::thaw(int place, double now) {
+  shares_.clear();
+  spare_.clear();
+  const auto first = static_cast<std::size_t>(place);
+  for (std::size_t at = first; at < order_.size(); ++at) {
+    Link& link = link_at(order_[at]);
+    if (levels_[at] != kNever) link.clock += link.level * (now - link.synced);
+    link.synced = now;
+    while (!link.taken.empty() && link.taken.back().place >= place) link.taken.pop_back();
+    place_[static_cast<std::size_t>(order_[at])] = link.flows > 0 ? kThawed : kIdle;
+    if (link.flows > 0) shares_.push_back(share_of(order_[at]));
+  }
+  order_.resize(first);
+  levels_.resize(first);
+  end_at_.resize(first);
+}
+
+FluidComponent::Share FluidComponent::share_of(int number) const {
+  const Link& link = links_[static_cast<std::size_t>(number)];
+  if (link.taken.empty()) return {link.capacity / link.flows, number};
+  const int left = link.flows - link.taken.back().flows;
+  return {left > 0 ? (link.capacity - link.taken.back().rate) / left : kNever, number};
+}
+
+/// Water-filling over the thawed links. A link's share only rises while others freeze, so a share in the heap
+/// is at most too low: it is looked at again before the link is frozen.
+void FluidComponent::fill(double now) {
+  const std::size_t first = order_.size();
+  std::make_heap(shares_.begin(), shares_.end(), std::greater<>());
+  double level = first > 0 ? levels_.back() : 0;
+  while (!shares_.empty()) {
+    std::pop_heap(shares_.begin(), shares_.end(), std::greater<>());
+    const Share share = share_of(shares_.back().link);
+    shares_.pop_back();
+    if (share.level == kNever) {
+      spare_.push_back(share.link);
+    } else if (!shares_.empty() && share > shares_.front()) {
+      shares_.push_back(share);
+      std::push_heap(shares_.begin(), shares_.end(), std::greater<>());
+    } else {
+      level = std::max(level, share.level);
+      freeze(share.link, level, now);
+    }
+  }
+  for (std::size_t place = first; place < order_.size(); ++place) {
+    Link& link = link_at(order_[place]);
+    drop_void_ends(link);
+    MOEPLAN_CHECK(!link.ends.empty(), "a bottleneck without flows");
+    end_at_.push_back(link.synced + std::max(0.0, link.ends.front().at - link.clock) / link.level);
+  }
+  for (const int link : spare_) {
+    place_[static_cast<std::size_t>(link)] = static_cast<int>(order_.size());
+    order_.push_back(link);
+    levels_.push_back(kNever);
+    end_at_.push_back(kNever);
+  }
+}
+
+/// Gives every flow of the link that is not frozen yet the rate `level`.
+void FluidComponent::freeze(int number, double level, double now) {
+  Link& link = link_at(number);
+  const int place = static_cast<int>(order_.size());
+  link.level = level;
+  for (const int slot : link.slots) {
+    const int bundle = bundle_of_slot_[static_cast<std::size_t>(slot)];
+    const BundleState& state = state_at(bundle);
+    if (state.bottleneck >= 0 && place_[static_cast<std::size_t>(state.bottleneck)] != kThawed) continue;
+    if (state.bottleneck != number) move_bundle(bundle, number, now);
+    const double rate = level * state.pending;
+    const auto [first, end] = slots_of(bundle);
+    for (int at = first; at < end; ++at) {
+      const int hop = component_.hops[static_cast<std::size_t>(at)];
+      if (hop == number) continue;
+      std::vector<Taken>& taken = link_at(hop).taken;
+      if (taken.empty()) {
+        taken.push_back({place, state.pending, rate});
+      } else if (taken.back().place == place) {
+        taken.back().flows += state.pending;
+        taken.back().rate += rate;
+      } else {
+        taken.push_back({place, taken.back().flows + state.pending, taken.back().rate + rate});
+      }
+    }
+  }
+  place_[static_cast<std::size_t>(number)] = place;
+  order_.push_back(number);
+  levels_.push_back(level);
+}
+
+void FluidComponent::move_bundle(int bundle, int link, double now) {
+  BundleState& state = state_at(bundle);
+  // Both clocks stand at `now`: the old bottleneck has been thawed like the new one.
+  state.offset = service(bundle, now) - link_at(link).clock;
+  state.bottleneck = link;
+  push_end(bundle);
+}
+
+void FluidComponent::push_end(int bundle) {
+  BundleState& state = state_at(bundle);
+  Link& link = link_at(state.bottleneck);
+  ++state.stamp;
+  if (link.ends.size() > 4 * link.slots.size() + 64) {
+    std::erase_if(link.ends, [&](const End& end) { return is_void(end); });
+    std::make_heap(link.ends.begin(), link.ends.end(), std::greater<>());
+  }
+  link.ends.push_back({first_pending(bundle)->target - state.offset, bundle, state.stamp});
+  std::push_heap(link.ends.begin(), link.ends.end(), std::greater<>());
+}
+
+/// An end is void once its bundle has another next end, another bottleneck, or none.
+void FluidComponent::drop_void_ends(Link& link) {
+  while (!link.ends.empty() && is_void(link.ends.front())) {
+    std::pop_heap(link.ends.begin(), link.ends.end(), std::greater<>());
+    link.ends.pop_back();
+  }
+}
+
+void FluidComponent::report_rates(double now) {
+  for (int bundle = 0; bundle < component_.bundles(); ++bundle) {
+    const BundleState& state = state_at(bundle);
+    for (auto pending = first_pending(bundle); pending != first_pending(bundle) + state.pending; ++pending) {
+      trace_->push_back({base::Seconds::of(now), base::FlowId(pending->flow),
+                         base::BytesPerSecond::of(link_at(state.bottleneck).level)});
+    }
+  }
+}
+
+}  // namespace moeplan::sim

@@ -1,0 +1,159 @@
+#pragma once
+
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "sim/network/flow_sharing.h"
+#include "sim/network/reduction.h"
+
+namespace moeplan::sim {
+
+/// What the flows of a component ask for, seconds and bytes.
+struct FlowDemand {
+  double ready = 0;  ///< when it begins to share
+  double bytes = 0;
+};
+
+/// Runs one component from its first start to its last end.
+///
+/// State: the links in the order in which water-filling freezes them, `order_`, with their levels (the rate of
+/// each flow that is bottlenecked there), never falling. Each link keeps the log of what freezing others took
+/// from it, so that filling restarts anywhere in the order by cutting logs, not by computing anew.
+///
+///     while flows are left:
+///         t = the next end over all links, or the next start if that is earlier
+///         retire the flows that end at t (and up to t + hold); admit those that start
+///         p = the first place in the order that this can change
+///         thaw order_[p..]; refill: take the link with the least (capacity left / flows left) until none is left
+///
+/// A link's virtual clock V advances at its level; a bundle with offset o has been served V + o bytes per flow.
+/// So a level may change without touching the bundles below it, and only a bundle that gets another bottleneck
+/// gets a new offset and a new place in a heap of ends.
+///
+/// A flow that ends changes nothing below its bottleneck: filling is the same up to there with or without it.
+/// A flow that starts changes nothing below  min { c_e / flows on e : e in its route }, as no link's share falls
+/// below that of an empty network.
+class FluidComponent {
+ public:
+  /// `finish` [flow of the FlowSet] receives the ends. hold: ends within this many seconds are one change.
+  FluidComponent(const Component& component, const std::vector<FlowDemand>& demands, double hold,
+                 std::vector<base::Seconds>& finish, std::vector<RateChange>* trace);
+  void run();
+
+  std::int64_t rate_changes() const { return rate_changes_; }
+  /// The most seconds of capacity that any link held back because ends were merged.
+  double held_back() const;
+
+ private:
+  static constexpr int kThawed = 1 << 30;  ///< not frozen yet in this filling
+  static constexpr int kIdle = -1;         ///< carries nothing, is not in the order
+
+  /// What flows frozen elsewhere have taken from a link once order_[0..place] are frozen.
+  struct Taken {
+    int place;
+    int flows;
+    double rate;
+  };
+  /// A bundle's next end on its bottleneck's virtual clock; void once the bundle's stamp has moved on.
+  struct End {
+    double at;
+    int bundle;
+    unsigned stamp;
+    friend bool operator>(const End& a, const End& b) { return a.at != b.at ? a.at > b.at : a.bundle > b.bundle; }
+  };
+  /// An end that has been handed out while others are waited for.
+  struct Retired {
+    int bundle;
+    double rate;
+    double at;
+  };
+  struct Link {
+    double capacity = 0;
+    double level = 0;
+    double clock = 0;       // V, bytes per flow, at `synced`
+    double synced = 0;      // seconds
+    double held = 0;        // bytes
+    int flows = 0;          // under way
+    std::vector<Taken> taken;
+    std::vector<End> ends;  // a heap, the next end in front
+    std::vector<int> slots;  // of the bundles under way
+  };
+  /// A flow under way and the service of its bundle, bytes, at which it ends.
+  struct Pending {
+    double target;
+    int flow;
+    friend bool operator>(const Pending& a, const Pending& b) {
+      return a.target != b.target ? a.target > b.target : a.flow > b.flow;
+    }
+  };
+  struct BundleState {
+    double offset = 0;   // service = clock of the bottleneck + offset; without one: service
+    int bottleneck = -1;
+    int pending = 0;     // flows under way; the first of pending_ from first_flow on, a heap
+    unsigned stamp = 0;
+  };
+
+  /// What a link could give each of its flows that are not frozen.
+  struct Share {
+    double level;
+    int link;
+    friend bool operator>(const Share& a, const Share& b) {
+      return a.level != b.level ? a.level > b.level : a.link > b.link;
+    }
+  };
+
+  double next_end() const;
+  double next_start() const;
+  int retire(double until, double& last);
+  void retire_on(Link& link, double until, double& last);
+  int admit(double now);
+  void admit_flow(int bundle, int flow, double now);
+  void enter(int bundle);
+  void leave(int bundle);
+  void thaw(int place, double now);
+  void fill(double now);
+  void freeze(int link, double level, double now);
+  void move_bundle(int bundle, int link, double now);
+  void push_end(int bundle);
+  void drop_void_ends(Link& link);
+  void note_held_back(double last);
+  void report_rates(double now);
+  Share share_of(int link) const;
+  double service(int bundle, double now) const;
+
+  Link& link_at(int link) { return links_[static_cast<std::size_t>(link)]; }
+  BundleState& state_at(int bundle) { return state_[static_cast<std::size_t>(bundle)]; }
+  std::vector<Pending>::iterator first_pending(int bundle) {
+    return pending_.begin() + component_.first_flow[static_cast<std::size_t>(bundle)];
+  }
+  std::pair<int, int> slots_of(int bundle) const {
+    const auto at = static_cast<std::size_t>(bundle);
+    return {component_.first_hop[at], component_.first_hop[at + 1]};
+  }
+  bool is_void(const End& end) const { return state_[static_cast<std::size_t>(end.bundle)].stamp != end.stamp; }
+
+  const Component& component_;
+  const std::vector<FlowDemand>& demands_;
+  const double hold_;
+  std::vector<base::Seconds>& finish_;
+  std::vector<RateChange>* trace_;
+
+  std::vector<Link> links_;
+  std::vector<int> place_;             // [link] -> in order_, or kThawed, or kIdle
+  std::vector<BundleState> state_;     // [bundle]
+  std::vector<int> bundle_of_slot_;    // [slot]: a bundle's slots are its hops
+  std::vector<int> index_of_slot_;     // [slot] -> in Link::slots
+  std::vector<Pending> pending_;       // [flow of the component]
+  std::vector<std::pair<int, int>> starts_;  // (bundle, flow) by ready time
+  std::size_t started_ = 0;
+  std::vector<int> order_;             // links frozen with flows of their own, then those without
+  std::vector<double> levels_;         // [place], infinite for links without flows of their own
+  std::vector<double> end_at_;         // [place] next end, seconds
+  std::vector<Share> shares_;          // scratch of fill: a heap
+  std::vector<int> spare_;             // scratch of fill: links with flows, all frozen elsewhere
+  std::vector<Retired> retired_;       // scratch of retire
+  std::int64_t rate_changes_ = 0;
+};
+
+}  // namespace moeplan::sim
