@@ -1,0 +1,27 @@
+#pragma once
+
+#include "sim/cost/profile_data.h"
+
+namespace moeplan::sim {
+
+/// Time of the attention core (fused kernel).
+///
+/// Model:   t = (launch + max(work + tail * longest, longest)) * exp(c)
+///          work    = 2 batch heads (qk + v) pairs / (peak * efficiency)
+///          longest = 2 (qk + v) min(128, seq_q) seq_kv * sm_count / (peak * efficiency), one block of
+///          queries pairs   = seq_q (seq_kv - (seq_q - 1) / 2) if causal, seq_q seq_kv otherwise c       =
+///          by_dim_seq_heads(dim, seq_q, batch heads) + by_dim_group(dim, heads / kv_heads),
+///                    dim = (qk + v) / 2, linear in logarithms
+///          backward: launch + (t - launch) * flop_ratio / relative_efficiency
+/// Evidence: measured for causal qk = v inside the grid; another head size, a rectangle (context parallelism)
+/// or no
+///          mask is interpolated, qk != v (MLA) assumed.
+/// Source: fitted by scripts/make_profiles.
+/// Not modelled: sliding windows, sinks, dropout, variable lengths.
+Estimate attention_time(const ProfileData& profile, const AttentionShape& shape, AttentionPass pass);
+
+/// What the measured operation does beside the core: rotary embedding and KV-cache write, bytes of q, k, v
+/// and the output over (hbm * prepare_efficiency), under the same exp(c).
+Estimate attention_prepare_time(const ProfileData& profile, const AttentionShape& shape);
+
+}  // namespace moeplan::sim

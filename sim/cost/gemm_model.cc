@@ -1,0 +1,108 @@
+#include "sim/cost/gemm_model.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace moeplan::sim {
+
+namespace {
+
+constexpr std::int64_t kKStep = 64;                      // values of k that one main-loop step takes
+constexpr std::array<std::int64_t, 3> kSplits{1, 2, 4};  // of k over thread blocks
+constexpr double kOutputBytes = 2.0;                     // bf16 result
+constexpr double kPartialBytes = 8.0;                    // fp32 partial sum written and read
+// How much a band opens outside the measured range; an assumption, the extrapolation itself is the model's.
+constexpr double kExtrapolationLow = 0.8;
+constexpr double kExtrapolationHigh = 1.25;
+
+std::int64_t ceil_divide(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
+double compute_seconds(const ProfileData& profile, const GemmTable& table, const GemmShape& shape) {
+  const std::int64_t sms = profile.sm_count;
+  const double seconds_per_flop =
+      static_cast<double>(sms) / profile.peak[static_cast<std::size_t>(table.format)].flops_per_s();
+  const double partial_seconds = kPartialBytes * static_cast<double>(shape.m) * static_cast<double>(shape.n) /
+                                 profile.hbm_bandwidth.bytes_per_s();
+  double best = std::numeric_limits<double>::infinity();
+  for (const TileEfficiency& tile : table.tiles) {
+    const std::int64_t blocks = ceil_divide(shape.m, tile.m) * ceil_divide(shape.n, tile.n);
+    const double per_k = 2.0 * tile.m * tile.n * seconds_per_flop / tile.efficiency;
+    for (const std::int64_t split : kSplits) {
+      const auto steps = static_cast<double>(ceil_divide(shape.k, split * kKStep) * kKStep);
+      const auto waves = static_cast<double>(ceil_divide(blocks * split, sms));
+      double t = waves * (per_k * steps + table.wave_overhead_s);
+      if (split > 1) t += table.split_overhead_s + static_cast<double>(split) * partial_seconds;
+      best = std::min(best, t);
+    }
+  }
+  return best;
+}
+
+double memory_seconds(const ProfileData& profile, const GemmTable& table, const GemmShape& shape) {
+  const auto m = static_cast<double>(shape.m);
+  const auto n = static_cast<double>(shape.n);
+  const auto k = static_cast<double>(shape.k);
+  const double bytes = (m * k + n * k) * bytes_per_element(table.format) + m * n * kOutputBytes;
+  return bytes / (profile.hbm_bandwidth.bytes_per_s() * table.memory_efficiency);
+}
+
+double correction_factor(const GemmCorrection& grid, const GemmShape& shape) {
+  const LogAxis::Cell m = grid.m.locate(static_cast<double>(shape.m));
+  const LogAxis::Cell n = grid.n.locate(static_cast<double>(shape.n));
+  const LogAxis::Cell k = grid.k_coarse.locate(static_cast<double>(shape.k));
+  const LogAxis::Cell n_coarse = grid.n_coarse.locate(static_cast<double>(shape.n));
+  return std::exp(interpolate(grid.by_m_n, grid.n.size(), m, n) +
+                  interpolate(grid.by_m_k, grid.k_coarse.size(), m, k) +
+                  interpolate(grid.by_n_k, grid.k_coarse.size(), n_coarse, k));
+}
+
+}  // namespace
+
+Estimate with_band(const TableOrigin& origin, double seconds, bool inside_range) {
+  Estimate estimate;
+  estimate.time = base::Seconds::of(seconds);
+  const std::size_t cell = origin.band.cell(seconds * 1e6);
+  estimate.low = origin.band.low[cell];
+  estimate.high = origin.band.high[cell];
+  estimate.evidence = origin.evidence;
+  if (!inside_range && origin.evidence < Evidence::kExtrapolated) {
+    estimate.low *= kExtrapolationLow;
+    estimate.high *= kExtrapolationHigh;
+    estimate.evidence = Evidence::kExtrapolated;
+  }
+  return estimate;
+}
+
+Estimate with_pass(Estimate estimate, const PassFactor& factor) {
+  estimate.low *= factor.low;
+  estimate.high *= factor.high;
+  estimate.evidence = worst(estimate.evidence, factor.evidence);
+  return estimate;
+}
+
+Estimate gemm_time(const ProfileData& profile, const GemmTable& table, const GemmShape& shape) {
+  if (shape.m <= 0 || shape.n <= 0 || shape.k <= 0) return {};
+  double t = table.launch_s +
+             std::max(compute_seconds(profile, table, shape), memory_seconds(profile, table, shape));
+  if (table.correction) t *= correction_factor(*table.correction, shape);
+  const bool inside = table.m.contains(static_cast<double>(shape.m)) &&
+                      table.n.contains(static_cast<double>(shape.n)) &&
+                      table.k.contains(static_cast<double>(shape.k));
+  if (shape.pass == GemmPass::kForward) return with_band(table.origin, t, inside);
+  const PassFactor& factor = profile.gemm_passes[static_cast<std::size_t>(shape.pass)];
+  const double launch = std::min(t, table.launch_s);
+  return with_pass(with_band(table.origin, launch + (t - launch) / factor.relative_efficiency, inside),
+                   factor);
+}
+
+Estimate table_quantise_time(const ProfileData& profile, const GemmTable& table, std::int64_t m,
+                             std::int64_t k) {
+  if (!table.quantise) return {};
+  const double t = table.quantise->fixed_s + static_cast<double>(m) * static_cast<double>(k) *
+                                                 table.quantise->bytes_per_element /
+                                                 profile.hbm_bandwidth.bytes_per_s();
+  return with_band(table.origin, t, true);
+}
+
+}  // namespace moeplan::sim

@@ -1,0 +1,31 @@
+#pragma once
+
+#include "sim/cost/profile_data.h"
+
+namespace moeplan::sim {
+
+/// Time of one matrix product.
+///
+/// Model:   t = (launch + max(compute, memory)) * exp(c)
+///          compute = min over tiles (tm, tn) and splits s in {1, 2, 4} of
+///                    waves * (2 tm tn K / (peak / sm_count * efficiency_tile) + wave_overhead) + split(s)
+///          waves = ceil(ceil(m/tm) ceil(n/tn) s / sm_count),  K = ceil(k / 64 s) * 64
+///          split(s > 1) = split_overhead + 8 s m n bytes / hbm    (fp32 partial sums, written and read)
+///          memory = ((m k + n k) element_bytes + 2 m n) / (hbm * memory_efficiency)
+///          c = by_m_n(m, n) + by_m_k(m, k) + by_n_k(n, k), linear in log sizes, constant outside the grid
+///          backward passes: launch + (t - launch) / relative_efficiency(pass)
+/// Symbols: efficiency = share of the dense peak; hbm = datasheet bandwidth.
+/// Cost: some 30 evaluations of one line, three logarithms.
+/// Source: fitted by scripts/make_profiles; residuals in the profile.
+/// Not modelled: power throttling over time, L2 residency of operands, alignment below 64.
+Estimate gemm_time(const ProfileData& profile, const GemmTable& table, const GemmShape& shape);
+
+/// Quantisation of A (m k values, bf16 in) as the table's operation holds it; nothing for other tables.
+Estimate table_quantise_time(const ProfileData& profile, const GemmTable& table, std::int64_t m,
+                             std::int64_t k);
+
+/// Adds the table's band at that time, the wider one outside the measured range, and a pass's own band.
+Estimate with_band(const TableOrigin& origin, double seconds, bool inside_range);
+Estimate with_pass(Estimate estimate, const PassFactor& factor);
+
+}  // namespace moeplan::sim

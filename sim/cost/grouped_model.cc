@@ -1,0 +1,143 @@
+#include "sim/cost/grouped_model.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "sim/cost/gemm_model.h"
+
+namespace moeplan::sim {
+
+namespace {
+
+constexpr double kOutputBytes = 2.0;      // bf16 result
+constexpr double kAccumulateBytes = 8.0;  // fp32 gradient read and written
+constexpr double kActivationBytes = 4.0;  // gate and up, bf16, per value of the activation's output
+constexpr std::int64_t kContractionStep = 64;
+
+std::int64_t ceil_divide(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
+struct Load {
+  std::int64_t rows = 0;
+  std::int64_t active = 0;
+};
+
+Load load_of(std::span<const std::int64_t> tokens) {
+  Load load;
+  for (const std::int64_t t : tokens) {
+    load.rows += t;
+    load.active += t > 0 ? 1 : 0;
+  }
+  return load;
+}
+
+double seconds_per_flop(const ProfileData& profile, NumberFormat format) {
+  return profile.sm_count / profile.peak[static_cast<std::size_t>(format)].flops_per_s();
+}
+
+double forward_compute(const ProfileData& profile, const GroupedTable& table,
+                       std::span<const std::int64_t> tokens, std::int64_t n, std::int64_t k) {
+  const double per_flop = seconds_per_flop(profile, table.format);
+  double best = std::numeric_limits<double>::infinity();
+  for (const TileEfficiency& tile : table.tiles) {
+    std::int64_t blocks = 0;
+    for (const std::int64_t t : tokens) blocks += ceil_divide(t, tile.m);
+    const auto waves = static_cast<double>(ceil_divide(blocks * ceil_divide(n, tile.n), profile.sm_count));
+    const double step = 2.0 * tile.m * tile.n * static_cast<double>(k) * per_flop / tile.efficiency;
+    best = std::min(best, waves * (step + table.wave_overhead_s));
+  }
+  return best;
+}
+
+double weight_gradient_compute(const ProfileData& profile, const GroupedTable& table,
+                               std::span<const std::int64_t> tokens, std::int64_t n, std::int64_t k) {
+  const double per_flop = seconds_per_flop(profile, table.format);
+  double best = std::numeric_limits<double>::infinity();
+  for (const TileEfficiency& tile : table.tiles) {
+    const auto tiles = static_cast<double>(ceil_divide(k, tile.m) * ceil_divide(n, tile.n));
+    double total = 0.0;
+    double longest = 0.0;
+    for (const std::int64_t t : tokens) {
+      if (t <= 0) continue;
+      const auto depth = static_cast<double>(ceil_divide(t, kContractionStep) * kContractionStep);
+      const double step = 2.0 * tile.m * tile.n * depth * per_flop / tile.efficiency + table.wave_overhead_s;
+      total += tiles * step;
+      longest = std::max(longest, step);
+    }
+    best = std::min(best, std::max(total / profile.sm_count, longest));
+  }
+  return best;
+}
+
+double memory_seconds(const ProfileData& profile, const GroupedTable& table, const Load& load, std::int64_t n,
+                      std::int64_t k, GemmPass pass) {
+  const double element = bytes_per_element(table.format);
+  const double area = static_cast<double>(load.active) * static_cast<double>(n) * static_cast<double>(k);
+  const auto rows = static_cast<double>(load.rows);
+  const double bytes = pass == GemmPass::kWeightGradient
+                           ? kAccumulateBytes * area + rows * static_cast<double>(n + k) * element
+                           : area * element + rows * (static_cast<double>(k) * element +
+                                                      static_cast<double>(n) * kOutputBytes);
+  return bytes / (profile.hbm_bandwidth.bytes_per_s() * table.memory_efficiency);
+}
+
+double product_seconds(const ProfileData& profile, const GroupedTable& table,
+                       std::span<const std::int64_t> tokens, const Load& load, std::int64_t n, std::int64_t k,
+                       GemmPass pass) {
+  if (pass == GemmPass::kDataGradient) std::swap(n, k);
+  const double compute = pass == GemmPass::kWeightGradient
+                             ? weight_gradient_compute(profile, table, tokens, n, k)
+                             : forward_compute(profile, table, tokens, n, k);
+  double t = table.launch_s + std::max(compute, memory_seconds(profile, table, load, n, k, pass));
+  if (table.correction) {
+    const GroupedCorrection& grid = *table.correction;
+    const double per_active = static_cast<double>(load.rows) / static_cast<double>(load.active);
+    const double area = static_cast<double>(n) * static_cast<double>(k);
+    t *= std::exp(interpolate(grid.by_tokens_area, grid.area.size(), grid.tokens.locate(per_active),
+                              grid.area.locate(area)));
+  }
+  return t;
+}
+
+bool inside(const GroupedTable& table, const Load& load, std::int64_t n, std::int64_t k) {
+  return table.rows.contains(static_cast<double>(load.rows)) &&
+         table.area.contains(static_cast<double>(n) * static_cast<double>(k));
+}
+
+}  // namespace
+
+Estimate grouped_gemm_time(const ProfileData& profile, const GroupedTable& table,
+                           std::span<const std::int64_t> tokens_per_expert, std::int64_t n, std::int64_t k,
+                           GemmPass pass) {
+  const Load load = load_of(tokens_per_expert);
+  if (load.rows <= 0 || n <= 0 || k <= 0) return {};
+  const double t = product_seconds(profile, table, tokens_per_expert, load, n, k, pass);
+  if (pass == GemmPass::kForward) return with_band(table.origin, t, inside(table, load, n, k));
+  const PassFactor& factor = profile.grouped_passes[static_cast<std::size_t>(pass)];
+  const double launch = std::min(t, table.launch_s);
+  const double slower = launch + (t - launch) / factor.relative_efficiency;
+  return with_pass(with_band(table.origin, slower, inside(table, load, n, k)), factor);
+}
+
+Estimate expert_operation_time(const ProfileData& profile, const GroupedTable& table,
+                               std::span<const std::int64_t> tokens_per_expert, std::int64_t hidden,
+                               std::int64_t inter, std::int64_t tokens) {
+  const Load load = load_of(tokens_per_expert);
+  const double hbm = profile.hbm_bandwidth.bytes_per_s();
+  const double element = bytes_per_element(table.format);
+  const auto rows = static_cast<double>(load.rows);
+  const auto h = static_cast<double>(hidden);
+  const auto f = static_cast<double>(inter);
+  const ExpertOperation& op = table.operation;
+  double t = op.fixed_s;
+  t += rows * f * (kActivationBytes + element) / (hbm * op.activation_efficiency);
+  t += (rows * h * (2.0 * element + kOutputBytes) + static_cast<double>(tokens) * h * kOutputBytes) /
+       (hbm * op.move_efficiency);
+  if (load.rows > 0) {
+    t += product_seconds(profile, table, tokens_per_expert, load, 2 * inter, hidden, GemmPass::kForward);
+    t += product_seconds(profile, table, tokens_per_expert, load, hidden, inter, GemmPass::kForward);
+  }
+  return with_band(table.origin, std::max(t, op.floor_s), inside(table, load, hidden, inter));
+}
+
+}  // namespace moeplan::sim

@@ -1,0 +1,66 @@
+#include "sim/cost/profile.h"
+
+#include <fmt/format.h>
+
+#include "base/check.h"
+#include "sim/cost/attention_model.h"
+#include "sim/cost/gemm_model.h"
+#include "sim/cost/grouped_model.h"
+#include "sim/cost/profile_data.h"
+
+namespace moeplan::sim {
+
+Profile::Profile(ProfileData data) : data_(std::make_unique<const ProfileData>(std::move(data))) {}
+Profile::~Profile() = default;
+Profile::Profile(Profile&&) noexcept = default;
+Profile& Profile::operator=(Profile&&) noexcept = default;
+
+const std::string& Profile::name() const { return data_->name; }
+const std::string& Profile::gpu() const { return data_->gpu; }
+const std::string& Profile::provenance() const { return data_->provenance; }
+
+base::FlopsPerSecond Profile::peak(NumberFormat format) const {
+  return data_->peak[static_cast<std::size_t>(format)];
+}
+base::BytesPerSecond Profile::hbm_bandwidth() const { return data_->hbm_bandwidth; }
+base::Bytes Profile::memory() const { return data_->memory; }
+int Profile::sm_count() const { return data_->sm_count; }
+double Profile::clock_mhz() const { return data_->clock_mhz; }
+base::Seconds Profile::launch_overhead() const { return data_->launch_overhead; }
+base::Seconds Profile::host_sync() const { return data_->host_sync; }
+
+Estimate Profile::gemm(const GemmShape& shape) const {
+  const auto& table = data_->gemm[static_cast<std::size_t>(shape.format)];
+  MOEPLAN_CHECK(table.has_value(),
+                fmt::format("{} has no {} GEMM; ask supports() first", data_->name, sim::name(shape.format)));
+  return gemm_time(*data_, *table, shape);
+}
+
+Estimate Profile::grouped_gemm(std::span<const std::int64_t> tokens_per_expert, std::int64_t n,
+                               std::int64_t k, NumberFormat format, GemmPass pass,
+                               GroupedKernel kernel) const {
+  const auto& kernels = data_->grouped[static_cast<std::size_t>(format)];
+  const auto& asked = kernels[static_cast<std::size_t>(kernel)];
+  const auto& table = asked ? asked : kernels[static_cast<std::size_t>(GroupedKernel::kDefault)];
+  MOEPLAN_CHECK(table.has_value(), fmt::format("{} has no {} grouped GEMM; ask supports() first", data_->name,
+                                               sim::name(format)));
+  return grouped_gemm_time(*data_, *table, tokens_per_expert, n, k, pass);
+}
+
+Estimate Profile::attention(const AttentionShape& shape, AttentionPass pass) const {
+  return attention_time(*data_, shape, pass);
+}
+
+Estimate Profile::memory_op(MemoryOp op, base::Bytes moved) const {
+  if (moved.count() <= 0) return {};
+  const MemoryOpCost& cost = data_->memory_ops[static_cast<std::size_t>(op)];
+  const double seconds =
+      data_->memory_floor_s + moved.as_double() / (data_->hbm_bandwidth.bytes_per_s() * cost.share);
+  return {base::Seconds::of(seconds), data_->memory_low, data_->memory_high, cost.evidence};
+}
+
+const CommEfficiency& Profile::comm(LinkClass link, CollectiveKind kind) const {
+  return data_->links[static_cast<std::size_t>(link)].collectives[static_cast<std::size_t>(kind)];
+}
+
+}  // namespace moeplan::sim
