@@ -8,6 +8,26 @@
 
 namespace moeplan::base {
 
+std::string excerpt(std::string_view text) {
+  constexpr std::size_t kLongest = 40;
+  const bool cut = text.size() > kLongest;
+  if (cut) {
+    std::size_t end = kLongest;
+    while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;  // whole UTF-8 sequences only
+    text = text.substr(0, end);
+  }
+  std::string shown = "\"";
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte == 0x7F) {
+      shown += fmt::format("\\x{:02X}", static_cast<unsigned>(byte));
+    } else {
+      shown += c;
+    }
+  }
+  return shown + (cut ? "...\"" : "\"");
+}
+
 std::string format(const Diagnostic& d) {
   std::string text;
   if (!d.file.empty()) {
@@ -63,6 +83,7 @@ std::string nearest_word(const std::string& word, const std::vector<std::string>
   std::string best;
   std::size_t best_distance = std::max<std::size_t>(1, word.size() / 3) + 1;
   for (const std::string& candidate : candidates) {
+    if (candidate.size() > kLongestWord) continue;
     const std::size_t distance = edit_distance(word, candidate);
     if (distance < best_distance) {
       best = candidate;

@@ -3,6 +3,8 @@
 #include <cstddef>
 #include <exception>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 namespace moeplan::base {
@@ -68,6 +70,9 @@ class DiagnosticSink {
  private:
   std::vector<Diagnostic> diagnostics_;
 };
+
+/// What a message shows of a text from an input: in double quotes, cut after 40 characters, without control characters.
+std::string excerpt(std::string_view text);
 
 /// The candidate nearest to `word` by edit distance, if it is near enough to be meant; else "".
 std::string nearest_word(const std::string& word, const std::vector<std::string>& candidates);

@@ -35,12 +35,13 @@ struct Member {
   Node value;
 };
 
-/// A parsed text. Duplicate keys, broken syntax, more than kMaxNodes nodes (alias bombs), nesting
-/// past kMaxDepth, bytes that are not text and an empty text are InputErrors.
+/// A parsed text. Duplicate keys, broken syntax, too much of anything (the limits below: alias bombs, deep nesting,
+/// large files), bytes that are not text and an empty text are InputErrors.
 struct Document {
   static constexpr std::size_t kMaxNodes = 4'000'000;
   static constexpr std::size_t kMaxAliasNodes = 100'000;  ///< nodes that aliases may add in all
   static constexpr int kMaxDepth = 100;
+  static constexpr std::size_t kMaxYamlBytes = 4 << 20;  ///< read slowly (some us per value); data goes into JSON or CSV
 
   std::string file;
   Node root;

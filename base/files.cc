@@ -29,23 +29,44 @@ std::string read_text_file(const std::string& path) {
   return text;
 }
 
+namespace {
+
+[[noreturn]] void fail_write(const std::string& path, const std::string& reason) {
+  throw EnvironmentError(fmt::format("{}: cannot be written: {}", path, reason));
+}
+
+/// False where some byte did not arrive, e.g. on a full disk.
+bool write_whole(const std::string& path, const std::string& shown_path, std::string_view content) {
+  std::FILE* file = std::fopen(path.c_str(), "wb");
+  if (file == nullptr) fail_write(shown_path, std::strerror(errno));
+  const bool written = std::fwrite(content.data(), 1, content.size(), file) == content.size() && std::fflush(file) == 0;
+  return std::fclose(file) == 0 && written;
+}
+
+}  // namespace
+
 void write_file_atomically(const std::string& path, std::string_view content) {
-  const fs::path target(path);
+  fs::path target(path);
   std::error_code code;
   if (target.has_parent_path()) fs::create_directories(target.parent_path(), code);
-  const std::string temporary = fmt::format("{}.{}.tmp", path, ::getpid());
-  std::FILE* file = std::fopen(temporary.c_str(), "wb");
-  if (file == nullptr) throw EnvironmentError(fmt::format("{}: cannot be written: {}", path, std::strerror(errno)));
-  const bool written = std::fwrite(content.data(), 1, content.size(), file) == content.size() && std::fflush(file) == 0;
-  const bool closed = std::fclose(file) == 0;
-  if (!written || !closed) {
+  if (fs::is_directory(target, code)) fail_write(path, "it is a folder");
+  if (fs::exists(target, code) && !fs::is_regular_file(target, code)) {  // a device or a pipe cannot be replaced
+    if (!write_whole(path, path, content)) fail_write(path, "it does not take all");
+    return;
+  }
+  if (fs::is_symlink(target, code)) {
+    const fs::path pointed = fs::weakly_canonical(target, code);
+    if (!code) target = pointed;
+  }
+  const std::string temporary = fmt::format("{}.{}.tmp", target.string(), ::getpid());
+  if (!write_whole(temporary, path, content)) {
     std::remove(temporary.c_str());
-    throw EnvironmentError(fmt::format("{}: cannot be written whole", path));
+    fail_write(path, "no space left, or the disk failed");
   }
   fs::rename(temporary, target, code);
   if (code) {
     std::remove(temporary.c_str());
-    throw EnvironmentError(fmt::format("{}: cannot be written: {}", path, code.message()));
+    fail_write(path, code.message());
   }
 }
 

@@ -9,8 +9,8 @@ namespace moeplan::base {
 /// The bytes of a file. Throws InputError "cannot be read" with the system's reason.
 std::string read_text_file(const std::string& path);
 
-/// Writes a file whole or not at all: a temporary file beside it, then a rename. Missing folders are made.
-/// Throws EnvironmentError where that fails.
+/// Writes a file whole or not at all: a temporary file beside it, then a rename. Missing folders are made, a symbolic
+/// link stays one, and a device or a pipe (/dev/stdout) is written to as it is. Throws EnvironmentError where that fails.
 void write_file_atomically(const std::string& path, std::string_view content);
 
 /// FNV-1a, 64 bit: a fingerprint of inputs that results carry; not a cryptographic hash.

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <iterator>
 
 #include <fmt/format.h>
@@ -10,7 +11,7 @@ namespace moeplan::base {
 
 namespace {
 
-/// Follows the characters that the parser has taken and knows where the newest token began.
+/// Follows the characters that the parser has taken and knows where the newest value or key began.
 struct Tracker {
   Position next{1, 1};
   Position token{1, 1};
@@ -20,9 +21,13 @@ struct Tracker {
 
   void take(char c) {
     if (in_string) {
-      if (escaped) escaped = false;
-      else if (c == '\\') escaped = true;
-      else if (c == '"') in_string = false;
+      if (escaped) {
+        escaped = false;
+      } else if (c == '\\') {
+        escaped = true;
+      } else if (c == '"') {
+        in_string = false;
+      }
     } else if (c == '"') {
       in_string = true;
       in_word = false;
@@ -30,17 +35,23 @@ struct Tracker {
     } else if (c == '{' || c == '[') {
       in_word = false;
       token = next;
-    } else if (c == ' ' || c == '\n' || c == '\r' || c == '\t' || c == ',' || c == ':' || c == '}' || c == ']') {
+    } else if (is_delimiter(c)) {
       in_word = false;
     } else if (!in_word) {
       in_word = true;
       token = next;
     }
+    advance(next, c);
+  }
+
+  static bool is_delimiter(char c) { return std::string_view(" \n\r\t,:{}[]\"").find(c) != std::string_view::npos; }
+
+  static void advance(Position& at, char c) {
     if (c == '\n') {
-      ++next.line;
-      next.column = 1;
+      ++at.line;
+      at.column = 1;
     } else if ((static_cast<unsigned char>(c) & 0xC0) != 0x80) {
-      ++next.column;
+      ++at.column;
     }
   }
 };
@@ -76,7 +87,8 @@ class TrackedIterator {
 
 class Handler : public nlohmann::json_sax<nlohmann::json> {
  public:
-  Handler(std::string file, const Tracker& tracker) : file_(file), tracker_(tracker), builder_(std::move(file)) {}
+  Handler(const std::string& file, std::string_view text, const Tracker& tracker)
+      : file_(file), text_(text), tracker_(tracker), builder_(file) {}
 
   bool null() override { return scalar(NodeKind::kNull, "", false); }
   bool boolean(bool value) override { return scalar(NodeKind::kScalar, value ? "true" : "false", false); }
@@ -105,9 +117,20 @@ class Handler : public nlohmann::json_sax<nlohmann::json> {
     builder_.end();
     return true;
   }
-  bool parse_error(std::size_t, const std::string& token, const nlohmann::detail::exception&) override {
-    const std::string shown = token.size() > 40 ? token.substr(0, 40) + "..." : token;
-    throw InputError({Diagnostic{file_, tracker_.token, "", fmt::format("not valid JSON near \"{}\"", shown), ""}});
+  /// `taken`: characters that the parser had taken when it gave up, the one it could not use included.
+  bool parse_error(std::size_t taken, const std::string&, const nlohmann::detail::exception& error) override {
+    if (error.id == kNumberOutOfRange) {
+      throw InputError({Diagnostic{file_, tracker_.token, "", "found a number that is too large", ""}});
+    }
+    std::size_t begin = std::min(taken, text_.size());
+    if (taken > text_.size()) fail_at(begin, "the JSON text ends too early");
+    begin -= begin > 0 ? 1 : 0;
+    std::size_t end = begin + 1;
+    if (!Tracker::is_delimiter(text_[begin])) {
+      while (begin > 0 && !Tracker::is_delimiter(text_[begin - 1])) --begin;
+      while (end < text_.size() && !Tracker::is_delimiter(text_[end])) ++end;
+    }
+    fail_at(begin, fmt::format("not valid JSON at {}", excerpt(text_.substr(begin, end - begin))));
   }
 
   Node take_root() { return builder_.take_root(); }
@@ -118,7 +141,16 @@ class Handler : public nlohmann::json_sax<nlohmann::json> {
     return true;
   }
 
+  [[noreturn]] void fail_at(std::size_t offset, std::string message) const {
+    Position at{1, 1};
+    for (const char c : text_.substr(0, offset)) Tracker::advance(at, c);
+    throw InputError({Diagnostic{file_, at, "", std::move(message), ""}});
+  }
+
+  static constexpr int kNumberOutOfRange = 406;  // nlohmann::json's numbering of its errors
+
   std::string file_;
+  std::string_view text_;
   const Tracker& tracker_;
   TreeBuilder builder_;
 };
@@ -129,7 +161,7 @@ Document parse_json(std::string_view text, std::string name) {
   if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
   require_text(text, name);
   Tracker tracker;
-  Handler handler(name, tracker);
+  Handler handler(name, text, tracker);
   nlohmann::json::sax_parse(TrackedIterator(text.data(), &tracker), TrackedIterator(text.data() + text.size(), &tracker), &handler);
   return Document{std::move(name), handler.take_root()};
 }

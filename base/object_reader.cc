@@ -20,7 +20,7 @@ struct Fault {
 
 std::string shown(const Node& node) {
   if (node.kind != NodeKind::kScalar) return std::string(name(node.kind));
-  return node.text.size() > 40 ? fmt::format("\"{}...\"", node.text.substr(0, 40)) : fmt::format("\"{}\"", node.text);
+  return excerpt(node.text);
 }
 
 template <class T>
@@ -123,6 +123,16 @@ const Node* ObjectReader::find(std::string_view key) {
   return node_->find(key);
 }
 
+void ObjectReader::report_absent(std::string_view key) {
+  if (node_ == &kEmptyMap) return;  // what stood here was no map, which has been reported
+  const Node* value = node_->find(key);
+  if (value == nullptr) {
+    report(node_->at, path_, fmt::format("key \"{}\" is missing", key), "");
+  } else {
+    report(value->at, path_, fmt::format("key \"{}\" has no value", key), "");
+  }
+}
+
 void ObjectReader::ignore(std::string_view key) {
   if (std::find(known_.begin(), known_.end(), key) == known_.end()) known_.emplace_back(key);
 }
@@ -154,7 +164,7 @@ void ObjectReader::finish() {
   for (const Member& member : node_->members) {
     if (std::find(known_.begin(), known_.end(), member.key) != known_.end()) continue;
     const std::string near = nearest_word(member.key, known_);
-    report(member.at, path_, fmt::format("unknown key \"{}\"", member.key), near.empty() ? "" : fmt::format("did you mean \"{}\"?", near));
+    report(member.at, path_, fmt::format("unknown key {}", excerpt(member.key)), near.empty() ? "" : fmt::format("did you mean \"{}\"?", near));
   }
 }
 
@@ -190,23 +200,26 @@ template <class T>
 T ObjectReader::required(std::string_view key) {
   const std::size_t before = sink_->size();
   auto value = optional<T>(key);
-  if (!value && sink_->size() == before) report(node_->at, path_, fmt::format("key \"{}\" is missing", key), "");
+  if (!value && sink_->size() == before) report_absent(key);
   return value ? std::move(*value) : T{};
 }
 
 std::string ObjectReader::one_of(std::string_view key, const std::vector<std::string>& words, std::optional<std::string> fallback) {
+  const std::string otherwise = fallback ? *fallback : words.front();
+  const std::size_t before = sink_->size();
   const std::string value = fallback ? value_or<std::string>(key, *fallback) : required<std::string>(key);
-  if (value.empty() || std::find(words.begin(), words.end(), value) != words.end()) return value;
+  if (sink_->size() != before) return otherwise;
+  if (std::find(words.begin(), words.end(), value) != words.end()) return value;
   std::string list;
   for (const std::string& word : words) list += (list.empty() ? "" : ", ") + word;
   const std::string near = nearest_word(value, words);
-  fault(key, fmt::format("found \"{}\", expected one of {}", value, list), near.empty() ? "" : fmt::format("did you mean \"{}\"?", near));
-  return fallback ? *fallback : words.front();
+  fault(key, fmt::format("found {}, expected one of {}", excerpt(value), list), near.empty() ? "" : fmt::format("did you mean \"{}\"?", near));
+  return otherwise;
 }
 
 ObjectReader ObjectReader::object(std::string_view key) {
   const Node* value = find(key);
-  if (value == nullptr) report(node_->at, path_, fmt::format("key \"{}\" is missing, expected a map", key), "");
+  if (value == nullptr) report_absent(key);
   return ObjectReader(file_, value != nullptr ? value : &kEmptyMap, sink_, path_ + " > " + std::string(key));
 }
 

@@ -36,6 +36,7 @@ struct Place {
 class ObjectReader {
  public:
   ObjectReader(const Document& document, DiagnosticSink& sink, std::string path);
+  ObjectReader(Document&& document, DiagnosticSink& sink, std::string path) = delete;  // the reader refers to it
 
   template <class T>
   T required(std::string_view key);
@@ -71,6 +72,7 @@ class ObjectReader {
  private:
   ObjectReader(const std::string* file, const Node* node, DiagnosticSink* sink, std::string path);
   const Node* find(std::string_view key);
+  void report_absent(std::string_view key);
   void report(Position at, const std::string& path, std::string message, std::string hint);
 
   const std::string* file_;

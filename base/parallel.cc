@@ -4,6 +4,7 @@
 #include <atomic>
 #include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -26,11 +27,19 @@ void parallel_for(std::size_t count, int threads, const std::function<void(std::
           failed_item = i;
           failure = std::current_exception();
         }
+        next = count;  // lower items have all been started, and no later one is needed
       }
     }
   };
   std::vector<std::thread> pool;
-  for (std::size_t t = 1; t < workers; ++t) pool.emplace_back(run);
+  pool.reserve(workers);
+  for (std::size_t t = 1; t < workers; ++t) {
+    try {
+      pool.emplace_back(run);
+    } catch (const std::system_error&) {
+      break;  // the system grants no more threads; those that there are do the work
+    }
+  }
   run();
   for (std::thread& thread : pool) thread.join();
   if (failure) std::rethrow_exception(failure);

@@ -2,9 +2,12 @@
 
 #include <array>
 #include <charconv>
+#include <cmath>
 #include <span>
 
 #include <fmt/format.h>
+
+#include "base/diagnostics.h"
 
 namespace moeplan::base {
 
@@ -52,24 +55,27 @@ bool same_letters(std::string_view a, std::string_view b) {
 /// The value in base units, negative and non-finite values refused.
 Number parse(std::string_view text, const Kind& kind) {
   const std::string_view trimmed = trim(text);
-  const auto shown = [&] { return trimmed.size() > 40 ? fmt::format("{}...", trimmed.substr(0, 40)) : std::string(trimmed); };
+  const auto shown = [&] { return excerpt(trimmed); };
   const std::string hint = fmt::format("write {}", kind.examples);
   double value = 0;
   const auto [end, error] = std::from_chars(trimmed.data(), trimmed.data() + trimmed.size(), value);
   if (error != std::errc() || !(value - value == 0.0)) {
-    return {std::nullopt, fmt::format("\"{}\" is not a quantity, expected {}", shown(), kind.noun), hint};
+    return {std::nullopt, fmt::format("{} is not a quantity, expected {}", shown(), kind.noun), hint};
   }
   const std::string_view unit = trim(trimmed.substr(static_cast<std::size_t>(end - trimmed.data())));
-  if (unit.empty()) return {std::nullopt, fmt::format("\"{}\" has no unit, expected {}", shown(), kind.noun), hint};
-  if (value < 0) return {std::nullopt, fmt::format("\"{}\" is negative, expected {}", shown(), kind.noun), ""};
+  if (unit.empty()) return {std::nullopt, fmt::format("{} has no unit, expected {}", shown(), kind.noun), hint};
+  if (value < 0) return {std::nullopt, fmt::format("{} is negative, expected {}", shown(), kind.noun), ""};
   for (const Unit& candidate : kind.units) {
-    if (candidate.name == unit) return {value * candidate.factor, "", ""};
+    if (candidate.name != unit) continue;
+    const double scaled = value * candidate.factor;
+    if (std::isinf(scaled)) return {std::nullopt, fmt::format("{} is too large, expected {}", shown(), kind.noun), ""};
+    return {scaled, "", ""};
   }
   std::string near;
   for (const Unit& candidate : kind.units) {
     if (same_letters(candidate.name, unit)) near += fmt::format("{}\"{}\"", near.empty() ? "" : " or ", candidate.name);
   }
-  return {std::nullopt, fmt::format("\"{}\" has the unknown unit \"{}\", expected {}", shown(), unit, kind.noun),
+  return {std::nullopt, fmt::format("{} has the unknown unit {}, expected {}", shown(), excerpt(unit), kind.noun),
           near.empty() ? hint : fmt::format("units are case-sensitive; did you mean {}?", near)};
 }
 
@@ -77,6 +83,18 @@ constexpr Kind kBytes{"an amount of data", kByteUnits, "\"80 GiB\" (2^30) or \"8
 constexpr Kind kSeconds{"a time", kTimeUnits, "\"1.5 us\" or \"2 ms\""};
 constexpr Kind kBytesPerSecond{"a data rate", kRateUnits, "\"400 Gb/s\" (bits) or \"50 GB/s\" (bytes)"};
 constexpr Kind kFlopsPerSecond{"a compute rate", kFlopUnits, "\"989 TFLOP/s\""};
+
+/// A whole number with a unit of bytes, exactly; double would lose the last digits past 2^53.
+std::optional<std::int64_t> whole_bytes(std::string_view text) {
+  std::int64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc()) return std::nullopt;
+  const std::string_view unit = trim(text.substr(static_cast<std::size_t>(end - text.data())));
+  for (const Unit& candidate : kByteUnits) {
+    if (candidate.name == unit) return value * static_cast<std::int64_t>(candidate.factor);
+  }
+  return std::nullopt;
+}
 
 std::string three_digits(double value) {
   const double magnitude = value < 0 ? -value : value;
@@ -90,7 +108,8 @@ std::string three_digits(double value) {
 ParsedQuantity<Bytes> parse_bytes(std::string_view text) {
   Number n = parse(text, kBytes);
   if (!n.value) return {std::nullopt, n.message, n.hint};
-  if (*n.value > 9e18) return {std::nullopt, fmt::format("\"{}\" is more than 9 EB", trim(text)), ""};
+  if (*n.value > 9e18) return {std::nullopt, fmt::format("{} is more than 9 EB", excerpt(trim(text))), ""};
+  if (const auto exact = whole_bytes(trim(text))) return {Bytes::of(*exact), "", ""};
   return {Bytes::rounded(*n.value), "", ""};
 }
 ParsedQuantity<Seconds> parse_seconds(std::string_view text) {
@@ -138,7 +157,7 @@ std::string pretty(FlopsPerSecond value) { return fmt::format("{} TFLOP/s", thre
 
 std::optional<double> parse_number(std::string_view text) {
   double value = 0;
-  if (text.starts_with('+')) text.remove_prefix(1);
+  if (text.starts_with('+') && !text.starts_with("+-")) text.remove_prefix(1);
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size() || !(value - value == 0.0)) return std::nullopt;
   return value;
@@ -146,7 +165,7 @@ std::optional<double> parse_number(std::string_view text) {
 
 std::optional<std::int64_t> parse_integer(std::string_view text) {
   std::int64_t value = 0;
-  if (text.starts_with('+')) text.remove_prefix(1);
+  if (text.starts_with('+') && !text.starts_with("+-")) text.remove_prefix(1);
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
   return value;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -25,7 +26,7 @@ ParsedQuantity<BytesPerSecond> parse_bytes_per_second(std::string_view text);
 /// "989 TFLOP/s". Units: FLOP/s GFLOP/s TFLOP/s PFLOP/s.
 ParsedQuantity<FlopsPerSecond> parse_flops_per_second(std::string_view text);
 
-/// Shortest texts that read back to the same value: parse(format(x)) == x.
+/// Shortest texts that read back to the same value: parse(format(x)) == x for every x that is finite and not negative.
 std::string format(Bytes value);
 std::string format(Seconds value);
 std::string format(BytesPerSecond value);

@@ -5,6 +5,8 @@
 #include <numeric>
 #include <utility>
 
+#include "base/check.h"
+
 namespace moeplan::base {
 
 namespace {
@@ -69,8 +71,15 @@ double RandomStream::normal() {
   }
 }
 
-double RandomStream::gamma(double shape) {
-  if (shape < 1) return gamma(shape + 1) * std::pow(std::max(uniform(), 0x1p-53), 1 / shape);
+double RandomStream::gamma(double shape) { return std::exp(log_gamma_draw(shape)); }
+
+/// Logarithm of a gamma draw, which does not underflow for small shapes.
+double RandomStream::log_gamma_draw(double shape) {
+  MOEPLAN_CHECK(shape > 0 && std::isfinite(shape), "a gamma draw needs a positive shape");
+  if (shape < 1) {
+    const double above = log_gamma_draw(shape + 1);
+    return above + std::log(std::max(uniform(), 0x1p-53)) / shape;
+  }
   const double d = shape - 1.0 / 3.0;
   const double c = 1 / std::sqrt(9 * d);
   for (;;) {
@@ -79,7 +88,7 @@ double RandomStream::gamma(double shape) {
     if (t <= 0) continue;
     const double v = t * t * t;
     const double u = std::max(uniform(), 0x1p-53);
-    if (std::log(u) < 0.5 * x * x + d - d * v + d * std::log(v)) return d * v;
+    if (std::log(u) < 0.5 * x * x + d - d * v + d * std::log(v)) return std::log(d * v);
   }
 }
 
@@ -107,20 +116,28 @@ std::int64_t RandomStream::binomial(std::int64_t n, double p) {
 std::vector<std::int64_t> RandomStream::multinomial(std::int64_t n, std::span<const double> weights) {
   std::vector<std::int64_t> counts(weights.size(), 0);
   double left = std::accumulate(weights.begin(), weights.end(), 0.0);
-  for (std::size_t i = 0; i + 1 < weights.size() && n > 0 && left > 0; ++i) {
-    counts[i] = binomial(n, std::min(1.0, weights[i] / left));
+  MOEPLAN_CHECK(n == 0 || left > 0, "a multinomial draw without a positive weight");
+  // The last positive weight takes what is left, so that rounding never reaches a weight of zero.
+  std::size_t last = weights.size();
+  while (last > 0 && weights[last - 1] <= 0) --last;
+  for (std::size_t i = 0; i + 1 < last && n > 0; ++i) {
+    counts[i] = left > 0 ? binomial(n, std::min(1.0, weights[i] / left)) : 0;
     n -= counts[i];
     left -= weights[i];
   }
-  if (!counts.empty()) counts.back() += n;
+  if (last > 0) counts[last - 1] += n;
   return counts;
 }
 
 std::vector<double> RandomStream::dirichlet(std::span<const double> alpha) {
   std::vector<double> point(alpha.size());
-  for (std::size_t i = 0; i < alpha.size(); ++i) point[i] = gamma(alpha[i]);
+  for (std::size_t i = 0; i < alpha.size(); ++i) point[i] = log_gamma_draw(alpha[i]);
+  if (point.empty()) return point;
+  // Relative to the largest draw, so that a small alpha ends near a corner and not in 0 / 0.
+  const double largest = *std::max_element(point.begin(), point.end());
+  for (double& x : point) x = std::exp(x - largest);
   const double sum = std::accumulate(point.begin(), point.end(), 0.0);
-  for (double& x : point) x = sum > 0 ? x / sum : 1.0 / static_cast<double>(alpha.size());
+  for (double& x : point) x /= sum;
   return point;
 }
 

@@ -22,7 +22,7 @@ class RandomStream {
   double normal();                             ///< mean 0, variance 1 (polar method)
   double gamma(double shape);                  ///< scale 1 (Marsaglia, Tsang, 2000)
   std::int64_t binomial(std::int64_t n, double p);  ///< exact by inversion for small n p, else normal rounded and clamped
-  /// Counts of n draws over the weights (not necessarily normalised); sums to n.
+  /// Counts of n draws over the weights (not necessarily normalised, none negative); sums to n, and a weight of 0 gets none.
   std::vector<std::int64_t> multinomial(std::int64_t n, std::span<const double> weights);
   /// A point on the simplex; alpha per component > 0.
   std::vector<double> dirichlet(std::span<const double> alpha);
@@ -30,6 +30,7 @@ class RandomStream {
 
  private:
   explicit RandomStream(std::uint64_t state);
+  double log_gamma_draw(double shape);
   std::uint64_t origin_;
   std::uint64_t s_[4];
 };

@@ -10,11 +10,13 @@ namespace moeplan::base {
 
 namespace {
 
-std::size_t count_nodes(const Node& node) {
-  std::size_t sum = 1;
-  for (const Node& item : node.items) sum += count_nodes(item);
-  for (const Member& member : node.members) sum += count_nodes(member.value);
-  return sum;
+/// Levels of lists and maps inside a node; a scalar has none.
+std::size_t levels_of(const Node& node) {
+  if (node.kind != NodeKind::kSequence && node.kind != NodeKind::kMap) return 0;
+  std::size_t deepest = 0;
+  for (const Node& item : node.items) deepest = std::max(deepest, levels_of(item));
+  for (const Member& member : node.members) deepest = std::max(deepest, levels_of(member.value));
+  return deepest + 1;
 }
 
 /// Length of the UTF-8 sequence that starts at text[i], or 0 where it is broken.
@@ -29,6 +31,13 @@ std::size_t utf8_length(std::string_view text, std::size_t i) {
 }
 
 }  // namespace
+
+std::size_t count_nodes(const Node& node) {
+  std::size_t sum = 1;
+  for (const Node& item : node.items) sum += count_nodes(item);
+  for (const Member& member : node.members) sum += count_nodes(member.value);
+  return sum;
+}
 
 void TreeBuilder::fail(Position at, std::string message, std::string hint) const {
   throw InputError({Diagnostic{file_, at, "", std::move(message), std::move(hint)}});
@@ -60,15 +69,27 @@ void TreeBuilder::scalar(NodeKind kind, std::string text, bool quoted, Position 
   place(Node{kind, std::move(text), quoted, at, {}, {}});
 }
 
+void TreeBuilder::check_depth(std::size_t levels, Position at) const {
+  if (open_.size() + levels > static_cast<std::size_t>(Document::kMaxDepth)) {
+    fail(at, fmt::format("nested deeper than {} levels", Document::kMaxDepth), "");
+  }
+}
+
+Position TreeBuilder::place_of_empty() const {
+  if (open_.empty()) return {1, 1};
+  const Open& parent = open_.back();
+  return parent.node.kind == NodeKind::kMap ? parent.key_at : parent.node.at;
+}
+
 void TreeBuilder::begin_sequence(Position at) {
   count(1, at);
-  if (static_cast<int>(open_.size()) >= Document::kMaxDepth) fail(at, fmt::format("nested deeper than {} levels", Document::kMaxDepth), "");
+  check_depth(1, at);
   open_.push_back(Open{Node{NodeKind::kSequence, "", false, at, {}, {}}, "", {}, false});
 }
 
 void TreeBuilder::begin_map(Position at) {
   count(1, at);
-  if (static_cast<int>(open_.size()) >= Document::kMaxDepth) fail(at, fmt::format("nested deeper than {} levels", Document::kMaxDepth), "");
+  check_depth(1, at);
   open_.push_back(Open{Node{NodeKind::kMap, "", false, at, {}, {}}, "", {}, false});
 }
 
@@ -78,7 +99,7 @@ void TreeBuilder::key(std::string text, Position at) {
   if (map.node.members.size() < 64) {
     for (const Member& member : map.node.members) {
       if (member.key == text) {
-        fail(at, fmt::format("key \"{}\" stands twice, first in line {}", text, member.at.line), "keep one of the two");
+        fail(at, fmt::format("key {} stands twice, first in line {}", excerpt(text), member.at.line), "keep one of the two");
       }
     }
   }
@@ -97,7 +118,7 @@ void TreeBuilder::end() {
     std::stable_sort(sorted.begin(), sorted.end(), [](const Member* a, const Member* b) { return a->key < b->key; });
     for (std::size_t i = 1; i < sorted.size(); ++i) {
       if (sorted[i]->key == sorted[i - 1]->key) {
-        fail(sorted[i]->at, fmt::format("key \"{}\" stands twice, first in line {}", sorted[i]->key, sorted[i - 1]->at.line), "keep one of the two");
+        fail(sorted[i]->at, fmt::format("key {} stands twice, first in line {}", excerpt(sorted[i]->key), sorted[i - 1]->at.line), "keep one of the two");
       }
     }
   }
@@ -111,6 +132,7 @@ void TreeBuilder::subtree(const Node& node) {
     fail(node.at, fmt::format("aliases expand to more than {} values", Document::kMaxAliasNodes), "write the values out, or use fewer aliases");
   }
   count(nodes, node.at);
+  check_depth(levels_of(node), node.at);
   place(node);
 }
 

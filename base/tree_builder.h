@@ -20,7 +20,8 @@ class TreeBuilder {
   /// A finished subtree (an expanded alias) as the next value.
   void subtree(const Node& node);
   bool expects_key() const { return !open_.empty() && open_.back().node.kind == NodeKind::kMap && !open_.back().has_key; }
-  std::size_t depth() const { return open_.size(); }
+  /// Where a value without a text of its own is said to stand: at its key, or at the list that holds it.
+  Position place_of_empty() const;
   /// The node that was completed last, e.g. to remember it under an anchor.
   const Node& last() const;
   Node take_root();
@@ -34,6 +35,7 @@ class TreeBuilder {
     bool has_key = false;
   };
   void count(std::size_t nodes, Position at);
+  void check_depth(std::size_t levels, Position at) const;
   void place(Node node);
   [[noreturn]] void fail(Position at, std::string message, std::string hint) const;
 
@@ -44,6 +46,9 @@ class TreeBuilder {
   std::size_t nodes_ = 0;
   std::size_t alias_nodes_ = 0;
 };
+
+/// The node and all below it.
+std::size_t count_nodes(const Node& node);
 
 /// Throws InputError at the first byte that no text file holds (a control character or a broken UTF-8 sequence),
 /// or where there is nothing but white space.

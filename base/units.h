@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <compare>
+#include <concepts>
 #include <cstdint>
 #include <limits>
 
@@ -23,6 +24,16 @@ class Quantity {
   friend constexpr Self operator*(Self a, Rep factor) { return make(a.value_ * factor); }
   friend constexpr Self operator*(Rep factor, Self a) { return make(a.value_ * factor); }
   friend constexpr Self operator/(Self a, Rep divisor) { return make(a.value_ / divisor); }
+  /// No fraction of a whole number: a count of bytes times 0.5 is written Bytes::rounded(b.as_double() * 0.5).
+  template <class Other>
+    requires(std::floating_point<Other> && !std::floating_point<Rep>)
+  friend constexpr Self operator*(Self, Other) = delete;
+  template <class Other>
+    requires(std::floating_point<Other> && !std::floating_point<Rep>)
+  friend constexpr Self operator*(Other, Self) = delete;
+  template <class Other>
+    requires(std::floating_point<Other> && !std::floating_point<Rep>)
+  friend constexpr Self operator/(Self, Other) = delete;
   friend constexpr double operator/(Self a, Self b) {
     return static_cast<double>(a.value_) / static_cast<double>(b.value_);
   }
