@@ -1,0 +1,89 @@
+#include "cli/network_command.h"
+
+#include <fstream>
+#include <iterator>
+#include <sstream>
+#include <string>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/diagnostics.h"
+#include "tests/support/corpus.h"
+
+namespace moeplan::cli {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+/// Two flows over one 10 GB/s link: 20 and 30 us (see flow_sharing_test.cc).
+class NetworkCommand : public testing::Test {
+ protected:
+  NetworkCommand() {
+    write("l.csv", "link,bytes_per_s,latency_s\nidle,1e9,0\na,1e10,0\n");
+    write("t.csv", "src,dst,bytes,route,remark\n3,4,100000,a,x\n5,4,200000,a,y\n");
+    options_.links = (folder_.path() / "l.csv").string();
+    options_.traffic = (folder_.path() / "t.csv").string();
+  }
+  void write(const std::string& name, const std::string& text) { std::ofstream(folder_.path() / name) << text; }
+  std::string run() {
+    std::ostringstream out;
+    std::ostringstream err;
+    EXPECT_EQ(run_network(options_, Console{out, err}), kOk);
+    return out.str();
+  }
+  moeplan::test::TemporaryFolder folder_;
+  NetworkOptions options_;
+};
+
+TEST_F(NetworkCommand, WritesTheKeysOfTheContractInInputOrder) {
+  options_.common.json = true;
+  const std::string text = run();
+  EXPECT_THAT(text, HasSubstr("\"schema\": \"moeplan.network/1\""));
+  EXPECT_THAT(text, HasSubstr("\"moeplan_version\""));
+  EXPECT_THAT(text, testing::ContainsRegex("\"completion_s\": 3e-05|\"completion_s\": 2.99|\"completion_s\": 3.00"));
+  EXPECT_LT(text.find("\"src\": 3"), text.find("\"src\": 5"));
+  EXPECT_LT(text.find("\"name\": \"idle\""), text.find("\"name\": \"a\""));
+  EXPECT_THAT(text, HasSubstr("\"bytes\": 300000"));
+  EXPECT_THAT(text, HasSubstr("\"busy\": 0"));
+  options_.summary = true;
+  const std::string summary = run();
+  EXPECT_THAT(summary, Not(HasSubstr("\"flows\"")));
+  EXPECT_THAT(summary, HasSubstr("\"links\""));
+}
+
+TEST_F(NetworkCommand, PrintsATableWithoutJsonAndWritesFilesWhole) {
+  EXPECT_THAT(run(), HasSubstr("2 flows, "));
+  EXPECT_THAT(run(), HasSubstr("busiest links"));
+  options_.common.output = (folder_.path() / "out.txt").string();
+  EXPECT_EQ(run(), "");
+  std::ifstream file(options_.common.output);
+  EXPECT_THAT(std::string(std::istreambuf_iterator<char>(file), {}), HasSubstr("2 flows, "));
+}
+
+TEST_F(NetworkCommand, RefusesWindowAndAmbiguousNetworks) {
+  const auto fault = [&] {
+    try {
+      run();
+      return std::string();
+    } catch (const base::InputError& error) {
+      return std::string(error.what());
+    }
+  };
+  options_.sharing = "window";
+  EXPECT_THAT(fault(), HasSubstr("\"window\""));
+  options_.sharing = "bound";
+  options_.tolerance = 0.1;
+  EXPECT_THAT(fault(), HasSubstr("tolerance"));
+  options_.tolerance = 0;
+  EXPECT_EQ(fault(), "");
+  options_.cluster = "hgx-h100-1n";
+  EXPECT_THAT(fault(), HasSubstr("either --cluster or --links"));
+  options_.links.clear();
+  options_.traffic = "uniform:1 MiB";
+  EXPECT_EQ(fault(), "");
+}
+
+}  // namespace
+}  // namespace moeplan::cli
