@@ -1,0 +1,206 @@
+#include "planner/export/megatron_rules.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include <fmt/format.h>
+
+namespace moeplan::planner {
+
+namespace {
+
+using sim::PlanFault;
+using sim::PlanSpec;
+
+/// Collects broken rules.
+struct Faults {
+  std::vector<PlanFault> found;
+  void require(bool holds, const char* rule, std::string message) {
+    if (!holds) found.push_back({rule, std::move(message)});
+  }
+};
+
+bool divides(std::int64_t part, std::int64_t whole) { return part > 0 && whole % part == 0; }
+
+void check_world(const PlanContext& c, const PlanSpec& plan, Faults& f) {
+  const sim::ParallelLayout& l = plan.layout;
+  f.require(divides(l.tp * l.pp * l.cp, c.gpus), "world-divides",
+            fmt::format("{} GPUs are not a multiple of TP {} x PP {} x CP {}", c.gpus, l.tp, l.pp, l.cp));
+  f.require(divides(l.etp * l.ep * l.pp, c.gpus), "expert-world-divides",
+            fmt::format("{} GPUs are not a multiple of ETP {} x EP {} x PP {}", c.gpus, l.etp, l.ep, l.pp));
+  f.require(l.ep == 1 || c.model.is_moe(), "ep-needs-experts", fmt::format("EP {} on a model without experts", l.ep));
+  f.require(!c.model.is_moe() || divides(l.ep, c.model.experts), "ep-divides-experts",
+            fmt::format("EP {} does not divide {} experts", l.ep, c.model.experts));
+  f.require(l.tp == 1 || l.ep == 1 || l.sequence_parallel, "sequence-parallel",
+            fmt::format("TP {} together with EP {} needs --sequence-parallel", l.tp, l.ep));
+  f.require(l.tp == 1 || !l.sequence_parallel || divides(l.tp * l.cp, c.run.seq_len), "sequence-divides",
+            fmt::format("sequence parallelism: {} tokens are not a multiple of TP {} x CP {}", c.run.seq_len, l.tp, l.cp));
+  f.require(l.cp == 1 || divides(2 * l.cp, c.run.seq_len), "context-divides",
+            fmt::format("{} tokens are not a multiple of 2 x CP {}", c.run.seq_len, l.cp));
+}
+
+void check_widths(const PlanContext& c, const PlanSpec& plan, Faults& f) {
+  const int tp = plan.layout.tp;
+  const sim::ModelSpec& m = c.model;
+  f.require(divides(tp, m.heads), "heads-divide", fmt::format("{} attention heads are not a multiple of TP {}", m.heads, tp));
+  f.require(m.is_mla() || divides(tp, m.kv_heads), "kv-heads-divide",
+            fmt::format("{} key/value heads (query groups) are not a multiple of TP {}; Megatron does not replicate them",
+                        m.kv_heads, tp));
+  f.require(divides(tp, m.dense_ffn) && divides(tp, m.shared_ffn), "ffn-divides",
+            fmt::format("feed-forward width {} or shared-expert width {} is not a multiple of TP {}", m.dense_ffn,
+                        m.shared_ffn, tp));
+  f.require(!m.is_moe() || divides(plan.layout.etp, m.expert_ffn), "expert-ffn-divides",
+            fmt::format("expert width {} is not a multiple of ETP {}", m.expert_ffn, plan.layout.etp));
+}
+
+void check_pipeline(const PlanContext& c, const PlanSpec& plan, Faults& f) {
+  const sim::ParallelLayout& l = plan.layout;
+  const int layers = static_cast<int>(c.model.layers.size());
+  const int chunks = l.pp * l.vp;
+  f.require(l.vp == 1 || l.pp > 1, "vp-needs-pp", fmt::format("{} virtual stages with PP 1: interleaving needs PP > 1", l.vp));
+  f.require(chunks <= layers + 2, "layers-fill-stages",
+            fmt::format("{} layers do not fill PP {} x VP {} = {} virtual stages", layers, l.pp, l.vp, chunks));
+  if (!plan.split.layers_per_chunk.empty()) {
+    const auto& split = plan.split.layers_per_chunk;
+    const int sum = std::accumulate(split.begin(), split.end(), 0);
+    f.require(static_cast<int>(split.size()) == chunks && sum == layers &&
+                  std::all_of(split.begin(), split.end(), [](int n) { return n >= 0; }),
+              "layout-adds-up",
+              fmt::format("the split has {} virtual stages with {} layers in all, expected {} (PP {} x VP {}) with {}",
+                          split.size(), sum, chunks, l.pp, l.vp, layers));
+  }
+  const std::int64_t batch = static_cast<std::int64_t>(l.dp) * plan.micro_batch;
+  f.require(divides(batch, c.run.global_batch), "batch-divides",
+            fmt::format("global batch {} is not a multiple of DP {} x micro-batch {}", c.run.global_batch, l.dp, plan.micro_batch));
+  if (l.vp > 1 && divides(batch, c.run.global_batch)) {
+    const std::int64_t m = c.run.global_batch / batch;
+    f.require(divides(l.pp, m), "interleaving-micro-batches",
+              fmt::format("{} micro-batches are not a multiple of PP {}, which interleaving needs", m, l.pp));
+  }
+}
+
+void check_recompute(const PlanContext& c, const PlanSpec& plan, Faults& f) {
+  const sim::Recompute& r = plan.recompute;
+  if (r.mode != sim::RecomputeMode::kSelective) return;
+  f.require(!r.modules.empty(), "recompute-words", "selective recompute without modules");
+  f.require(!r.has(sim::RecomputeModule::kMlaUpProj) || c.model.is_mla(), "recompute-words",
+            "recompute module mla_up_proj on a model without multi-latent attention");
+  f.require(!r.has(sim::RecomputeModule::kMoeAct) || c.model.is_moe(), "recompute-words",
+            "recompute module moe_act on a model without experts");
+  f.require(!r.has(sim::RecomputeModule::kSharedExperts) || c.model.shared_ffn > 0, "recompute-words",
+            "recompute module shared_experts on a model without shared experts");
+}
+
+void check_data_parallel(const PlanSpec& plan, Faults& f) {
+  f.require(!plan.overlap_param_gather || (plan.distributed_optimizer && plan.overlap_grad_reduce), "overlap-param-gather",
+            "--overlap-param-gather needs --use-distributed-optimizer and --overlap-grad-reduce");
+}
+
+void check_moe_layer(const PlanSpec& plan, Faults& f) {
+  f.require(plan.chunk_degree == 1, "chunk-degree",
+            fmt::format("{} token chunks a MoE layer: Megatron's alltoall dispatcher moves a micro-batch in one piece", plan.chunk_degree));
+  f.require(plan.dispatcher == sim::Dispatcher::kFlat, "dispatcher",
+            "pairwise all-to-all: Megatron's alltoall dispatcher sends to all peers in one grouped call");
+}
+
+/// With group-limited routing the group of an expert is its place / (experts / groups): whole groups may move,
+/// experts only inside their group.
+bool keeps_groups(const std::vector<std::int32_t>& slots, int groups) {
+  const std::size_t size = slots.size() / static_cast<std::size_t>(groups);
+  for (std::size_t s = 0; s < slots.size(); ++s) {
+    const auto group = [size](std::int32_t e) { return static_cast<std::size_t>(e) / size; };
+    if (group(slots[s]) != group(slots[s / size * size])) return false;
+  }
+  return true;
+}
+
+void check_placement(const PlanContext& c, const PlanSpec& plan, Faults& f) {
+  if (plan.placement.is_contiguous()) return;
+  const auto experts = static_cast<std::size_t>(c.model.experts);
+  bool permutation = plan.placement.slots.size() == moe_layer_indices(c.model).size();
+  bool groups = true;
+  for (const std::vector<std::int32_t>& slots : plan.placement.slots) {
+    std::vector<std::int32_t> sorted = slots;
+    std::sort(sorted.begin(), sorted.end());
+    for (std::size_t e = 0; e < sorted.size(); ++e) permutation = permutation && sorted[e] == static_cast<std::int32_t>(e);
+    permutation = permutation && sorted.size() == experts;
+    if (permutation && c.model.groups > 1) groups = groups && keeps_groups(slots, c.model.groups);
+  }
+  f.require(permutation, "placement-permutes",
+            "the placement is no permutation of the experts of every MoE layer: Megatron holds each expert once");
+  f.require(groups, "placement-keeps-groups",
+            fmt::format("the placement splits routing groups ({} groups): it would change what the router picks", c.model.groups));
+}
+
+bool megatron_runs(sim::NumberFormat format) {
+  return format != sim::NumberFormat::kFp32 && format != sim::NumberFormat::kTf32;
+}
+
+}  // namespace
+
+std::vector<PlanFault> find_megatron_job_faults(const PlanContext& c) {
+  Faults f;
+  std::int64_t window = 0;
+  bool one_window = true;
+  bool kinds = true;
+  for (const sim::LayerSpec& layer : c.model.layers) {
+    kinds = kinds && layer.mixer != sim::MixerKind::kNone && layer.ffn != sim::FfnKind::kNone;
+    if (layer.window == 0) continue;
+    one_window = one_window && (window == 0 || layer.window == window);
+    window = layer.window;
+  }
+  f.require(kinds && c.model.kinds_without_cost().empty(), "layer-kinds",
+            "layers that are not attention with a feed-forward part; the arguments of such models are not written yet");
+  f.require(one_window, "one-window", "layers with different sliding windows; --window-size knows one");
+  const sim::PrecisionRecipe& p = c.run.precision;
+  f.require(megatron_runs(p.gemm), "precision", fmt::format("matrix products in {}; experts run in bf16 or below", sim::name(p.gemm)));
+  f.require(p.gemm != sim::NumberFormat::kFp16 || !c.model.is_moe(), "precision", "fp16 with expert parallelism is refused");
+  f.require(p.dispatch == sim::NumberFormat::kBf16 && p.combine == sim::NumberFormat::kBf16, "dispatch-format",
+            fmt::format("dispatch in {} and combine in {}: the alltoall dispatcher moves bf16", sim::name(p.dispatch), sim::name(p.combine)));
+  f.require(p.gradient_reduce == sim::NumberFormat::kFp32 || p.gradient_reduce == sim::NumberFormat::kBf16, "gradient-format",
+            fmt::format("gradients reduced in {}, expected fp32 or bf16", sim::name(p.gradient_reduce)));
+  f.require(p.optimizer_bytes_per_parameter == 12 || p.optimizer_bytes_per_parameter == 8, "optimizer-states",
+            fmt::format("{} bytes of optimizer state a parameter, expected 12 (fp32 master and moments) or 8 (bf16 moments)",
+                        p.optimizer_bytes_per_parameter));
+  f.require(c.run.optimizer == "adam", "optimizer", fmt::format("optimizer {}, expected adam", c.run.optimizer));
+  f.require(c.model.groups <= 1 || divides(c.model.groups, c.model.experts), "groups-divide",
+            fmt::format("{} experts are not a multiple of {} routing groups", c.model.experts, c.model.groups));
+  return f.found;
+}
+
+std::vector<PlanFault> find_megatron_faults(const PlanContext& context, const PlanSpec& plan) {
+  Faults f;
+  f.found = find_megatron_job_faults(context);
+  check_world(context, plan, f);
+  check_widths(context, plan, f);
+  check_pipeline(context, plan, f);
+  check_recompute(context, plan, f);
+  check_data_parallel(plan, f);
+  check_moe_layer(plan, f);
+  check_placement(context, plan, f);
+  return f.found;
+}
+
+std::vector<std::string> megatron_rule_keys() {
+  return {"batch-divides", "chunk-degree", "context-divides", "dispatch-format", "dispatcher", "ep-divides-experts",
+          "ep-needs-experts", "expert-ffn-divides", "expert-world-divides", "ffn-divides", "gradient-format",
+          "groups-divide", "heads-divide", "interleaving-micro-batches", "kv-heads-divide", "layer-kinds",
+          "layers-fill-stages", "layout-adds-up", "one-window", "optimizer", "optimizer-states", "overlap-param-gather",
+          "placement-keeps-groups", "placement-permutes", "precision", "recompute-words", "sequence-divides",
+          "sequence-parallel", "vp-needs-pp", "world-divides"};
+}
+
+std::int64_t padded_vocab(std::int64_t vocab, int tp) {
+  const std::int64_t unit = kVocabDivisor * tp;
+  return (vocab + unit - 1) / unit * unit;
+}
+
+std::vector<int> moe_layer_indices(const sim::ModelSpec& model) {
+  std::vector<int> indices;
+  for (std::size_t l = 0; l < model.layers.size(); ++l) {
+    if (model.layers[l].ffn == sim::FfnKind::kMoe) indices.push_back(static_cast<int>(l));
+  }
+  return indices;
+}
+
+}  // namespace moeplan::planner
