@@ -15,6 +15,8 @@ namespace {
 struct Tracker {
   Position next{1, 1};
   Position token{1, 1};
+  std::size_t taken = 0;
+  std::size_t token_offset = 0;
   bool in_string = false;
   bool escaped = false;
   bool in_word = false;
@@ -31,17 +33,23 @@ struct Tracker {
     } else if (c == '"') {
       in_string = true;
       in_word = false;
-      token = next;
+      begin_token();
     } else if (c == '{' || c == '[') {
       in_word = false;
-      token = next;
+      begin_token();
     } else if (is_delimiter(c)) {
       in_word = false;
     } else if (!in_word) {
       in_word = true;
-      token = next;
+      begin_token();
     }
+    ++taken;
     advance(next, c);
+  }
+
+  void begin_token() {
+    token = next;
+    token_offset = taken;
   }
 
   static bool is_delimiter(char c) { return std::string_view(" \n\r\t,:{}[]\"").find(c) != std::string_view::npos; }
@@ -126,6 +134,10 @@ class Handler : public nlohmann::json_sax<nlohmann::json> {
     if (taken > text_.size()) fail_at(begin, "the JSON text ends too early");
     begin -= begin > 0 ? 1 : 0;
     std::size_t end = begin + 1;
+    if (text_[begin] == '"' && tracker_.token_offset < begin) {
+      begin = tracker_.token_offset;  // a whole string where none may stand
+      fail_at(begin, fmt::format("not valid JSON at {}", excerpt(text_.substr(begin + 1, end - begin - 2))));
+    }
     if (!Tracker::is_delimiter(text_[begin])) {
       while (begin > 0 && !Tracker::is_delimiter(text_[begin - 1])) --begin;
       while (end < text_.size() && !Tracker::is_delimiter(text_[end])) ++end;

@@ -125,14 +125,14 @@ void TreeBuilder::end() {
   place(std::move(node));
 }
 
-void TreeBuilder::subtree(const Node& node) {
+void TreeBuilder::subtree(const Node& node, Position at) {
   const std::size_t nodes = count_nodes(node);
   alias_nodes_ += nodes;
   if (alias_nodes_ > Document::kMaxAliasNodes) {
-    fail(node.at, fmt::format("aliases expand to more than {} values", Document::kMaxAliasNodes), "write the values out, or use fewer aliases");
+    fail(at, fmt::format("aliases expand to more than {} values", Document::kMaxAliasNodes), "write the values out, or use fewer aliases");
   }
-  count(nodes, node.at);
-  check_depth(levels_of(node), node.at);
+  count(nodes, at);
+  check_depth(levels_of(node), at);
   place(node);
 }
 

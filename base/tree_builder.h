@@ -17,8 +17,8 @@ class TreeBuilder {
   void begin_map(Position at);
   void key(std::string text, Position at);
   void end();
-  /// A finished subtree (an expanded alias) as the next value.
-  void subtree(const Node& node);
+  /// A copy of a finished subtree as the next value: what the alias at `at` stands for.
+  void subtree(const Node& node, Position at);
   bool expects_key() const { return !open_.empty() && open_.back().node.kind == NodeKind::kMap && !open_.back().has_key; }
   /// Where a value without a text of its own is said to stand: at its key, or at the list that holds it.
   Position place_of_empty() const;

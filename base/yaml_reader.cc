@@ -69,7 +69,7 @@ class Handler : public YAML::EventHandler {
     const auto found = anchors_.find(anchor);
     if (found == anchors_.end()) fail(mark, "found an alias to a key or to what it stands in, expected an alias to a finished value");
     if (!found->second) fail(mark, fmt::format("found an alias to more than {} values", Document::kMaxAliasNodes));
-    builder_.subtree(*found->second);
+    builder_.subtree(*found->second, columns_.of(mark));
   }
 
   void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, const std::string& value) override {
