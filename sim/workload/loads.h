@@ -39,9 +39,10 @@ struct RoutingShape {
 /// micro-batches. Const and thread-safe.
 ///
 /// routing() remaps to any shape: where the log has exactly that shape, its own counts; else a seeded sample:
-/// for every (source, micro-batch) the shares are drawn from a Dirichlet around the logged mean, with the
-/// concentration that the log's own spread between sources and micro-batches has, then tokens x top-k
-/// assignments are drawn so that no expert gets more than one per token.
+/// the counts of every (source, micro-batch) are beta-binomial around the logged mean, with the correlation that
+/// the log's own spread between sources and micro-batches has (a Dirichlet's concentration is 1/correlation - 1),
+/// cut so that no expert gets more than one assignment per token (sim/workload/routing_sampler.h). A log without
+/// that dimension, and the generators, take the spread of a published training trace: docs/models/loads.md.
 class ExpertLoads {
  public:
   virtual ~ExpertLoads() = default;
@@ -70,9 +71,13 @@ struct LoadOptions {
 };
 
 /// `source` is a file (CSV, .npy, .npz, SmartMoE table folder) or a generator: uniform, zipf:S, lognormal:S,
-/// dirichlet:A, hot:N (N experts take half of the tokens). Throws InputError: other experts or top-k than the model's, another number of layers
-/// without map_layers, broken files.
+/// dirichlet:A, hot:N (N experts take half of the
+/// tokens). Throws InputError: other experts or top-k than the model's, another number of layers without
+/// map_layers, broken files. Formats: docs/formats/load.md.
 std::unique_ptr<ExpertLoads> load_expert_loads(const std::string& source, const LoadOptions& options);
+
+/// Perfectly even routing, the same in every micro-batch: "uniform", and what a force-balanced run sees.
+std::unique_ptr<ExpertLoads> make_uniform_loads(int moe_layers, int experts, int top_k);
 
 /// max over groups of equal size / mean: imbalance of contiguous expert groups, e.g. devices.
 double max_over_mean(std::span<const double> share, int groups);
