@@ -44,25 +44,25 @@ function(moeplan_library name)
   add_library(moeplan::${name} ALIAS moeplan_${name})
 endfunction()
 
-# moeplan_test_dir(NAME [DEPS target...] [LABELS label...])
+# moeplan_test_dir(NAME [DEPS target...] [LABEL label])
 # Builds the GoogleTest program moeplan_NAME_test from every *_test.cc beside the calling CMakeLists.txt, labelled
-# "unit" or LABELS. Files named *_threads_test.cc, the tests of code that runs on several threads, make a program of
-# their own, moeplan_NAME_threads_test, with the further label "threads": those run under ThreadSanitizer too.
+# "unit" or LABEL. Files named *_threads_test.cc, the tests of code that runs on several threads, make a program of
+# their own, moeplan_NAME_threads_test, labelled "threads": those run under ThreadSanitizer too.
 function(moeplan_test_dir name)
-  cmake_parse_arguments(ARG "" "" "DEPS;LABELS" ${ARGN})
+  cmake_parse_arguments(ARG "" "LABEL" "DEPS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*_test.cc)
   set(thread_sources ${sources})
   list(FILTER thread_sources INCLUDE REGEX "_threads_test\\.cc$")
   list(FILTER sources EXCLUDE REGEX "_threads_test\\.cc$")
-  if(NOT ARG_LABELS)
-    set(ARG_LABELS unit)
+  if(NOT ARG_LABEL)
+    set(ARG_LABEL unit)
   endif()
-  moeplan_test_program(moeplan_${name}_test "${sources}" "${ARG_DEPS}" "${ARG_LABELS}")
-  moeplan_test_program(moeplan_${name}_threads_test "${thread_sources}" "${ARG_DEPS}" "${ARG_LABELS};threads")
+  moeplan_test_program(moeplan_${name}_test "${sources}" "${ARG_DEPS}" "${ARG_LABEL}")
+  moeplan_test_program(moeplan_${name}_threads_test "${thread_sources}" "${ARG_DEPS}" threads)
 endfunction()
 
 # One test program; CTest runs each of its tests by itself. Does nothing where there is no source.
-function(moeplan_test_program program sources deps labels)
+function(moeplan_test_program program sources deps label)
   if(NOT sources)
     return()
   endif()
@@ -72,8 +72,8 @@ function(moeplan_test_program program sources deps labels)
   gtest_discover_tests(${program}
     WORKING_DIRECTORY ${PROJECT_SOURCE_DIR}
     DISCOVERY_TIMEOUT 120
-    PROPERTIES LABELS "${labels}" TIMEOUT 600)
-  if("threads" IN_LIST labels)
+    PROPERTIES LABELS "${label}" TIMEOUT 600)
+  if(label STREQUAL "threads")
     if(NOT TARGET moeplan_threads_tests)
       add_custom_target(moeplan_threads_tests)
     endif()
