@@ -1,0 +1,259 @@
+#include "planner/search/search.h"
+
+#include <algorithm>
+#include <chrono>
+#include <numeric>
+#include <thread>
+
+#include <fmt/format.h>
+
+#include "base/diagnostics.h"
+#include "base/parallel.h"
+#include "planner/export/megatron_rules.h"
+#include "planner/search/evaluator.h"
+#include "planner/search/explain.h"
+
+namespace moeplan::planner {
+
+namespace {
+
+using base::Seconds;
+using sim::PlanSpec;
+
+/// One point on its way through the sieve.
+struct Point {
+  Candidate candidate;
+  std::string rule;          // that ruled it out; empty = still in
+  base::Bytes over;          // with rule "memory"
+  Seconds estimate;
+  sim::MemoryResult memory;  // kept where it does not fit
+};
+
+class Search {
+ public:
+  Search(const sim::Job& job, const SearchOptions& options)
+      : options_(options),
+        space_(build_space(job.model, job.cluster.ranks(), options.framework == "any", options.pins)),
+        evaluator_(job, options.framework, space_.ep),
+        started_(std::chrono::steady_clock::now()) {}
+
+  SearchResult run() {
+    for (const Candidate& candidate : space_.enumerate(evaluator_.job().model)) points_.push_back({candidate, "", {}, {}, {}});
+    sieve();
+    std::vector<std::size_t> order = rank_by_estimate();
+    order = cut_by_bound(std::move(order));
+    order = cut_by_budget(std::move(order));
+    evaluate(order);
+    account();
+    collect_misfits();
+    explain(result_, evaluator_.job());
+    if (result_.feasible) add_would_gain(result_.plans.front());
+    return std::move(result_);
+  }
+
+ private:
+  PlanSpec plan_at(std::size_t index) const {
+    const Candidate& c = points_[index].candidate;
+    PlanSpec plan = plan_of(space_, c, options_.framework);
+    if (c.greedy) plan.placement = evaluator_.greedy(c.layout.ep);
+    return plan;
+  }
+
+  /// Rules, memory and estimate of every point.
+  void sieve() {
+    base::parallel_for(points_.size(), options_.threads, [this](std::size_t i) {
+      Point& point = points_[i];
+      const PlanSpec bare = plan_of(space_, point.candidate, options_.framework);
+      point.rule = evaluator_.find_broken_rule(bare);
+      if (!point.rule.empty()) return;
+      if (point.candidate.greedy && !evaluator_.greedy_gains(point.candidate.layout.ep)) {
+        point.rule = "placement-gains-nothing";
+        return;
+      }
+      const PlanSpec plan = plan_at(i);
+      point.memory = evaluator_.memory(plan);
+      if (!point.memory.fits()) {
+        point.rule = "memory";
+        point.over = point.memory.reserved - point.memory.limit;
+      }
+      point.estimate = evaluator_.estimate(plan);
+      if (point.rule.empty()) point.memory = {};
+    });
+  }
+
+  /// Survivors, best estimate first; ties in the order of the space.
+  std::vector<std::size_t> rank_by_estimate() const {
+    std::vector<std::size_t> order;
+    for (std::size_t i = 0; i < points_.size(); ++i) {
+      if (points_[i].rule.empty()) order.push_back(i);
+    }
+    std::stable_sort(order.begin(), order.end(), [this](std::size_t a, std::size_t b) { return points_[a].estimate < points_[b].estimate; });
+    return order;
+  }
+
+  std::vector<std::size_t> cut_by_bound(std::vector<std::size_t> order) {
+    if (order.empty()) return order;
+    const std::size_t kth = std::min(order.size(), static_cast<std::size_t>(options_.top)) - 1;
+    const Seconds bound = points_[order[kth]].estimate * kBoundFactor;
+    return cut(std::move(order), "bound", [this, bound](std::size_t i) { return points_[i].estimate > bound; });
+  }
+
+  std::vector<std::size_t> cut_by_budget(std::vector<std::size_t> order) {
+    const auto budget = static_cast<std::size_t>(options_.budget > 0 ? options_.budget : kDefaultBudget);
+    for (std::size_t k = budget; k < order.size(); ++k) points_[order[k]].rule = "budget";
+    order.resize(std::min(order.size(), budget));
+    return order;
+  }
+
+  template <class Test>
+  std::vector<std::size_t> cut(std::vector<std::size_t> order, const char* rule, Test test) {
+    std::vector<std::size_t> kept;
+    for (const std::size_t i : order) {
+      if (test(i)) {
+        points_[i].rule = rule;
+      } else {
+        kept.push_back(i);
+      }
+    }
+    return kept;
+  }
+
+  bool out_of_time() const {
+    if (options_.wall_budget <= Seconds()) return false;
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count() > options_.wall_budget.s();
+  }
+
+  /// Simulates in batches, so that a wall budget can end it, then once more the best with all iterations.
+  void evaluate(const std::vector<std::size_t>& order) {
+    const int threads = options_.threads > 0 ? options_.threads : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+    const std::size_t batch = options_.wall_budget > Seconds() ? static_cast<std::size_t>(threads) * 2 : order.size();
+    std::vector<RankedPlan> simulated(order.size());
+    std::size_t done = 0;
+    while (done < order.size()) {
+      if (done > 0 && out_of_time()) break;
+      const std::size_t count = std::min(batch, order.size() - done);
+      base::parallel_for(count, options_.threads, [&](std::size_t k) {
+        RankedPlan& ranked = simulated[done + k];
+        ranked.plan = plan_at(order[done + k]);
+        ranked.result = evaluator_.simulate(ranked.plan, 1, false);
+      });
+      done += count;
+    }
+    result_.deterministic = options_.wall_budget <= Seconds();
+    for (std::size_t k = done; k < order.size(); ++k) points_[order[k]].rule = "wall-budget";
+    simulated.resize(done);
+    result_.evaluated = static_cast<std::int64_t>(done);
+    finish(std::move(simulated));
+  }
+
+  static void sort_by_time(std::vector<RankedPlan>& plans) {
+    std::stable_sort(plans.begin(), plans.end(), [](const RankedPlan& a, const RankedPlan& b) { return a.result.step_time < b.result.step_time; });
+  }
+
+  /// Of plans that differ in placement alone, the first stands.
+  static std::vector<RankedPlan> keep_distinct(const std::vector<RankedPlan>& sorted, std::size_t limit) {
+    std::vector<RankedPlan> kept;
+    for (const RankedPlan& ranked : sorted) {
+      if (kept.size() == limit) break;
+      const bool seen = std::any_of(kept.begin(), kept.end(), [&ranked](const RankedPlan& other) {
+        return ranked.plan.layout == other.plan.layout && ranked.plan.micro_batch == other.plan.micro_batch &&
+               ranked.plan.recompute == other.plan.recompute && ranked.plan.chunk_degree == other.plan.chunk_degree;
+      });
+      if (!seen) kept.push_back(ranked);
+    }
+    return kept;
+  }
+
+  void finish(std::vector<RankedPlan> simulated) {
+    sort_by_time(simulated);
+    const auto top = static_cast<std::size_t>(std::max(1, options_.top));
+    std::vector<RankedPlan> finalists = keep_distinct(simulated, 2 * top);
+    base::parallel_for(finalists.size(), options_.threads, [&](std::size_t k) {
+      finalists[k].result = evaluator_.simulate(finalists[k].plan, options_.iterations, false);
+    });
+    sort_by_time(finalists);
+    finalists.resize(std::min(finalists.size(), top));
+    base::parallel_for(finalists.size(), options_.threads, [&](std::size_t k) {
+      finalists[k].result = evaluator_.simulate(finalists[k].plan, options_.iterations, true);
+    });
+    for (std::size_t k = 0; k < finalists.size(); ++k) finalists[k].plan.name = fmt::format("plan-{}", k + 1);
+    result_.plans = std::move(finalists);
+  }
+
+  void account() {
+    result_.searched = static_cast<std::int64_t>(points_.size());
+    for (const Point& point : points_) {
+      if (!point.rule.empty()) ++result_.pruned[point.rule];
+    }
+  }
+
+  /// Plans that do not fit and would beat rank 1 by their estimate; where nothing fits, those that miss by least.
+  void collect_misfits() {
+    std::vector<std::size_t> misfits;
+    for (std::size_t i = 0; i < points_.size(); ++i) {
+      if (points_[i].rule == "memory") misfits.push_back(i);
+    }
+    const bool none_fits = result_.plans.empty();
+    std::stable_sort(misfits.begin(), misfits.end(), [this, none_fits](std::size_t a, std::size_t b) {
+      return none_fits ? points_[a].over < points_[b].over : points_[a].estimate < points_[b].estimate;
+    });
+    for (const std::size_t i : misfits) {
+      if (result_.misfits.size() == 3) break;
+      const Point& point = points_[i];
+      const auto stage = static_cast<std::size_t>(point.memory.worst_stage);
+      const std::string part = stage < point.memory.per_stage.size() ? largest_part(point.memory.per_stage[stage]) : "";
+      result_.misfits.push_back({plan_at(i), point.over, point.memory.worst_stage, part, point.estimate});
+    }
+  }
+
+  /// What the engine can do and the framework cannot, on top of rank 1.
+  void add_would_gain(RankedPlan& best) const {
+    if (!evaluator_.job().model.is_moe() || best.plan.layout.ep < 2) return;
+    std::vector<std::pair<std::string, PlanSpec>> changes;
+    for (const int chunks : {2, 4}) {
+      PlanSpec plan = best.plan;
+      plan.chunk_degree = chunks;
+      changes.emplace_back(fmt::format("{} token chunks a MoE layer that overlap exchange and experts", chunks), plan);
+    }
+    PlanSpec replicated = best.plan;
+    replicated.placement = evaluator_.replicas(best.plan.layout.ep);
+    changes.emplace_back("replicas: one spare expert slot on each GPU", replicated);
+    for (const auto& [words, plan] : changes) {
+      if (options_.framework == "any" && plan.placement == best.plan.placement) continue;  // in the space already
+      if (!sim::find_faults(evaluator_.job(), plan).empty()) continue;
+      const sim::StepResult result = evaluator_.simulate(plan, options_.iterations, false);
+      std::string note = fmt::format("{} cannot run it", options_.framework == "any" ? "no exporter" : "Megatron");
+      if (!result.memory.fits()) note += fmt::format("; {:.1f} GiB over the memory limit", (result.memory.reserved - result.memory.limit).gib());
+      best.result.what_if.push_back({words, result.step_time, 1 - result.step_time / best.result.step_time, note});
+    }
+  }
+
+  const SearchOptions& options_;
+  Space space_;
+  Evaluator evaluator_;
+  std::chrono::steady_clock::time_point started_;
+  std::vector<Point> points_;
+  SearchResult result_;
+};
+
+void refuse_what_no_plan_helps(const sim::Job& job, const std::string& framework) {
+  std::vector<base::Diagnostic> diagnostics;
+  for (const std::string& kind : job.model.kinds_without_cost()) {
+    diagnostics.push_back({"", {}, "model", fmt::format("{} has layers of kind {}, which have no cost yet", job.model.name, kind), ""});
+  }
+  if (framework == "megatron" && diagnostics.empty()) {
+    for (const sim::PlanFault& fault : find_megatron_job_faults({job.model, job.run, job.cluster.ranks()})) {
+      diagnostics.push_back({"", {}, "run", fmt::format("Megatron cannot run this job: {} [{}]", fault.message, fault.rule), "--framework any plans without its rules"});
+    }
+  }
+  if (!diagnostics.empty()) throw base::InputError(diagnostics);
+}
+
+}  // namespace
+
+SearchResult search_plans(const sim::Job& job, const SearchOptions& options) {
+  refuse_what_no_plan_helps(job, options.framework);
+  return Search(job, options).run();
+}
+
+}  // namespace moeplan::planner
