@@ -1,0 +1,25 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "sim/cost/profile.h"
+
+namespace moeplan::report {
+
+/// The shipped profiles, each read once. Not for several threads at a time; the profiles it gives are.
+class ProfileShelf {
+ public:
+  /// configs/profiles/STEM.yaml, or nullptr where we ship none. Throws InputError where the file is broken.
+  const sim::Profile* find(std::string_view stem);
+
+ private:
+  std::map<std::string, std::unique_ptr<sim::Profile>, std::less<>> profiles_;
+};
+
+/// Name of the profile of a GPU as step tables write it ("H100", "A100-80GB", "GB200"), or empty.
+std::string_view profile_stem_of_gpu(std::string_view gpu);
+
+}  // namespace moeplan::report

@@ -1,0 +1,233 @@
+#include "report/validation/step_job.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "base/diagnostics.h"
+#include "planner/export/pipeline_layout.h"
+#include "report/validation/device_token_loads.h"
+#include "sim/cost/profile_data.h"
+
+namespace moeplan::report {
+
+namespace {
+
+/// LAER runs place the experts of a layer over groups of four GPUs: 16 experts, 4 a device, and 8 experts, 2 a device
+/// (global_ep_deg 32 with C experts a device; e2e/laer_steps.csv).
+constexpr int kLaerGroup = 4;
+
+std::optional<sim::RecomputeModule> parse_module(std::string_view word) {
+  using Module = sim::RecomputeModule;
+  if (word == "core_attn") return Module::kCoreAttn;
+  if (word == "moe_act") return Module::kMoeAct;
+  if (word == "layernorm") return Module::kLayernorm;
+  if (word == "mla_up_proj") return Module::kMlaUpProj;
+  if (word == "mlp") return Module::kMlp;
+  if (word == "moe") return Module::kMoe;
+  if (word == "shared_expert" || word == "shared_experts") return Module::kSharedExperts;
+  return std::nullopt;
+}
+
+std::vector<std::string_view> split(std::string_view text, char at) {
+  std::vector<std::string_view> words;
+  while (true) {
+    const std::size_t end = text.find(at);
+    words.push_back(text.substr(0, end));
+    if (end == std::string_view::npos) return words;
+    text.remove_prefix(end + 1);
+  }
+}
+
+sim::RunSpec make_run(const StepRow& row, const sim::PrecisionRecipe& precision) {
+  sim::RunSpec run;
+  run.name = row.name;
+  run.global_batch = row.global_batch;
+  run.seq_len = row.seq_len;
+  run.precision = precision;
+  run.stack = row.release;
+  if (row.routing == "forced_balance") {
+    run.gate = sim::GatePolicy::kForceBalanced;
+  } else if (row.routing == "padded_capacity") {
+    run.gate = sim::GatePolicy::kCapacity;
+    run.capacity_factor = 1.0;
+  }
+  return run;
+}
+
+sim::PlanSpec make_plan(const StepRow& row) {
+  sim::PlanSpec plan;
+  plan.name = row.name;
+  sim::ParallelLayout& layout = plan.layout;
+  layout.tp = row.tp;
+  layout.pp = row.pp;
+  layout.vp = row.vp;
+  layout.cp = row.cp;
+  layout.ep = row.ep;
+  layout.etp = row.etp;
+  layout.dp = row.gpus / (row.tp * row.pp * row.cp);
+  layout.edp = row.gpus / (row.pp * row.ep * row.etp);
+  layout.sequence_parallel = row.sequence_parallel;
+  plan.micro_batch = row.micro_batch;
+  return plan;
+}
+
+/// Fills the stage split from a Megatron layout string; a reason where it does not fit.
+std::string add_split(const StepRow& row, sim::PlanSpec& plan) {
+  if (row.pp_layout.empty()) return "";
+  base::DiagnosticSink sink;
+  const planner::PipelineLayout layout = planner::parse_pipeline_layout(row.pp_layout, row.name, {1, 1}, sink);
+  if (!sink.empty()) return fmt::format("pipeline layout \"{}\" cannot be read", row.pp_layout);
+  plan.split = layout.split();
+  const std::size_t wanted = static_cast<std::size_t>(row.pp) * static_cast<std::size_t>(row.vp);
+  if (plan.split.layers_per_chunk.size() == wanted) return "";
+  return fmt::format("pipeline layout \"{}\" has {} stages, expected pp x vp = {}", row.pp_layout, plan.split.layers_per_chunk.size(), wanted);
+}
+
+/// Names what the simulator does not have. Each costs the prediction its standing.
+void note_missing_mechanisms(const StepRow& row, StepJob& job) {
+  const std::size_t before = job.notes.size();
+  if (row.dispatcher == "deepep" || row.dispatcher == "hybridep") {
+    job.notes.push_back(fmt::format("dispatcher {} predicted as a flat all-to-all (no de-duplication, no fused permute)", row.dispatcher));
+  }
+  if (row.a2a_overlap == "1") job.notes.push_back("overlap of expert all-to-all with another micro-batch is not modelled");
+  if (row.fsdp) job.notes.push_back("FSDP predicted as the distributed optimizer (no parameter gathers inside the step)");
+  if (row.offloaded_layers > 0) job.notes.push_back(fmt::format("activation off-loading of {} layers is not modelled", row.offloaded_layers));
+  if (row.cuda_graph != "none" && !row.cuda_graph.starts_with("full") && !row.cuda_graph.empty()) {
+    job.notes.push_back(fmt::format("CUDA graph \"{}\": launches are counted as without it", row.cuda_graph));
+  }
+  if (row.gpu == "H100-96GB-HBM2e") job.notes.push_back("profile of the 700 W HBM3 part for a 500 W HBM2e one");
+  if (job.notes.size() > before) job.floor = sim::worst(job.floor, sim::Evidence::kExtrapolated);
+}
+
+}  // namespace
+
+std::optional<sim::PrecisionRecipe> parse_precision(std::string_view text) {
+  sim::PrecisionRecipe recipe;
+  if (text == "bf16" || text == "fp16") {
+    recipe.gemm = text == "bf16" ? sim::NumberFormat::kBf16 : sim::NumberFormat::kFp16;
+  } else if (text == "fp8_cs" || text == "fp8_ds" || text == "fp8") {
+    recipe.gemm = sim::NumberFormat::kFp8Tensor;  // current or delayed scaling: one scale a tensor
+  } else if (text == "fp8_sc" || text == "fp8_block") {
+    recipe.gemm = sim::NumberFormat::kFp8Block;
+  } else if (text == "mxfp8") {
+    recipe.gemm = sim::NumberFormat::kMxfp8;
+  } else if (text == "nvfp4") {
+    recipe.gemm = sim::NumberFormat::kNvfp4;
+  } else {
+    return std::nullopt;
+  }
+  return recipe;
+}
+
+std::optional<sim::Recompute> parse_recompute(std::string_view text, std::vector<std::string>& notes) {
+  sim::Recompute recompute;
+  if (text == "none" || text.empty()) return recompute;
+  if (text == "full") {
+    recompute.mode = sim::RecomputeMode::kFull;
+    return recompute;
+  }
+  static constexpr std::string_view kSelective = "selective:";
+  if (!text.starts_with(kSelective)) return std::nullopt;
+  recompute.mode = sim::RecomputeMode::kSelective;
+  for (const std::string_view word : split(text.substr(kSelective.size()), '+')) {
+    if (word == "torchtitan_selective_op") {
+      recompute.modules.push_back(sim::RecomputeModule::kLayernorm);
+      notes.push_back("TorchTitan's selective recompute predicted as recompute of the norms");
+    } else if (const auto module = parse_module(word)) {
+      recompute.modules.push_back(*module);
+    } else {
+      return std::nullopt;
+    }
+  }
+  std::sort(recompute.modules.begin(), recompute.modules.end());
+  return recompute;
+}
+
+std::unique_ptr<sim::ExpertLoads> even_loads(const sim::ModelSpec& model) {
+  sim::LoadOptions options;
+  options.moe_layers = std::max(1, model.moe_layers() + (model.is_moe() ? model.mtp_layers : 0));
+  options.experts = std::max(1, model.experts);
+  options.top_k = std::max(1, model.top_k);
+  return sim::load_expert_loads("uniform", options);
+}
+
+StepJobs::StepJobs(const Context& context) : context_(context), clusters_(context.corpus) {}
+
+const sim::ModelSpec* StepJobs::find_model(const std::string& id) {
+  auto found = models_.find(id);
+  if (found == models_.end()) {
+    std::optional<sim::ModelSpec> model;
+    if (const auto path = context_.corpus.find_companion(fmt::format("models/{}.json", id))) model = sim::load_model(*path);
+    found = models_.emplace(id, std::move(model)).first;
+  }
+  return found->second ? &*found->second : nullptr;
+}
+
+const sim::Profile* StepJobs::find_profile(const StepRow& row) {
+  const sim::Profile* profile = context_.profiles.find(profile_stem_of_gpu(row.gpu));
+  if (profile == nullptr || !row.cuda_graph.starts_with("full")) return profile;
+  std::unique_ptr<sim::Profile>& silent = without_launches_[profile];
+  if (!silent) {
+    sim::ProfileData data = profile->data();
+    data.launch_overhead = base::Seconds();
+    silent = std::make_unique<sim::Profile>(std::move(data));
+  }
+  return silent.get();
+}
+
+std::unique_ptr<sim::ExpertLoads> StepJobs::choose_loads(const StepRow& row, StepJob& job) const {
+  if (row.routing != "real") return even_loads(job.model);
+  job.floor = sim::Evidence::kAssumed;
+  const auto tokens = context_.corpus.find_companion("routing/laer_device_tokens.csv");
+  if (tokens && row.model.starts_with("laer-")) {
+    const std::string same_model = "FSDP|" + row.model.substr(std::string_view("laer-").size());
+    const std::string key = row.tokens_key.empty() ? same_model : row.tokens_key;
+    if (auto loads = DeviceTokenLoads::load(*tokens, key, job.model.experts, job.model.top_k, kLaerGroup, job.model.moe_layers())) {
+      job.notes.push_back(row.tokens_key.empty() ? fmt::format("its own loads are not published; those of {} taken", key)
+                                                 : fmt::format("loads by device of {}", key));
+      return loads;
+    }
+  }
+  job.notes.push_back("routing was real and its loads are not published; taken as balanced");
+  return even_loads(job.model);
+}
+
+StepJobOrReason StepJobs::build(const StepRow& row) {
+  const sim::ModelSpec* model = find_model(row.model);
+  if (model == nullptr) return {std::nullopt, fmt::format("model \"{}\" is not described", row.model)};
+  if (const auto kinds = model->kinds_without_cost(); !kinds.empty()) {
+    return {std::nullopt, fmt::format("layers without a cost: {}", fmt::join(kinds, ", "))};
+  }
+  const sim::Profile* profile = find_profile(row);
+  if (profile == nullptr) return {std::nullopt, fmt::format("no profile of {} is shipped", row.gpu)};
+  const auto precision = parse_precision(row.precision);
+  if (!precision) return {std::nullopt, fmt::format("precision \"{}\" is not known", row.precision)};
+  if (!profile->supports(precision->gemm)) {
+    return {std::nullopt, fmt::format("the profile of {} has no {}", row.gpu, sim::name(precision->gemm))};
+  }
+  if (row.why_not.find("recompute_num_layers") != std::string::npos) {
+    return {std::nullopt, fmt::format("recompute of some layers only ({})", row.why_not)};
+  }
+  if (row.gpus % (row.tp * row.pp * row.cp) != 0 || row.gpus % (row.pp * row.ep * row.etp) != 0) {
+    return {std::nullopt, "the parallel sizes do not divide the number of GPUs"};
+  }
+  BuiltCluster built = clusters_.build(row.cluster, row.gpus, profile->name());
+  if (!built.cluster) return {std::nullopt, built.why};
+
+  StepJob job{std::move(*built.cluster), profile, *model, make_run(row, *precision), nullptr, make_plan(row), sim::Evidence::kMeasured,
+              std::move(built.notes)};
+  const auto recompute = parse_recompute(row.recompute, job.notes);
+  if (!recompute) return {std::nullopt, fmt::format("recompute \"{}\" is not known", row.recompute)};
+  job.plan.recompute = *recompute;
+  if (std::string why = add_split(row, job.plan); !why.empty()) return {std::nullopt, std::move(why)};
+  note_missing_mechanisms(row, job);
+  job.loads = choose_loads(row, job);
+  if (const auto faults = sim::find_faults(job.job(), job.plan); !faults.empty()) return {std::nullopt, faults.front().message};
+  return {std::move(job), ""};
+}
+
+}  // namespace moeplan::report

@@ -1,0 +1,127 @@
+#include "report/validation/step_table.h"
+
+#include <algorithm>
+#include <map>
+
+#include <fmt/format.h>
+
+#include "base/csv.h"
+
+namespace moeplan::report {
+
+namespace {
+
+/// Cells of one row by column name; empty cells of numbers yield their default.
+class Row {
+ public:
+  Row(const base::CsvTable& table, std::size_t row, base::DiagnosticSink& sink) : table_(table), row_(row), sink_(sink) {}
+
+  const std::string& text(std::string_view column) const { return table_.cell(row_, table_.require_column(column)); }
+  std::string optional_text(std::string_view column) const {
+    const std::optional<std::size_t> found = table_.column(column);
+    return found ? table_.cell(row_, *found) : std::string();
+  }
+  int count(std::string_view column, int fallback) const {
+    if (text(column).empty()) return fallback;
+    return static_cast<int>(table_.integer(row_, table_.require_column(column), sink_));
+  }
+  std::int64_t positive(std::string_view column) const {
+    const std::int64_t value = table_.integer(row_, table_.require_column(column), sink_);
+    if (value < 1) fault(column);
+    return std::max<std::int64_t>(value, 1);
+  }
+  double number(std::string_view column) const { return table_.number(row_, table_.require_column(column), sink_); }
+  void fault(std::string_view column) const {
+    sink_.add({table_.file(), {table_.line(row_), 1}, "", fmt::format("{} is not above zero", column), ""});
+  }
+
+ private:
+  const base::CsvTable& table_;
+  std::size_t row_;
+  base::DiagnosticSink& sink_;
+};
+
+StepRow read_row(const Row& row, const std::string& file) {
+  StepRow step;
+  step.name = fmt::format("{}#{}", file, row.text("id"));
+  step.id = row.positive("id");
+  step.source = row.text("source");
+  step.release = row.text("release");
+  step.model = row.text("model_id");
+  step.moe = row.text("is_moe") == "1";
+  step.gpu = row.text("gpu");
+  step.cluster = row.text("cluster_id");
+  step.usable = row.text("usable");
+  step.why_not = row.text("why_not");
+  if (!step.is_usable()) return step;  // the other columns may be empty
+
+  step.gpus = static_cast<int>(row.positive("num_gpus"));
+  step.seq_len = row.positive("seq_len");
+  step.global_batch = row.positive("gbs");
+  step.micro_batch = static_cast<int>(row.positive("mbs"));
+  step.tp = static_cast<int>(row.positive("tp"));
+  step.pp = static_cast<int>(row.positive("pp"));
+  step.vp = std::max(1, row.count("vp", 1));
+  step.cp = std::max(1, row.count("cp", 1));
+  step.ep = std::max(1, row.count("ep", 1));
+  step.etp = std::max(1, row.count("etp", 1));
+  step.sequence_parallel = row.text("sp") == "1";
+  step.precision = row.text("precision");
+  step.recompute = row.text("recompute");
+  step.dispatcher = row.text("dispatcher");
+  step.a2a_overlap = row.text("a2a_overlap");
+  step.cuda_graph = row.text("cuda_graph");
+  step.fsdp = row.text("fsdp") == "1";
+  step.pp_layout = row.text("pp_layout");
+  step.offloaded_layers = row.count("cpu_offload_layers", 0);
+  step.routing = row.text("routing");
+  step.assumed = row.text("assumed");
+  step.step_time_s = row.number("step_time_s");
+  if (!(step.step_time_s > 0)) row.fault("step_time_s");
+  if (!row.text("peak_alloc_bytes").empty()) step.peak_bytes = row.number("peak_alloc_bytes");
+  step.method = row.optional_text("method");
+  step.tokens_key = row.optional_text("tokens_file_key");
+  return step;
+}
+
+/// "nemo-26.04.01" -> "nemo": releases of one product can be compared.
+std::string product(const std::string& release) { return release.substr(0, release.find_first_of("-@")); }
+
+bool is_newer(const StepRow& a, const StepRow& b) {
+  if (product(a.release) == product(b.release) && a.release != b.release) return a.release > b.release;
+  return a.id > b.id;
+}
+
+}  // namespace
+
+std::vector<StepRow> load_steps(const std::string& path, const std::string& file) {
+  const base::CsvTable table = base::load_csv(path);
+  base::DiagnosticSink sink;
+  std::vector<StepRow> steps;
+  for (std::size_t i = 0; i < table.rows(); ++i) steps.push_back(read_row(Row(table, i, sink), file));
+  sink.throw_if_any();
+  return steps;
+}
+
+std::string configuration_key(const StepRow& r) {
+  return fmt::format("{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}", r.model, r.gpu, r.gpus, r.cluster,
+                     r.seq_len, r.global_batch, r.micro_batch, r.tp, r.pp, r.vp, r.cp, r.ep, r.etp, r.sequence_parallel, r.precision,
+                     r.recompute, r.dispatcher, r.a2a_overlap, r.cuda_graph, r.fsdp, r.pp_layout, r.offloaded_layers, r.routing,
+                     r.method + "/" + r.tokens_key);
+}
+
+std::vector<StepRow> newest_per_configuration(const std::vector<StepRow>& rows) {
+  std::map<std::string, std::size_t> newest;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const auto [found, added] = newest.emplace(configuration_key(rows[i]), i);
+    if (!added && is_newer(rows[i], rows[found->second])) found->second = i;
+  }
+  std::vector<std::size_t> kept;
+  for (const auto& [key, index] : newest) kept.push_back(index);
+  std::sort(kept.begin(), kept.end());
+  std::vector<StepRow> result;
+  for (const std::size_t index : kept) result.push_back(rows[index]);
+  return result;
+}
+
+}  // namespace moeplan::report

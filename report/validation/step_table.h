@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace moeplan::report {
+
+/// One published training step: a row of e2e/steps.csv or e2e/laer_steps.csv. Text is as the table writes it.
+struct StepRow {
+  std::string name;  ///< FILE#id
+  std::int64_t id = 0;
+  std::string source, release, model, gpu, cluster;
+  bool moe = false;
+  int gpus = 0;
+  std::int64_t seq_len = 0, global_batch = 0;
+  int micro_batch = 1;
+  int tp = 1, pp = 1, vp = 1, cp = 1, ep = 1, etp = 1;
+  bool sequence_parallel = false;
+  std::string precision, recompute, dispatcher, a2a_overlap, cuda_graph, pp_layout, routing, assumed;
+  bool fsdp = false;
+  int offloaded_layers = 0;
+  double step_time_s = 0;
+  std::optional<double> peak_bytes;
+  std::string usable, why_not;
+  std::string method, tokens_key;  ///< LAER's table only
+
+  double tokens() const { return static_cast<double>(seq_len) * static_cast<double>(global_batch); }
+  double tokens_per_s_per_gpu() const { return tokens() / step_time_s / gpus; }
+  bool is_usable() const { return usable == "yes"; }
+};
+
+/// Reads a table of steps. `file` is its name relative to the corpus. Throws InputError with every fault.
+std::vector<StepRow> load_steps(const std::string& path, const std::string& file);
+
+/// Everything that decides what a row measures: the configuration without release, id and result.
+std::string configuration_key(const StepRow& row);
+
+/// One row per distinct configuration, in the order of the table: of the newest release, and of several of the same
+/// release the last. Releases of one product compare as text ("nemo-26.04" < "nemo-26.04.01"); others by id.
+std::vector<StepRow> newest_per_configuration(const std::vector<StepRow>& rows);
+
+}  // namespace moeplan::report
