@@ -1,0 +1,181 @@
+#include "sim/schedule/chunk_graph.h"
+
+#include <algorithm>
+
+namespace moeplan::sim {
+
+namespace {
+
+using base::TaskId;
+
+constexpr std::size_t kStreamsPerRank = 2;
+
+}  // namespace
+
+ChunkBuilder::ChunkBuilder(const StageRanks& stage, const std::vector<double>& slow, const Recompute& recompute)
+    : stage_(stage), slow_(slow), recompute_(recompute) {}
+
+void ChunkBuilder::open(TaskGraph& graph) {
+  graph_ = &graph;
+  first_stream_ = graph.add_streams(kStreamsPerRank * stage_.ranks.size());
+  tails_.assign(stage_.ranks.size(), TaskId());
+}
+
+TaskId ChunkBuilder::add(base::StreamId stream, const Segment& segment, std::size_t rank) {
+  // Communication does not get slower with the GPU that takes part in it.
+  const double factor = stream.index() % kStreamsPerRank == first_stream_.index() % kStreamsPerRank ? slow_[rank] : 1.0;
+  const TaskId task = graph_->add_task(stream, segment.time() * factor);
+  tasks_.resize(graph_->tasks());
+  tasks_[task.index()] = {&segment, factor, static_cast<std::int32_t>(rank), layer_};
+  return task;
+}
+
+void ChunkBuilder::compute(const Segment& segment) {
+  if (segment.empty()) return;
+  for (std::size_t r = 0; r < stage_.ranks.size(); ++r) {
+    const TaskId task = add(base::StreamId::from(first_stream_.index() + kStreamsPerRank * r), segment, r);
+    if (tails_[r].valid()) graph_->add_dependency(tails_[r], task);
+    tails_[r] = task;
+  }
+}
+
+void ChunkBuilder::compute_each(const std::vector<Segment>& segments, const std::vector<TaskId>& after) {
+  for (std::size_t r = 0; r < stage_.ranks.size(); ++r) {
+    const TaskId task = add(base::StreamId::from(first_stream_.index() + kStreamsPerRank * r), segments[r], r);
+    if (after[r].valid()) graph_->add_dependency(after[r], task);
+    tails_[r] = task;
+  }
+}
+
+std::vector<TaskId> ChunkBuilder::communicate(const std::vector<Segment>& segments, const std::vector<TaskId>& after) {
+  const auto group = static_cast<std::size_t>(stage_.expert_group);
+  std::vector<TaskId> done(stage_.ranks.size());
+  for (std::size_t first = 0; first < done.size(); first += group) {
+    const TaskId ready = graph_->add_join();
+    tasks_.resize(graph_->tasks());
+    for (std::size_t r = first; r < first + group; ++r) {
+      if (after[r].valid()) graph_->add_dependency(after[r], ready);
+    }
+    for (std::size_t r = first; r < first + group; ++r) {
+      done[r] = add(base::StreamId::from(first_stream_.index() + kStreamsPerRank * r + 1), segments[r], r);
+      graph_->add_dependency(ready, done[r]);
+    }
+  }
+  return done;
+}
+
+void ChunkBuilder::join_groups(int group_size) {
+  const auto group = static_cast<std::size_t>(group_size);
+  if (group <= 1) return;
+  for (std::size_t first = 0; first < tails_.size(); first += group) {
+    if (!tails_[first].valid()) continue;
+    const TaskId join = graph_->add_join();
+    tasks_.resize(graph_->tasks());
+    for (std::size_t r = first; r < first + group; ++r) {
+      graph_->add_dependency(tails_[r], join);
+      tails_[r] = join;
+    }
+  }
+}
+
+void ChunkBuilder::barrier() { join_groups(stage_.block); }
+
+void ChunkBuilder::routed(const ChunkLayer& layer, const std::vector<Segment>& in, const std::vector<Segment>& work,
+                          const std::vector<Segment>& out) {
+  const auto pieces = static_cast<std::size_t>(layer.moe->pieces);
+  if (in.empty()) {  // nobody to exchange with
+    for (std::size_t i = 0; i < pieces; ++i) compute_each(work, tails_);
+    return;
+  }
+  std::vector<std::vector<TaskId>> arrived(pieces), worked(pieces);
+  std::vector<TaskId> last = tails_;
+  for (auto& piece : arrived) last = piece = communicate(in, last);
+  for (std::size_t i = 0; i < pieces; ++i) {
+    compute_each(work, arrived[i]);
+    worked[i] = tails_;
+  }
+  for (const auto& piece : worked) last = communicate(out, piece);
+  tails_ = last;
+}
+
+void ChunkBuilder::feed_forward(const ChunkLayer& layer) {
+  compute(layer.kernels->before_forward);
+  if (!layer.kernels->is_moe) return;
+  routed(layer, layer.moe->dispatch, layer.moe->experts, layer.moe->combine);
+  compute(layer.kernels->after_forward);
+}
+
+void ChunkBuilder::forward(const ChunkLayer& layer) {
+  layer_ = layer.number;
+  join_groups(stage_.tensor_group);
+  compute(layer.kernels->attention_forward);
+  feed_forward(layer);
+}
+
+void ChunkBuilder::backward(const ChunkLayer& layer) {
+  layer_ = layer.number;
+  if (recompute_.mode == RecomputeMode::kFull) forward(layer);
+  join_groups(stage_.tensor_group);
+  if (layer.kernels->is_moe) {
+    if (recompute_.mode == RecomputeMode::kSelective && recompute_.has(RecomputeModule::kMoe)) feed_forward(layer);
+    compute(layer.kernels->after_backward);
+    routed(layer, layer.moe->combine_gradient, layer.moe->experts_backward, layer.moe->dispatch_gradient);
+  }
+  compute(layer.kernels->before_backward);
+  compute(layer.kernels->attention_backward);
+}
+
+void ChunkBuilder::append(const std::vector<ChunkLayer>& layers, const ChunkEnds& ends, bool is_backward) {
+  layer_ = -1;
+  const Segment* opening = is_backward ? ends.last_backward : ends.first_forward;
+  const Segment* closing = is_backward ? ends.first_backward : ends.last_forward;
+  if (opening != nullptr) compute(*opening);
+  if (is_backward) {
+    for (auto layer = layers.rbegin(); layer != layers.rend(); ++layer) backward(*layer);
+  } else {
+    for (const ChunkLayer& layer : layers) forward(layer);
+  }
+  layer_ = -1;
+  if (closing != nullptr) compute(*closing);
+}
+
+ChunkTimes simulate_chunk(const StageRanks& stage, const std::vector<double>& slow, const Recompute& recompute,
+                          const std::vector<ChunkLayer>& layers, const ChunkEnds& ends, bool backward, bool keep_bars) {
+  TaskGraph graph;
+  ChunkBuilder builder(stage, slow, recompute);
+  const std::size_t per_layer = 10 * stage.ranks.size() * (recompute.mode == RecomputeMode::kFull ? 2 : 1);
+  graph.reserve(layers.size() * per_layer, 2 * layers.size() * per_layer);
+  builder.open(graph);
+  builder.append(layers, ends, backward);
+  const Timeline timeline = run(graph);
+
+  ChunkTimes times;
+  TaskId latest;
+  const auto block = static_cast<std::size_t>(stage.block);
+  for (std::size_t b = 0; b < stage.blocks(); ++b) {
+    TaskId last;
+    for (std::size_t r = b * block; r < (b + 1) * block; ++r) {
+      const TaskId tail = builder.tails()[r];
+      if (tail.valid() && (!last.valid() || timeline.finish[last.index()] < timeline.finish[tail.index()])) last = tail;
+    }
+    CostSum cost;
+    for (const TaskId task : timeline.critical_path(last)) {
+      const ChunkBuilder::Task& what = builder.tasks()[task.index()];
+      if (what.segment != nullptr) cost.add(what.segment->cost(), what.factor);
+    }
+    times.critical.push_back(cost);
+    times.duration.push_back(last.valid() ? timeline.finish[last.index()].since_start() : base::Seconds());
+    if (last.valid() && (!latest.valid() || timeline.finish[latest.index()] < timeline.finish[last.index()])) latest = last;
+  }
+  if (!keep_bars || !latest.valid()) return times;
+  const std::int32_t shown = builder.tasks()[latest.index()].rank;
+  for (std::size_t t = 0; t < graph.tasks(); ++t) {
+    const ChunkBuilder::Task& what = builder.tasks()[t];
+    if (what.segment == nullptr || what.rank != shown) continue;
+    const auto stream = static_cast<int>(graph.stream(TaskId::from(t)).index() % kStreamsPerRank);
+    times.bars.push_back({what.segment, what.factor, timeline.start[t], stream, what.layer});
+  }
+  return times;
+}
+
+}  // namespace moeplan::sim

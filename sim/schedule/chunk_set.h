@@ -1,0 +1,60 @@
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "sim/schedule/cost_cache.h"
+#include "sim/schedule/load_sample.h"
+#include "sim/schedule/stage_model.h"
+
+namespace moeplan::sim {
+
+/// Forward and backward of one virtual stage for one micro-batch.
+struct ChunkPair {
+  ChunkTimes forward;
+  ChunkTimes backward;
+};
+
+/// Times of all virtual stages for one routing sample. chunk[c] may be shared by stages that do the same.
+struct ChunkSample {
+  std::vector<const ChunkPair*> chunks;  ///< [c], c = 0 .. pp*vp-1
+};
+
+/// Simulates virtual stages. Stages that sit alike on the cluster and do the same work are simulated once.
+class ChunkSimulator {
+ public:
+  struct Options {
+    bool free_comm = false;
+    bool keep_bars = false;
+  };
+  ChunkSimulator(const Job& job, const PlanSpec& plan, const CommNetwork& network, Options options, CostCache& cache);
+
+  ChunkSample simulate(const LoadSample& sample);
+  int distinct_matrices() const { return distinct_matrices_; }
+  const std::vector<std::vector<PlacedLayer>>& layers() const { return layers_; }
+  const StageModel& stage(int stage) const { return *models_[static_cast<std::size_t>(class_of_[static_cast<std::size_t>(stage)])]; }
+
+ private:
+  ChunkPair simulate_chunk_pair(std::size_t chunk, const LoadSample& sample);
+  const RoutedLayer& routed_layer(const StageModel& model, std::size_t stage_class, const PlacedLayer& layer, const LoadSample& sample);
+  RoutedLayer compute_routed_layer(const StageModel& model, const PlacedLayer& layer, const LoadSample& sample) const;
+  CacheKey chunk_key(std::size_t chunk, const LoadSample& sample) const;
+  std::span<const std::int32_t> slots(const PlacedLayer& layer) const;
+
+  const Job& job_;
+  const PlanSpec& plan_;
+  const CommNetwork& network_;
+  Options options_;
+  CostCache& cache_;
+  std::vector<std::vector<PlacedLayer>> layers_;
+  std::vector<int> class_of_;                         // [stage]
+  std::vector<CacheKey> signatures_;                  // [class]
+  std::vector<std::unique_ptr<StageModel>> models_;   // [class]
+  std::map<CacheKey, ChunkPair> pairs_;
+  std::deque<MoeTimes> moe_times_;  // kept for bars, which point into it
+  int distinct_matrices_ = 0;
+};
+
+}  // namespace moeplan::sim

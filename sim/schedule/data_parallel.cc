@@ -1,0 +1,121 @@
+#include "sim/schedule/data_parallel.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "sim/collective/ring.h"
+
+namespace moeplan::sim {
+
+namespace {
+
+using base::Bytes;
+using base::Seconds;
+
+constexpr double kFp32Bytes = 4.0;
+constexpr double kBf16Bytes = 2.0;
+
+/// The ranks of a stage that hold the same weights follow each other: dense ones stand `stride` apart.
+CommGroups replica_groups(const StageRanks& stage, std::size_t stride) {
+  CommGroups groups;
+  groups.group_size = static_cast<int>(stage.ranks.size() / stride);
+  for (std::size_t first = 0; first < stride; ++first) {
+    for (std::size_t r = first; r < stage.ranks.size(); r += stride) groups.ranks.push_back(stage.ranks[r]);
+  }
+  return groups;
+}
+
+Bytes bytes_of(std::int64_t elements, NumberFormat format) { return Bytes::rounded(static_cast<double>(elements) * bytes_per_element(format)); }
+
+/// One piece of the gradients or parameters: dense part, then expert part.
+Estimate solve_piece(const CommNetwork& network, const StageRanks& stage, const ParallelLayout& layout, CollectiveKind kind,
+                     const RankParameters& piece, NumberFormat format) {
+  const CommTimes dense = solve_ring(network, replica_groups(stage, static_cast<std::size_t>(layout.tp)), kind, bytes_of(piece.dense, format));
+  const CommTimes expert =
+      solve_ring(network, replica_groups(stage, static_cast<std::size_t>(layout.ep * layout.etp)), kind, bytes_of(piece.expert, format));
+  return dense.estimate() + expert.estimate();
+}
+
+/// A reduction of a few bytes over all ranks: a tree up and down.
+Estimate scalar_all_reduce(const Job& job, int world) {
+  if (world <= 1) return {};
+  const bool one_node = world <= job.cluster.gpus_per_node();
+  const LinkClass link = !one_node ? LinkClass::kNic : (job.cluster.nvlink_domain() > 1 ? LinkClass::kNvlink : LinkClass::kPcie);
+  const CommEfficiency& comm = job.profile.comm(link, CollectiveKind::kAllReduce);
+  const double steps = 2.0 * std::ceil(std::log2(world));
+  return {comm.base_latency + comm.per_step * steps, comm.low, comm.high, comm.evidence};
+}
+
+std::int64_t layer_dense(const ModelSpec& model, const LayerSpec& layer, int tp) {
+  std::int64_t split = attention_parameters(model, layer);
+  std::int64_t whole = 2 * model.hidden;
+  if (layer.ffn == FfnKind::kDense) split += dense_ffn_parameters(model);
+  if (layer.ffn == FfnKind::kMoe) {
+    split += shared_expert_parameters(model);
+    whole += router_parameters(model) + latent_parameters(model);
+  }
+  return split / tp + whole;
+}
+
+}  // namespace
+
+RankParameters chunk_parameters(const ModelSpec& model, const PlanSpec& plan, const std::vector<PlacedLayer>& layers, bool first, bool last) {
+  RankParameters sum;
+  const int tp = plan.layout.tp;
+  for (const PlacedLayer& layer : layers) {
+    sum.dense += layer_dense(model, layer.spec, tp);
+    if (layer.is_mtp) sum.dense += 2 * model.hidden * model.hidden / tp;
+    if (layer.moe_index < 0) continue;
+    const auto row = static_cast<std::size_t>(layer.moe_index);
+    const auto& rows = plan.placement.slots;
+    const auto slots = row < rows.size() ? static_cast<std::int64_t>(rows[row].size()) : model.experts;
+    sum.expert += slots / plan.layout.ep * expert_parameters(model) / plan.layout.etp;
+  }
+  if (first) sum.dense += embedding_parameters(model) / tp;
+  if (last && !(first && model.tied_embeddings)) sum.dense += embedding_parameters(model) / tp;
+  return sum;
+}
+
+ChunkExchange compute_exchange(const Job& job, const PlanSpec& plan, const CommNetwork& network, const StageRanks& stage,
+                               const RankParameters& parameters, int layers) {
+  ChunkExchange exchange;
+  exchange.pieces = std::max(1, layers);
+  const RankParameters piece{parameters.dense / exchange.pieces, parameters.expert / exchange.pieces};
+  const PrecisionRecipe& precision = job.run.precision;
+  const CollectiveKind reduce = plan.distributed_optimizer ? CollectiveKind::kReduceScatter : CollectiveKind::kAllReduce;
+  exchange.reduce_piece = solve_piece(network, stage, plan.layout, reduce, piece, precision.gradient_reduce);
+  if (plan.distributed_optimizer) {
+    exchange.gather_piece = solve_piece(network, stage, plan.layout, CollectiveKind::kAllGather, piece, precision.parameter_gather);
+  }
+  return exchange;
+}
+
+StageUpdate compute_update(const Job& job, const PlanSpec& plan, const CommNetwork& network, int stage, const RankParameters& parameters) {
+  const ParallelLayout& layout = plan.layout;
+  const int dense_shards = plan.distributed_optimizer ? layout.dp * layout.cp : 1;
+  const int expert_shards = plan.distributed_optimizer ? layout.edp : 1;
+  const double updated = static_cast<double>(parameters.dense) / dense_shards + static_cast<double>(parameters.expert) / expert_shards;
+  StageUpdate update;
+  update.norm.add("gradient norm", TimeClass::kOptimizer, job.profile.memory_op(MemoryOp::kReduce, Bytes::rounded(updated * kFp32Bytes)));
+  update.norm.add("norm all-reduce", TimeClass::kOptimizer, scalar_all_reduce(job, layout.world()));
+  update.norm.add("host sync", TimeClass::kOptimizer, exactly(job.profile.host_sync(), Evidence::kAssumed));
+  // Clipping reads and writes the gradients; Adam reads them, reads and writes its states and writes the bf16 weights.
+  const double moved = updated * (3.0 * kFp32Bytes + 2.0 * job.run.precision.optimizer_bytes_per_parameter + kBf16Bytes);
+  update.optimizer.add("optimizer", TimeClass::kOptimizer, job.profile.memory_op(MemoryOp::kOptimizer, Bytes::rounded(moved)));
+  const bool end = stage == 0 || stage + 1 == layout.pp;
+  if (job.model.tied_embeddings && layout.pp > 1 && end) {
+    const StageRanks first = stage_ranks(layout, 0);
+    const StageRanks last = stage_ranks(layout, layout.pp - 1);
+    CommGroups pairs;
+    pairs.group_size = 2;
+    for (std::size_t r = 0; r < first.ranks.size(); ++r) {
+      pairs.ranks.push_back(first.ranks[r]);
+      pairs.ranks.push_back(last.ranks[r]);
+    }
+    const Bytes bytes = bytes_of(embedding_parameters(job.model) / layout.tp, NumberFormat::kFp32);
+    update.tied_embedding = solve_ring(network, pairs, CollectiveKind::kAllReduce, bytes).estimate();
+  }
+  return update;
+}
+
+}  // namespace moeplan::sim

@@ -1,0 +1,146 @@
+#include "sim/schedule/estimate_layer.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/files.h"
+#include "sim/schedule/load_sample.h"
+
+namespace moeplan::sim {
+
+namespace {
+
+enum KeyKind : std::int64_t { kLayerKey = 2, kEndKey = 3 };
+
+CacheKey layout_key(const Job& job, const PlanSpec& plan, KeyKind kind) {
+  const ParallelLayout& l = plan.layout;
+  CacheKey key{kind, l.tp, l.cp, l.ep, l.etp, l.sequence_parallel, l.ranks_per_stage(), plan.micro_batch,
+               static_cast<int>(plan.recompute.mode), static_cast<int>(plan.dispatcher), plan.chunk_degree};
+  for (const RecomputeModule module : plan.recompute.modules) key.push_back(1 + static_cast<int>(module));
+  key.push_back(static_cast<std::int64_t>(job.run.gate));
+  return key;
+}
+
+std::span<const std::int32_t> row_slots(const PlanSpec& plan, int row) {
+  const auto& rows = plan.placement.slots;
+  const auto r = static_cast<std::size_t>(row);
+  return r < rows.size() ? std::span<const std::int32_t>(rows[r]) : std::span<const std::int32_t>();
+}
+
+/// Every source sends each expert its mean share; the surplus of rounding goes to the first experts.
+RoutingMatrix mean_routing(const Job& job, int row, int sources, std::int64_t tokens) {
+  if (row < 0) return balanced_routing(sources, tokens, job.model.experts, job.model.top_k);
+  const std::span<const double> share = job.loads.mean_share(job.loads.iterations() / 2, row);
+  RoutingMatrix routing{sources, static_cast<int>(share.size()), {}};
+  for (int s = 0; s < sources; ++s) {
+    for (const double p : share) {
+      routing.tokens.push_back(static_cast<std::int32_t>(std::llround(p * static_cast<double>(tokens * job.model.top_k))));
+    }
+  }
+  return routing;
+}
+
+double slowest(const std::vector<Segment>& segments) {
+  double most = 0;
+  for (const Segment& segment : segments) most = std::max(most, segment.time().s());
+  return most;
+}
+
+/// Dispatch, work and combine in n pieces; the dispatches come first on the communication stream.
+double pipelined(double in, double work, double out, int pieces) {
+  double arrived = 0;
+  double worked = 0;
+  double returned = in * pieces;  // the combines queue up behind the dispatches
+  for (int i = 0; i < pieces; ++i) {
+    arrived += in;
+    worked = std::max(worked, arrived) + work;
+    returned = std::max(returned, worked) + out;
+  }
+  return returned;
+}
+
+struct RoutedTimes {
+  double forward = 0, backward = 0;
+};
+
+RoutedTimes estimate_routed(const Job& job, const PlanSpec& plan, const StageModel& model, const CommNetwork& network, int row) {
+  StageRanks group = model.ranks();
+  group.ranks.resize(static_cast<std::size_t>(plan.layout.ep));
+  const std::int64_t tokens = model.kernels().tokens().routed;
+  RoutingMatrix routing = mean_routing(job, row, plan.layout.ep, tokens);
+  if (job.run.gate == GatePolicy::kCapacity) apply_capacity(routing, job.run.capacity_factor, tokens, job.model.top_k);
+  const MoeTraffic traffic = map_to_ranks(routing, plan.layout, row < 0 ? std::span<const std::int32_t>() : row_slots(plan, row));
+  AllToAllTimes times;
+  if (plan.layout.ep > 1) {
+    times = solve_all_to_alls(network, group, traffic, plan.dispatcher, plan.chunk_degree, model.kernels().dispatch_bytes_per_copy(),
+                              model.kernels().combine_bytes_per_copy());
+  }
+  const MoeTimes moe = build_moe_times(model.kernels(), traffic, times, plan.chunk_degree);
+  return {pipelined(slowest(moe.dispatch), slowest(moe.experts), slowest(moe.combine), moe.pieces),
+          pipelined(slowest(moe.combine_gradient), slowest(moe.experts_backward), slowest(moe.dispatch_gradient), moe.pieces)};
+}
+
+LayerEstimate compute_layer(const Job& job, const PlanSpec& plan, const PlacedLayer& layer) {
+  const auto sharing = make_sharing({SharingMode::kBound, 0});
+  const CommNetwork network(job.cluster, job.profile, *sharing);
+  const StageModel model(job, plan, network, 0, false);
+  const LayerTemplate& t = model.layer(layer);
+  LayerEstimate estimate;
+  RoutedTimes routed;
+  if (t.is_moe) {
+    const std::vector<int> rows = has_real_routing(job) ? estimate_rows(job) : std::vector<int>{-1};
+    for (const int row : rows) {
+      const RoutedTimes one = estimate_routed(job, plan, model, network, row);
+      routed.forward += one.forward / static_cast<double>(rows.size());
+      routed.backward += one.backward / static_cast<double>(rows.size());
+    }
+  }
+  const double feed_forward = t.before_forward.time().s() + routed.forward + t.after_forward.time().s();
+  estimate.forward = t.attention_forward.time().s() + feed_forward;
+  estimate.backward = t.attention_backward.time().s() + t.before_backward.time().s() + routed.backward + t.after_backward.time().s();
+  if (plan.recompute.mode == RecomputeMode::kFull) estimate.backward += estimate.forward;
+  if (t.is_moe && plan.recompute.mode == RecomputeMode::kSelective && plan.recompute.has(RecomputeModule::kMoe)) {
+    estimate.backward += feed_forward;
+  }
+  return estimate;
+}
+
+}  // namespace
+
+std::vector<int> estimate_rows(const Job& job) {
+  const int have = job.loads.moe_layers();
+  const int want = std::min(have, kEstimateLayers);
+  std::vector<int> rows;
+  for (int i = 0; i < want; ++i) rows.push_back(static_cast<int>((2LL * i + 1) * have / (2LL * want)));
+  return rows;
+}
+
+LayerEstimate estimate_layer(const Job& job, const PlanSpec& plan, const PlacedLayer& layer, CostCache& cache) {
+  CacheKey key = layout_key(job, plan, kLayerKey);
+  key.insert(key.end(), {static_cast<int>(layer.spec.mixer), static_cast<int>(layer.spec.ffn), layer.spec.window, layer.is_mtp});
+  if (layer.moe_index >= 0 && !plan.placement.is_contiguous() && has_real_routing(job)) {
+    base::Digest digest;
+    for (const int row : estimate_rows(job)) {
+      const std::span<const std::int32_t> slots = row_slots(plan, row);
+      digest.add({reinterpret_cast<const char*>(slots.data()), slots.size_bytes()});
+    }
+    key.push_back(static_cast<std::int64_t>(digest.value()));
+  }
+  return cache.layer_estimate(key, [&] { return compute_layer(job, plan, layer); });
+}
+
+LayerEstimate estimate_end(const Job& job, const PlanSpec& plan, bool last, CostCache& cache) {
+  CacheKey key = layout_key(job, plan, kEndKey);
+  key.push_back(last);
+  return cache.layer_estimate(key, [&] {
+    const auto sharing = make_sharing({SharingMode::kBound, 0});
+    const CommNetwork network(job.cluster, job.profile, *sharing);
+    const StageModel model(job, plan, network, 0, false);
+    const ChunkEnds ends = model.ends(!last, last);
+    const Segment* forward = last ? ends.last_forward : ends.first_forward;
+    const Segment* backward = last ? ends.last_backward : ends.first_backward;
+    return LayerEstimate{forward->time().s(), backward->time().s()};
+  });
+}
+
+}  // namespace moeplan::sim

@@ -1,0 +1,218 @@
+// Linear layers, memory-bound kernels and TP traffic that the parts of a layer share; dense MLP, embedding, head.
+#include "sim/schedule/layer_kernels.h"
+
+#include <algorithm>
+
+namespace moeplan::sim {
+
+namespace {
+
+using base::Bytes;
+using base::Seconds;
+
+constexpr double kBf16Bytes = 2.0;
+/// A fused weight gradient reads and writes the fp32 main gradient instead of writing bf16: 4 + 4 - 2 bytes a weight.
+constexpr double kAccumulateBytes = 6.0;
+/// Probability of an expert that travels with each copy of a token, fp32.
+constexpr double kProbabilityBytes = 4.0;
+
+double product(std::int64_t a, std::int64_t b) { return static_cast<double>(a) * static_cast<double>(b); }
+
+/// What of `traffic` does not fit behind `hiding`.
+Estimate exposed(const Estimate& traffic, const Estimate& hiding) {
+  Estimate rest = traffic;
+  rest.time = max(Seconds(), traffic.time - hiding.time);
+  return rest;
+}
+
+}  // namespace
+
+RankTokens rank_tokens(const PlanSpec& plan, const RunSpec& run) {
+  RankTokens tokens;
+  tokens.sequences = plan.micro_batch;
+  tokens.seq_len = run.seq_len;
+  tokens.region = plan.micro_batch * run.seq_len / plan.layout.cp;
+  tokens.routed = tokens.region / plan.layout.tp;
+  tokens.local = plan.layout.sequence_parallel ? tokens.routed : tokens.region;
+  return tokens;
+}
+
+LayerKernels::LayerKernels(const ModelSpec& model, const RunSpec& run, const PlanSpec& plan, const Profile& profile, LayerComm comm)
+    : model_(model),
+      plan_(plan),
+      profile_(profile),
+      precision_(run.precision),
+      fused_cross_entropy_(run.fused_cross_entropy),
+      waits_for_counts_(run.gate != GatePolicy::kCapacity),
+      comm_(std::move(comm)),
+      tokens_(rank_tokens(plan, run)),
+      tp_(plan.layout.tp) {}
+
+bool LayerKernels::is_fp8() const { return bytes_per_element(precision_.gemm) < kBf16Bytes; }
+
+bool LayerKernels::recomputes(RecomputeModule module) const {
+  return plan_.recompute.mode == RecomputeMode::kSelective && plan_.recompute.has(module);
+}
+
+double LayerKernels::dispatch_bytes_per_copy() const {
+  return static_cast<double>(model_.dispatch_width) * bytes_per_element(precision_.dispatch) + kProbabilityBytes;
+}
+
+double LayerKernels::combine_bytes_per_copy() const {
+  return static_cast<double>(model_.dispatch_width) * bytes_per_element(precision_.combine);
+}
+
+void LayerKernels::memory(Segment& segment, std::string_view name, MemoryOp op, double moved) const {
+  if (moved > 0) segment.add(name, TimeClass::kMemory, profile_.memory_op(op, Bytes::rounded(moved)));
+}
+
+void LayerKernels::forward(Segment& segment, const Linear& l) const {
+  if (is_fp8()) memory(segment, "quantise", MemoryOp::kQuantise, product(l.tokens, l.in) * (kBf16Bytes + bytes_per_element(precision_.gemm)));
+  segment.add(l.name, TimeClass::kGemm, profile_.gemm({l.tokens, l.out, l.in, precision_.gemm, GemmPass::kForward}));
+}
+
+void LayerKernels::backward(Segment& segment, const Linear& l, const Estimate& gather, const Estimate& scatter) const {
+  if (is_fp8()) {
+    const double small = bytes_per_element(precision_.gemm);
+    memory(segment, "quantise", MemoryOp::kQuantise, product(l.tokens, l.out) * (kBf16Bytes + small));
+    memory(segment, "transpose", MemoryOp::kTranspose, product(l.tokens, l.in + l.out) * 2.0 * small);
+  }
+  const Estimate dgrad = profile_.gemm({l.tokens, l.in, l.out, precision_.gemm, GemmPass::kDataGradient});
+  const Estimate wgrad = profile_.gemm({l.in, l.out, l.tokens, precision_.gemm, GemmPass::kWeightGradient});
+  segment.add(l.name, TimeClass::kGemm, dgrad);
+  segment.add("tp all-gather", TimeClass::kTpComm, exposed(gather, dgrad));
+  segment.add(l.name, TimeClass::kGemm, wgrad);
+  segment.add("tp reduce-scatter", TimeClass::kTpComm, exposed(scatter, wgrad));
+  memory(segment, "grad accumulate", MemoryOp::kGradAccumulate, product(l.in, l.out) * kAccumulateBytes);
+}
+
+Estimate LayerKernels::gather(std::int64_t tokens, std::int64_t width) const {
+  if (tp_ == 1 || !plan_.layout.sequence_parallel) return {};
+  return comm_(LayerGroup::kTensor, CollectiveKind::kAllGather, Bytes::rounded(product(tokens, width) * kBf16Bytes));
+}
+
+Estimate LayerKernels::scatter(std::int64_t tokens, std::int64_t width) const {
+  if (tp_ == 1) return {};
+  const CollectiveKind kind = plan_.layout.sequence_parallel ? CollectiveKind::kReduceScatter : CollectiveKind::kAllReduce;
+  return comm_(LayerGroup::kTensor, kind, Bytes::rounded(product(tokens, width) * kBf16Bytes));
+}
+
+void LayerKernels::enter_region(Segment& segment) const {
+  segment.add("tp all-gather", TimeClass::kTpComm, gather(tokens_.region, model_.hidden));
+}
+
+void LayerKernels::leave_region(Segment& segment) const {
+  segment.add("tp reduce-scatter", TimeClass::kTpComm, scatter(tokens_.region, model_.hidden));
+}
+
+void LayerKernels::norm_forward(Segment& segment, std::int64_t tokens, std::int64_t width) const {
+  memory(segment, "norm", MemoryOp::kNorm, 2.0 * product(tokens, width) * kBf16Bytes);
+}
+
+void LayerKernels::norm_backward(Segment& segment, std::int64_t tokens, std::int64_t width) const {
+  if (recomputes(RecomputeModule::kLayernorm)) norm_forward(segment, tokens, width);
+  memory(segment, "norm", MemoryOp::kNorm, 3.0 * product(tokens, width) * kBf16Bytes);
+}
+
+void LayerKernels::activation(Segment& segment, std::int64_t tokens, std::int64_t width, bool backward) const {
+  const double arrays = model_.gated ? (backward ? 5.0 : 3.0) : (backward ? 3.0 : 2.0);
+  memory(segment, "activation", MemoryOp::kSwiglu, arrays * product(tokens, width) * kBf16Bytes);
+}
+
+void LayerKernels::mlp_forward(Segment& segment, std::int64_t ffn) const {
+  const std::int64_t up = ffn / tp_ * (model_.gated ? 2 : 1);
+  enter_region(segment);
+  forward(segment, {"fc1", tokens_.region, model_.hidden, up});
+  activation(segment, tokens_.region, ffn / tp_, false);
+  forward(segment, {"fc2", tokens_.region, ffn / tp_, model_.hidden});
+  leave_region(segment);
+}
+
+void LayerKernels::mlp_backward(Segment& segment, std::int64_t ffn, bool recompute) const {
+  const std::int64_t up = ffn / tp_ * (model_.gated ? 2 : 1);
+  if (recompute) mlp_forward(segment, ffn);
+  enter_region(segment);
+  backward(segment, {"fc2", tokens_.region, ffn / tp_, model_.hidden});
+  activation(segment, tokens_.region, ffn / tp_, true);
+  backward(segment, {"fc1", tokens_.region, model_.hidden, up}, gather(tokens_.region, model_.hidden),
+           scatter(tokens_.region, model_.hidden));
+}
+
+Segment LayerKernels::dense_forward() const {
+  Segment segment;
+  norm_forward(segment, tokens_.local, model_.hidden);
+  mlp_forward(segment, model_.dense_ffn);
+  memory(segment, "residual", MemoryOp::kAdd, 3.0 * product(tokens_.local, model_.hidden) * kBf16Bytes);
+  segment.add_launch_wait(profile_.launch_overhead());
+  return segment;
+}
+
+Segment LayerKernels::dense_backward() const {
+  Segment segment;
+  mlp_backward(segment, model_.dense_ffn, recomputes(RecomputeModule::kMlp));
+  norm_backward(segment, tokens_.local, model_.hidden);
+  memory(segment, "residual", MemoryOp::kAdd, 3.0 * product(tokens_.local, model_.hidden) * kBf16Bytes);
+  segment.add_launch_wait(profile_.launch_overhead());
+  return segment;
+}
+
+Segment LayerKernels::embedding_forward() const {
+  Segment segment;
+  memory(segment, "embedding", MemoryOp::kEmbedding, 2.0 * product(tokens_.region, model_.hidden) * kBf16Bytes);
+  leave_region(segment);
+  return segment;
+}
+
+Segment LayerKernels::embedding_backward() const {
+  Segment segment;
+  enter_region(segment);
+  // Reads the gradient, reads and writes the fp32 rows of the table.
+  memory(segment, "embedding", MemoryOp::kEmbedding, (kBf16Bytes + 8.0) * product(tokens_.region, model_.hidden));
+  return segment;
+}
+
+Segment LayerKernels::head_forward() const {
+  Segment segment;
+  const std::int64_t columns = model_.vocab / tp_;
+  norm_forward(segment, tokens_.local, model_.hidden);
+  enter_region(segment);
+  segment.add("logits", TimeClass::kGemm,
+              profile_.gemm({tokens_.region, columns, model_.hidden, NumberFormat::kBf16, GemmPass::kForward}));
+  // Fused: the bf16 logits are read and the fp32 exponentials written. Not fused: maximum, exponentials and sum pass apart.
+  const double bytes = fused_cross_entropy_ ? 6.0 : 16.0;
+  memory(segment, "cross entropy", MemoryOp::kCrossEntropy, bytes * product(tokens_.region, columns));
+  return segment;
+}
+
+Segment LayerKernels::head_backward() const {
+  Segment segment;
+  const std::int64_t columns = model_.vocab / tp_;
+  const double bytes = fused_cross_entropy_ ? 6.0 : 10.0;
+  memory(segment, "cross entropy", MemoryOp::kCrossEntropy, bytes * product(tokens_.region, columns));
+  const Estimate dgrad = profile_.gemm({tokens_.region, model_.hidden, columns, NumberFormat::kBf16, GemmPass::kDataGradient});
+  const Estimate wgrad = profile_.gemm({model_.hidden, columns, tokens_.region, NumberFormat::kBf16, GemmPass::kWeightGradient});
+  segment.add("logits", TimeClass::kGemm, dgrad);
+  segment.add("tp all-gather", TimeClass::kTpComm, exposed(gather(tokens_.region, model_.hidden), dgrad));
+  segment.add("logits", TimeClass::kGemm, wgrad);
+  segment.add("tp reduce-scatter", TimeClass::kTpComm, exposed(scatter(tokens_.region, model_.hidden), wgrad));
+  memory(segment, "grad accumulate", MemoryOp::kGradAccumulate, product(model_.hidden, columns) * kAccumulateBytes);
+  norm_backward(segment, tokens_.local, model_.hidden);
+  return segment;
+}
+
+Segment LayerKernels::mtp_projection_forward() const {
+  Segment segment;
+  norm_forward(segment, 2 * tokens_.local, model_.hidden);
+  enter_region(segment);
+  forward(segment, {"mtp projection", tokens_.region, 2 * model_.hidden, model_.hidden / tp_});
+  return segment;
+}
+
+Segment LayerKernels::mtp_projection_backward() const {
+  Segment segment;
+  backward(segment, {"mtp projection", tokens_.region, 2 * model_.hidden, model_.hidden / tp_});
+  norm_backward(segment, 2 * tokens_.local, model_.hidden);
+  return segment;
+}
+
+}  // namespace moeplan::sim

@@ -1,0 +1,108 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+
+#include "sim/cost/profile.h"
+#include "sim/schedule/segment.h"
+#include "sim/workload/model.h"
+#include "sim/workload/plan.h"
+#include "sim/workload/run.h"
+
+namespace moeplan::sim {
+
+/// The group a collective inside a layer runs over.
+enum class LayerGroup { kTensor, kContext };
+/// Time of such a collective; `buffer` is the full buffer as in solve_ring.
+using LayerComm = std::function<Estimate(LayerGroup, CollectiveKind, base::Bytes)>;
+
+/// Sizes of one micro-batch on one rank.
+struct RankTokens {
+  std::int64_t sequences = 0;  ///< micro-batch
+  std::int64_t seq_len = 0;    ///< whole sequence
+  std::int64_t region = 0;     ///< tokens inside a tensor-parallel region: sequences * seq_len / cp
+  std::int64_t local = 0;      ///< tokens that the rank holds between regions: region / tp with sequence parallelism
+  std::int64_t routed = 0;     ///< tokens that the rank routes: region / tp
+};
+RankTokens rank_tokens(const PlanSpec& plan, const RunSpec& run);
+
+/// The kernels of one transformer layer on one rank, as segments: lists of kernels with their times.
+///
+/// Model: docs/models/schedule.md lists each kernel with its shape and bytes. Backward of a linear layer is its data
+/// gradient, its weight gradient and the accumulation into the main gradients; TP all-gathers in the backward pass hide
+/// behind the data gradient, reduce-scatters behind the weight gradient, and only what is left is exposed.
+/// Not modelled: dropout, biases, fused residual-norm kernels, interference of TP traffic with GEMMs.
+class LayerKernels {
+ public:
+  LayerKernels(const ModelSpec& model, const RunSpec& run, const PlanSpec& plan, const Profile& profile, LayerComm comm);
+
+  Segment attention_forward(const LayerSpec& layer) const;
+  Segment attention_backward(const LayerSpec& layer) const;
+  Segment dense_forward() const;
+  Segment dense_backward() const;
+  /// Norm, shared experts, router, permutation: what comes before the dispatch.
+  Segment moe_before_forward() const;
+  Segment moe_before_backward() const;
+  /// Unpermutation and residual: what comes after the combine. Backward runs it first.
+  Segment moe_after_forward() const;
+  Segment moe_after_backward() const;
+  /// What a rank does to the tokens of its slots. Shape: tokens[slot]
+  Segment experts_forward(std::span<const std::int64_t> tokens) const;
+  Segment experts_backward(std::span<const std::int64_t> tokens) const;
+
+  Segment embedding_forward() const;
+  Segment embedding_backward() const;
+  /// Final norm, output projection and loss.
+  Segment head_forward() const;
+  Segment head_backward() const;
+  /// The 2h x h projection and the norms in front of a multi-token-prediction block.
+  Segment mtp_projection_forward() const;
+  Segment mtp_projection_backward() const;
+
+  const RankTokens& tokens() const { return tokens_; }
+  /// Bytes that one copy of a token takes in a dispatch and in a combine, probabilities included.
+  double dispatch_bytes_per_copy() const;
+  double combine_bytes_per_copy() const;
+
+ private:
+  struct Linear {
+    std::string_view name;
+    std::int64_t tokens, in, out;
+  };
+  void forward(Segment& segment, const Linear& linear) const;
+  /// `gather` and `scatter`: TP traffic that hides behind data gradient and weight gradient.
+  void backward(Segment& segment, const Linear& linear, const Estimate& gather, const Estimate& scatter) const;
+  void backward(Segment& segment, const Linear& linear) const { backward(segment, linear, Estimate{}, Estimate{}); }
+  void memory(Segment& segment, std::string_view name, MemoryOp op, double moved) const;
+  void enter_region(Segment& segment) const;   ///< all-gather of the hidden states
+  void leave_region(Segment& segment) const;   ///< reduce-scatter (or all-reduce) of the hidden states
+  Estimate gather(std::int64_t tokens, std::int64_t width) const;
+  Estimate scatter(std::int64_t tokens, std::int64_t width) const;
+  void norm_forward(Segment& segment, std::int64_t tokens, std::int64_t width) const;
+  void norm_backward(Segment& segment, std::int64_t tokens, std::int64_t width) const;
+  void activation(Segment& segment, std::int64_t tokens, std::int64_t width, bool backward) const;
+  void mlp_forward(Segment& segment, std::int64_t ffn) const;
+  void mlp_backward(Segment& segment, std::int64_t ffn, bool recompute) const;
+  void gqa_projections(Segment& segment, bool backward) const;
+  void mla_forward(Segment& segment) const;
+  void mla_backward(Segment& segment) const;
+  void core(Segment& segment, const LayerSpec& layer, AttentionPass pass) const;
+  void context_traffic(Segment& segment, const LayerSpec& layer, bool backward) const;
+  void grouped(Segment& segment, std::string_view name, std::span<const std::int64_t> tokens, std::int64_t n, std::int64_t k,
+               GemmPass pass) const;
+  bool is_fp8() const;
+  bool recomputes(RecomputeModule module) const;
+
+  const ModelSpec& model_;
+  const PlanSpec& plan_;
+  const Profile& profile_;
+  PrecisionRecipe precision_;
+  bool fused_cross_entropy_;
+  bool waits_for_counts_;  // the host reads tokens per expert before it can launch the dispatch
+  LayerComm comm_;
+  RankTokens tokens_;
+  int tp_;
+};
+
+}  // namespace moeplan::sim

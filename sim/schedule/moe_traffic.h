@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "sim/collective/all_to_all.h"
+#include "sim/schedule/stage_ranks.h"
+#include "sim/workload/loads.h"
+#include "sim/workload/plan.h"
+#include "sim/workload/run.h"
+
+namespace moeplan::sim {
+
+/// Where the tokens of one micro-batch go in one MoE layer of one stage.
+struct MoeTraffic {
+  /// Copies of tokens between the ranks of each EP group; the entry to itself is filled in, too.
+  /// Shape: [rank of the stage][rank of its EP group]
+  std::vector<std::int64_t> copies;
+  int expert_group = 1;
+  /// Shape: [rank of the stage][slot of the rank]
+  std::vector<std::int64_t> slot_tokens;
+  int slots_per_rank = 0;
+
+  std::span<const std::int64_t> slots(std::size_t rank) const {
+    const auto n = static_cast<std::size_t>(slots_per_rank);
+    return std::span(slot_tokens).subspan(rank * n, n);
+  }
+};
+
+/// Everybody sends every expert its exact share.
+RoutingMatrix balanced_routing(int sources, std::int64_t tokens, int experts, int top_k);
+
+/// What a capacity limit leaves of a routing: at most ceil(factor * tokens * top_k / experts) per source and expert;
+/// the rest is dropped (Megatron's --moe-expert-capacity-factor without padding).
+void apply_capacity(RoutingMatrix& routing, double factor, std::int64_t tokens, int top_k);
+
+/// Source row i is rank i of the stage; every EP group has all experts once, so a token stays in its source's group.
+/// The tokens that a source sends to an expert with k replicas split evenly over them, the rest going round from
+/// replica (source mod k) on.
+/// Requires: etp = 1; ep divides the sources; `slots` = placement of this layer or empty for contiguous.
+MoeTraffic map_to_ranks(const RoutingMatrix& routing, const ParallelLayout& layout, std::span<const std::int32_t> slots);
+
+}  // namespace moeplan::sim

@@ -1,0 +1,68 @@
+#include "sim/schedule/segment.h"
+
+#include <numeric>
+
+namespace moeplan::sim {
+
+std::string_view name(TimeClass time_class) {
+  switch (time_class) {
+    case TimeClass::kGemm: return "gemm";
+    case TimeClass::kAttention: return "attention";
+    case TimeClass::kMemory: return "memory";
+    case TimeClass::kTpComm: return "tp";
+    case TimeClass::kDispatch: return "dispatch";
+    case TimeClass::kCombine: return "combine";
+    case TimeClass::kHost: return "host";
+    case TimeClass::kP2p: return "p2p";
+    case TimeClass::kGradient: return "dp";
+    case TimeClass::kGather: return "gather";
+    case TimeClass::kOptimizer: return "optimizer";
+  }
+  return "";
+}
+
+bool is_compute(TimeClass time_class) {
+  return time_class == TimeClass::kGemm || time_class == TimeClass::kAttention || time_class == TimeClass::kMemory;
+}
+
+void CostSum::add(TimeClass time_class, const Estimate& estimate, double factor) {
+  const double t = estimate.time.s() * factor;
+  by_class[static_cast<std::size_t>(time_class)] += t;
+  by_evidence[static_cast<std::size_t>(estimate.evidence)] += t;
+  low += t * estimate.low;
+  high += t * estimate.high;
+}
+
+void CostSum::add(const CostSum& other, double factor) {
+  for (std::size_t c = 0; c < by_class.size(); ++c) by_class[c] += other.by_class[c] * factor;
+  for (std::size_t e = 0; e < by_evidence.size(); ++e) by_evidence[e] += other.by_evidence[e] * factor;
+  low += other.low * factor;
+  high += other.high * factor;
+}
+
+double CostSum::total() const { return std::accumulate(by_class.begin(), by_class.end(), 0.0); }
+
+double CostSum::compute() const { return at(TimeClass::kGemm) + at(TimeClass::kAttention) + at(TimeClass::kMemory); }
+
+double CostSum::comm() const {
+  return at(TimeClass::kTpComm) + at(TimeClass::kDispatch) + at(TimeClass::kCombine) + at(TimeClass::kP2p) +
+         at(TimeClass::kGradient);
+}
+
+void Segment::add(std::string_view name, TimeClass time_class, const Estimate& estimate) {
+  if (estimate.time <= base::Seconds()) return;
+  parts_.push_back({name, time_class, estimate});
+  cost_.add(time_class, estimate);
+  time_ += estimate.time.s();
+}
+
+void Segment::append(const Segment& other) {
+  for (const Part& part : other.parts_) add(part.name, part.time_class, part.estimate);
+}
+
+void Segment::add_launch_wait(base::Seconds launch_overhead) {
+  const double launched = static_cast<double>(parts_.size()) * launch_overhead.s();
+  if (launched > time_) add("launch wait", TimeClass::kHost, exactly(base::Seconds::of(launched - time_), Evidence::kAssumed));
+}
+
+}  // namespace moeplan::sim

@@ -1,0 +1,27 @@
+#include "sim/schedule/stage_ranks.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace moeplan::sim {
+
+StageRanks stage_ranks(const ParallelLayout& layout, int stage) {
+  StageRanks result;
+  const int first = stage * layout.ranks_per_stage();
+  for (int i = 0; i < layout.ranks_per_stage(); ++i) result.ranks.emplace_back(first + i);
+  result.tensor_group = layout.tp * layout.cp;
+  result.expert_group = layout.ep * layout.etp;
+  result.block = std::min(std::lcm(result.tensor_group, result.expert_group), layout.ranks_per_stage());
+  return result;
+}
+
+std::vector<std::int64_t> stage_signature(const topology::Cluster& cluster, const StageRanks& stage, int index) {
+  const topology::ClusterSpec& spec = cluster.spec();
+  if (!spec.slow_ranks.empty() || !spec.degraded_links.empty()) return {-1, index};
+  const int first = stage.ranks.front().value();
+  const int node = first / cluster.gpus_per_node();
+  const int leaf = std::max(1, spec.fabric.nodes_per_leaf);
+  return {static_cast<std::int64_t>(stage.ranks.size()), first % cluster.gpus_per_node(), node % leaf};
+}
+
+}  // namespace moeplan::sim

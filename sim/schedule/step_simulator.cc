@@ -1,0 +1,78 @@
+#include "sim/schedule/step_simulator.h"
+
+#include "sim/collective/point_to_point.h"
+
+namespace moeplan::sim {
+
+namespace {
+
+constexpr double kBf16Bytes = 2.0;
+
+std::unique_ptr<Sharing> sharing_of(NetworkMode mode) {
+  SharingOptions options;
+  options.mode = mode == NetworkMode::kFlow ? SharingMode::kFlow : SharingMode::kBound;
+  return make_sharing(options);
+}
+
+}  // namespace
+
+StepSimulator::StepSimulator(const Job& job, const PlanSpec& plan, NetworkMode mode, ChunkSimulator::Options options, CostCache& cache)
+    : job_(job),
+      plan_(plan),
+      sharing_(sharing_of(mode)),
+      network_(job.cluster, job.profile, *sharing_),
+      chunks_(job, plan, network_, options, cache) {
+  input_.stages = plan.layout.pp;
+  input_.chunks_per_stage = plan.layout.vp;
+  input_.micro_batches = static_cast<int>(micro_batches(plan, job.run.global_batch));
+  // Megatron waits for each transfer in plain 1F1B and overlaps them when virtual stages interleave.
+  input_.blocking_transfers = plan.layout.vp == 1;
+  input_.overlap_reduce = plan.overlap_grad_reduce;
+  input_.overlap_gather = plan.overlap_param_gather && plan.distributed_optimizer;
+  compute_transfers();
+  compute_exchanges();
+}
+
+void StepSimulator::compute_transfers() {
+  const int pp = plan_.layout.pp;
+  const double elements = static_cast<double>(rank_tokens(plan_, job_.run).local) * static_cast<double>(job_.model.hidden);
+  const base::Bytes bytes = base::Bytes::rounded(elements * kBf16Bytes);
+  for (int stage = 0; stage < pp; ++stage) {
+    if (pp == 1) {
+      input_.transfer_forward.emplace_back();
+      input_.transfer_backward.emplace_back();
+      continue;
+    }
+    const StageRanks here = stage_ranks(plan_.layout, stage);
+    const StageRanks next = stage_ranks(plan_.layout, (stage + 1) % pp);
+    const StageRanks before = stage_ranks(plan_.layout, (stage + pp - 1) % pp);
+    input_.transfer_forward.push_back(solve_point_to_point(network_, here.ranks, next.ranks, bytes).estimate());
+    input_.transfer_backward.push_back(solve_point_to_point(network_, here.ranks, before.ranks, bytes).estimate());
+  }
+}
+
+void StepSimulator::compute_exchanges() {
+  const auto& layers = chunks_.layers();
+  std::vector<RankParameters> per_stage(static_cast<std::size_t>(plan_.layout.pp));
+  for (std::size_t c = 0; c < layers.size(); ++c) {
+    const std::size_t stage = c % per_stage.size();
+    const RankParameters parameters = chunk_parameters(job_.model, plan_, layers[c], c == 0, c + 1 == layers.size());
+    per_stage[stage].dense += parameters.dense;
+    per_stage[stage].expert += parameters.expert;
+    input_.exchanges.push_back(compute_exchange(job_, plan_, network_, chunks_.stage(static_cast<int>(stage)).ranks(), parameters,
+                                                static_cast<int>(layers[c].size())));
+  }
+  for (int stage = 0; stage < plan_.layout.pp; ++stage) {
+    input_.updates.push_back(compute_update(job_, plan_, network_, stage, per_stage[static_cast<std::size_t>(stage)]));
+  }
+}
+
+PipelineStep StepSimulator::simulate(int iteration) {
+  samples_.clear();
+  for (const LoadSample& sample : sample_micro_batches(job_, plan_, iteration)) samples_.push_back(chunks_.simulate(sample));
+  input_.samples.clear();
+  for (int m = 0; m < input_.micro_batches; ++m) input_.samples.push_back(&samples_[static_cast<std::size_t>(m) % samples_.size()]);
+  return simulate_pipeline(input_);
+}
+
+}  // namespace moeplan::sim

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "sim/network/sharing.h"
+#include "sim/schedule/chunk_set.h"
+#include "sim/schedule/pipeline_graph.h"
+
+namespace moeplan::sim {
+
+/// Simulates steps of one plan: chunks first, then the pipeline over them.
+class StepSimulator {
+ public:
+  StepSimulator(const Job& job, const PlanSpec& plan, NetworkMode mode, ChunkSimulator::Options options, CostCache& cache);
+
+  /// `iteration` of the load, or -1 for balanced routing.
+  PipelineStep simulate(int iteration);
+  int distinct_matrices() const { return chunks_.distinct_matrices(); }
+  const ChunkSimulator& chunks() const { return chunks_; }
+  /// What simulate() gave to the pipeline last: samples stay valid until the next call.
+  const PipelineInput& input() const { return input_; }
+
+ private:
+  void compute_transfers();
+  void compute_exchanges();
+
+  const Job& job_;
+  const PlanSpec& plan_;
+  std::unique_ptr<Sharing> sharing_;
+  CommNetwork network_;
+  ChunkSimulator chunks_;
+  PipelineInput input_;
+  std::vector<ChunkSample> samples_;
+};
+
+}  // namespace moeplan::sim

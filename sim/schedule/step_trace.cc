@@ -1,0 +1,94 @@
+#include "sim/schedule/step_trace.h"
+
+#include <fmt/format.h>
+
+namespace moeplan::sim {
+
+namespace {
+
+using base::Instant;
+using base::Seconds;
+using base::TaskId;
+using Kind = PipelineTask::Kind;
+
+enum Thread { kCompute, kCommunication, kTransfer, kExchange };
+
+std::string_view exchange_name(Kind kind) {
+  switch (kind) {
+    case Kind::kReduce: return "gradient reduction";
+    case Kind::kGather: return "parameter gather";
+    case Kind::kNorm: return "gradient norm";
+    default: return "optimizer";
+  }
+}
+
+/// The kernels of one bar, one after the other.
+void add_bar(const ChunkBar& bar, const PipelineTask& task, Instant chunk_start, Trace& trace) {
+  double offset = 0;
+  for (const Part& part : bar.segment->parts()) {
+    TraceEvent event;
+    event.name = bar.layer >= 0 ? fmt::format("{} L{} mb{}", part.name, bar.layer, task.micro_batch) : fmt::format("{} mb{}", part.name, task.micro_batch);
+    event.category = std::string(name(part.time_class));
+    event.process = task.stage;
+    event.thread = bar.stream == 0 ? kCompute : kCommunication;
+    event.start = chunk_start + ((bar.start - Instant()) + Seconds::of(offset));
+    event.duration = part.estimate.time * bar.factor;
+    event.evidence = part.estimate.evidence;
+    offset += event.duration.s();
+    trace.events.push_back(std::move(event));
+  }
+}
+
+void add_single(std::string event_name, const PipelineTask& task, Instant start, Seconds duration, int thread, Trace& trace) {
+  TraceEvent event;
+  event.name = std::move(event_name);
+  event.category = std::string(name(task.time_class));
+  event.process = task.stage;
+  event.thread = thread;
+  event.start = start;
+  event.duration = duration;
+  event.evidence = task.estimate.evidence;
+  trace.events.push_back(std::move(event));
+}
+
+/// The block of a stage that is busy longest.
+int shown_block(const PipelineStep& step, int stage) {
+  int best = 0;
+  for (int block = 1; block < step.blocks; ++block) {
+    if (step.timeline.busy[step.compute_stream(stage, best).index()] < step.timeline.busy[step.compute_stream(stage, block).index()]) best = block;
+  }
+  return best;
+}
+
+}  // namespace
+
+Trace build_trace(const PipelineStep& step, const StepSimulator& simulator, const PlanSpec& plan) {
+  Trace trace;
+  trace.thread_names = {"compute", "all-to-all", "pipeline transfers", "gradients, parameters, optimizer"};
+  std::vector<int> shown;
+  for (int stage = 0; stage < plan.layout.pp; ++stage) {
+    trace.process_names.push_back(fmt::format("stage {}", stage));
+    shown.push_back(shown_block(step, stage));
+  }
+  for (std::size_t t = 0; t < step.tasks.size(); ++t) {
+    const PipelineTask& task = step.tasks[t];
+    if (task.kind == Kind::kJoin || (task.block >= 0 && task.block != shown[static_cast<std::size_t>(task.stage)])) continue;
+    const Instant start = step.timeline.start[t];
+    const Seconds duration = step.timeline.finish[t] - start;
+    if (task.kind == Kind::kForward || task.kind == Kind::kBackward) {
+      const ChunkPair& pair =
+          *simulator.input().samples[static_cast<std::size_t>(task.micro_batch)]->chunks[static_cast<std::size_t>(task.chunk)];
+      const ChunkTimes& times = task.kind == Kind::kBackward ? pair.backward : pair.forward;
+      // A chunk in pieces is drawn once, from its first piece.
+      if (task.piece > 0) continue;
+      for (const ChunkBar& bar : times.bars) add_bar(bar, task, start, trace);
+    } else if (duration > Seconds()) {
+      const bool transfer = task.kind == Kind::kTransfer;
+      add_single(transfer ? fmt::format("p2p mb{}", task.micro_batch) : std::string(exchange_name(task.kind)), task, start, duration,
+                 transfer ? kTransfer : kExchange, trace);
+    }
+  }
+  return trace;
+}
+
+}  // namespace moeplan::sim
