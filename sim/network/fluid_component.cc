@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <functional>
 #include <limits>
+#include <utility>
 
 #include "base/check.h"
 
@@ -22,7 +23,7 @@ FluidComponent::FluidComponent(const Component& component, const std::vector<Flo
     : component_(component), demands_(demands), hold_(hold), finish_(finish), trace_(trace) {
   const auto bundles = static_cast<std::size_t>(component.bundles());
   links_.resize(component.capacity.size());
-  for (std::size_t link = 0; link < links_.size(); ++link) links_[link].capacity = component.capacity[link];
+  lay_out_logs();
   place_.assign(links_.size(), kIdle);
   state_.resize(bundles);
   bundle_of_slot_.resize(component.hops.size());
@@ -41,6 +42,18 @@ FluidComponent::FluidComponent(const Component& component, const std::vector<Flo
   std::stable_sort(starts_.begin(), starts_.end(), [&](const auto& a, const auto& b) {
     return demands_[static_cast<std::size_t>(a.second)].ready < demands_[static_cast<std::size_t>(b.second)].ready;
   });
+}
+
+/// A link's log grows by at most one entry for each bundle that is frozen elsewhere.
+void FluidComponent::lay_out_logs() {
+  tallies_.resize(component_.capacity.size());
+  for (const int link : component_.hops) ++tally_at(link).first_log;
+  int next = 0;
+  for (std::size_t link = 0; link < tallies_.size(); ++link) {
+    tallies_[link].capacity = component_.capacity[link];
+    next += std::exchange(tallies_[link].first_log, next);
+  }
+  log_.resize(component_.hops.size());
 }
 
 void FluidComponent::run() {
@@ -119,7 +132,7 @@ void FluidComponent::note_held_back(double last) {
 
 double FluidComponent::held_back() const {
   double worst = 0;
-  for (const Link& link : links_) worst = std::max(worst, link.held / link.capacity);
+  for (std::size_t link = 0; link < links_.size(); ++link) worst = std::max(worst, links_[link].held / component_.capacity[link]);
   return worst;
 }
 
@@ -134,8 +147,8 @@ int FluidComponent::admit(double now) {
   for (std::size_t i = first; i < started_; ++i) {
     const auto [slot, end] = slots_of(starts_[i].first);
     for (int at = slot; at < end; ++at) {
-      const Link& link = link_at(component_.hops[static_cast<std::size_t>(at)]);
-      level = std::min(level, link.capacity / link.flows);
+      const Tally& tally = tally_at(component_.hops[static_cast<std::size_t>(at)]);
+      level = std::min(level, tally.capacity / tally.flows);
     }
   }
   // A little lower, for rounding in the levels.
@@ -150,8 +163,10 @@ void FluidComponent::admit_flow(int bundle, int flow, double now) {
   *(first + state.pending++) = {service(bundle, now) + demands_[static_cast<std::size_t>(flow)].bytes, flow};
   std::push_heap(first, first + state.pending, std::greater<>());
   const auto [slot, end] = slots_of(bundle);
-  for (int at = slot; at < end; ++at) ++link_at(component_.hops[static_cast<std::size_t>(at)]).flows;
-  if (state.bottleneck >= 0) push_end(bundle);
+  for (int at = slot; at < end; ++at) ++tally_at(component_.hops[static_cast<std::size_t>(at)]).flows;
+  if (state.bottleneck < 0) return;
+  ++link_at(state.bottleneck).own_flows;
+  push_end(bundle);
 }
 
 /// A bundle's first flow: its links list it, and the idle ones take a place behind all others.
@@ -169,20 +184,20 @@ void FluidComponent::enter(int bundle) {
     levels_.push_back(kNever);
     end_at_.push_back(kNever);
   }
-  BundleState& state = state_at(bundle);
-  state.bottleneck = -1;
-  state.offset = 0;
+  state_at(bundle).offset = 0;
 }
 
 /// One flow less; with the last the bundle's links forget it.
 void FluidComponent::leave(int bundle) {
   BundleState& state = state_at(bundle);
   --state.pending;
+  --link_at(state.bottleneck).own_flows;
   const auto [first, end] = slots_of(bundle);
   for (int slot = first; slot < end; ++slot) {
-    Link& link = link_at(component_.hops[static_cast<std::size_t>(slot)]);
-    --link.flows;
+    const int number = component_.hops[static_cast<std::size_t>(slot)];
+    --tally_at(number).flows;
     if (state.pending > 0) continue;
+    Link& link = link_at(number);
     const auto index = static_cast<std::size_t>(index_of_slot_[static_cast<std::size_t>(slot)]);
     link.slots[index] = link.slots.back();
     index_of_slot_[static_cast<std::size_t>(link.slots[index])] = static_cast<int>(index);
@@ -191,6 +206,8 @@ void FluidComponent::leave(int bundle) {
   if (state.pending > 0) {
     push_end(bundle);
   } else {
+    disown(bundle);
+    state.bottleneck = -1;
     ++state.stamp;
   }
 }
@@ -201,12 +218,18 @@ void FluidComponent::thaw(int place, double now) {
   spare_.clear();
   const auto first = static_cast<std::size_t>(place);
   for (std::size_t at = first; at < order_.size(); ++at) {
-    Link& link = link_at(order_[at]);
+    const int number = order_[at];
+    Link& link = link_at(number);
     if (levels_[at] != kNever) link.clock += link.level * (now - link.synced);
     link.synced = now;
-    while (!link.taken.empty() && link.taken.back().place >= place) link.taken.pop_back();
-    place_[static_cast<std::size_t>(order_[at])] = link.flows > 0 ? kThawed : kIdle;
-    if (link.flows > 0) shares_.push_back(share_of(order_[at]));
+    Tally& tally = tally_at(number);
+    const Taken* log = log_.data() + tally.first_log;
+    while (tally.log > 0 && log[tally.log - 1].place >= place) --tally.log;
+    tally.place = tally.log > 0 ? log[tally.log - 1].place : kIdle;
+    tally.taken_flows = tally.log > 0 ? log[tally.log - 1].flows : 0;
+    tally.taken_rate = tally.log > 0 ? log[tally.log - 1].rate : 0;
+    place_[static_cast<std::size_t>(number)] = tally.flows > 0 ? kThawed : kIdle;
+    if (tally.flows > 0) shares_.push_back(share_of(number));
   }
   order_.resize(first);
   levels_.resize(first);
@@ -214,10 +237,22 @@ void FluidComponent::thaw(int place, double now) {
 }
 
 FluidComponent::Share FluidComponent::share_of(int number) const {
-  const Link& link = links_[static_cast<std::size_t>(number)];
-  if (link.taken.empty()) return {link.capacity / link.flows, number};
-  const int left = link.flows - link.taken.back().flows;
-  return {left > 0 ? (link.capacity - link.taken.back().rate) / left : kNever, number};
+  const Tally& tally = tallies_[static_cast<std::size_t>(number)];
+  const int left = tally.flows - tally.taken_flows;
+  return {left > 0 ? (tally.capacity - tally.taken_rate) / left : kNever, number};
+}
+
+/// Restores the heap after its front has grown.
+void FluidComponent::sink_front() {
+  const Share moved = shares_.front();
+  std::size_t hole = 0;
+  for (std::size_t child = 1; child < shares_.size(); child = 2 * hole + 1) {
+    if (child + 1 < shares_.size() && shares_[child] > shares_[child + 1]) ++child;
+    if (!(moved > shares_[child])) break;
+    shares_[hole] = shares_[child];
+    hole = child;
+  }
+  shares_[hole] = moved;
 }
 
 /// Water-filling over the thawed links. A link's share only rises while others freeze, so a share in the heap
@@ -227,14 +262,17 @@ void FluidComponent::fill(double now) {
   std::make_heap(shares_.begin(), shares_.end(), std::greater<>());
   double level = first > 0 ? levels_.back() : 0;
   while (!shares_.empty()) {
-    std::pop_heap(shares_.begin(), shares_.end(), std::greater<>());
-    const Share share = share_of(shares_.back().link);
+    const Share share = share_of(shares_.front().link);
+    if (share > shares_.front() && share.level != kNever) {
+      shares_.front() = share;
+      sink_front();
+      if (shares_.front().link != share.link) continue;
+    }
+    shares_.front() = shares_.back();
     shares_.pop_back();
+    if (!shares_.empty()) sink_front();
     if (share.level == kNever) {
       spare_.push_back(share.link);
-    } else if (!shares_.empty() && share > shares_.front()) {
-      shares_.push_back(share);
-      std::push_heap(shares_.begin(), shares_.end(), std::greater<>());
     } else {
       level = std::max(level, share.level);
       freeze(share.link, level, now);
@@ -257,39 +295,64 @@ void FluidComponent::fill(double now) {
 /// Gives every flow of the link that is not frozen yet the rate `level`.
 void FluidComponent::freeze(int number, double level, double now) {
   Link& link = link_at(number);
-  const int place = static_cast<int>(order_.size());
   link.level = level;
-  for (const int slot : link.slots) {
-    const int bundle = bundle_of_slot_[static_cast<std::size_t>(slot)];
-    const BundleState& state = state_at(bundle);
-    if (state.bottleneck >= 0 && place_[static_cast<std::size_t>(state.bottleneck)] != kThawed) continue;
-    if (state.bottleneck != number) move_bundle(bundle, number, now);
-    const double rate = level * state.pending;
-    const auto [first, end] = slots_of(bundle);
-    for (int at = first; at < end; ++at) {
-      const int hop = component_.hops[static_cast<std::size_t>(at)];
-      if (hop == number) continue;
-      std::vector<Taken>& taken = link_at(hop).taken;
-      if (taken.empty()) {
-        taken.push_back({place, state.pending, rate});
-      } else if (taken.back().place == place) {
-        taken.back().flows += state.pending;
-        taken.back().rate += rate;
-      } else {
-        taken.push_back({place, taken.back().flows + state.pending, taken.back().rate + rate});
-      }
-    }
-  }
+  const Tally& tally = tally_at(number);
+  if (link.own_flows != tally.flows - tally.taken_flows) claim_all(number, now);
+  const int place = static_cast<int>(order_.size());
+  for (const int bundle : link.own) take(bundle, number, place, level);
   place_[static_cast<std::size_t>(number)] = place;
   order_.push_back(number);
   levels_.push_back(level);
 }
 
-void FluidComponent::move_bundle(int bundle, int link, double now) {
+/// Makes the link the bottleneck of all its bundles that are not frozen yet.
+void FluidComponent::claim_all(int number, double now) {
+  for (const int slot : link_at(number).slots) {
+    const int bundle = bundle_of_slot_[static_cast<std::size_t>(slot)];
+    const int old = state_at(bundle).bottleneck;
+    if (old != number && (old < 0 || place_[static_cast<std::size_t>(old)] == kThawed)) move_bundle(bundle, number, now);
+  }
+}
+
+/// What a bundle frozen on `number` takes from its other links.
+void FluidComponent::take(int bundle, int number, int place, double level) {
+  const int flows = state_at(bundle).pending;
+  const auto [first, end] = slots_of(bundle);
+  for (int at = first; at < end; ++at) {
+    const int hop = component_.hops[static_cast<std::size_t>(at)];
+    if (hop == number) continue;
+    Tally& tally = tally_at(hop);
+    tally.taken_flows += flows;
+    tally.taken_rate += level * flows;
+    if (tally.place != place) {
+      tally.place = place;
+      ++tally.log;
+    }
+    log_[static_cast<std::size_t>(tally.first_log + tally.log - 1)] = {place, tally.taken_flows, tally.taken_rate};
+  }
+}
+
+void FluidComponent::disown(int bundle) {
+  BundleState& state = state_at(bundle);
+  if (state.bottleneck < 0) return;
+  Link& link = link_at(state.bottleneck);
+  link.own_flows -= state.pending;
+  const auto index = static_cast<std::size_t>(state.own_index);
+  link.own[index] = link.own.back();
+  state_at(link.own[index]).own_index = state.own_index;
+  link.own.pop_back();
+}
+
+void FluidComponent::move_bundle(int bundle, int number, double now) {
   BundleState& state = state_at(bundle);
   // Both clocks stand at `now`: the old bottleneck has been thawed like the new one.
-  state.offset = service(bundle, now) - link_at(link).clock;
-  state.bottleneck = link;
+  state.offset = service(bundle, now) - link_at(number).clock;
+  disown(bundle);
+  Link& link = link_at(number);
+  state.bottleneck = number;
+  state.own_index = static_cast<int>(link.own.size());
+  link.own.push_back(bundle);
+  link.own_flows += state.pending;
   push_end(bundle);
 }
 

@@ -31,6 +31,9 @@ struct FlowDemand {
 /// So a level may change without touching the bundles below it, and only a bundle that gets another bottleneck
 /// gets a new offset and a new place in a heap of ends.
 ///
+/// Each link lists the bundles whose bottleneck it is. While their flows are as many as the link has left in a
+/// filling, they are the ones to freeze, and nothing else on the link is looked at.
+///
 /// A flow that ends changes nothing below its bottleneck: filling is the same up to there with or without it.
 /// A flow that starts changes nothing below  min { c_e / flows on e : e in its route }, as no link's share falls
 /// below that of an empty network.
@@ -69,15 +72,24 @@ class FluidComponent {
     double at;
   };
   struct Link {
-    double capacity = 0;
     double level = 0;
-    double clock = 0;       // V, bytes per flow, at `synced`
-    double synced = 0;      // seconds
-    double held = 0;        // bytes
-    int flows = 0;          // under way
-    std::vector<Taken> taken;
-    std::vector<End> ends;  // a heap, the next end in front
+    double clock = 0;        // V, bytes per flow, at `synced`
+    double synced = 0;       // seconds
+    double held = 0;         // bytes
+    int own_flows = 0;       // flows of the bundles in `own`
+    std::vector<End> ends;   // a heap, the next end in front
     std::vector<int> slots;  // of the bundles under way
+    std::vector<int> own;    // bundles under way that have their bottleneck here
+  };
+  /// What filling reads and writes of a link, apart from the rest.
+  struct Tally {
+    double capacity = 0;
+    double taken_rate = 0;  // by flows frozen elsewhere: the top of the link's log
+    int taken_flows = 0;
+    int place = kIdle;      // of the top of the log; kIdle where the log is empty
+    int flows = 0;          // under way
+    int log = 0;            // entries in the log
+    int first_log = 0;      // where the log lies in log_: it is never longer than the link has bundles
   };
   /// A flow under way and the service of its bundle, bytes, at which it ends.
   struct Pending {
@@ -90,6 +102,7 @@ class FluidComponent {
   struct BundleState {
     double offset = 0;   // service = clock of the bottleneck + offset; without one: service
     int bottleneck = -1;
+    int own_index = -1;  // in its bottleneck's `own`
     int pending = 0;     // flows under way; the first of pending_ from first_flow on, a heap
     unsigned stamp = 0;
   };
@@ -103,6 +116,7 @@ class FluidComponent {
     }
   };
 
+  void lay_out_logs();
   double next_end() const;
   double next_start() const;
   int retire(double until, double& last);
@@ -113,7 +127,11 @@ class FluidComponent {
   void leave(int bundle);
   void thaw(int place, double now);
   void fill(double now);
+  void sink_front();
   void freeze(int link, double level, double now);
+  void claim_all(int link, double now);
+  void take(int bundle, int link, int place, double level);
+  void disown(int bundle);
   void move_bundle(int bundle, int link, double now);
   void push_end(int bundle);
   void drop_void_ends(Link& link);
@@ -123,6 +141,7 @@ class FluidComponent {
   double service(int bundle, double now) const;
 
   Link& link_at(int link) { return links_[static_cast<std::size_t>(link)]; }
+  Tally& tally_at(int link) { return tallies_[static_cast<std::size_t>(link)]; }
   BundleState& state_at(int bundle) { return state_[static_cast<std::size_t>(bundle)]; }
   std::vector<Pending>::iterator first_pending(int bundle) {
     return pending_.begin() + component_.first_flow[static_cast<std::size_t>(bundle)];
@@ -140,6 +159,8 @@ class FluidComponent {
   std::vector<RateChange>* trace_;
 
   std::vector<Link> links_;
+  std::vector<Tally> tallies_;         // [link]
+  std::vector<Taken> log_;             // each link's part from Tally::first_log on
   std::vector<int> place_;             // [link] -> in order_, or kThawed, or kIdle
   std::vector<BundleState> state_;     // [bundle]
   std::vector<int> bundle_of_slot_;    // [slot]: a bundle's slots are its hops
