@@ -116,12 +116,21 @@ def fit(device, rows):
 BACKWARD_FLOP_RATIO = 2.5
 
 
+BACKWARD_MIN_HEADS = 16  # with fewer, neither pass fills the GPU and the ratio says little
+
+
+def heads_of(layout):
+    """"b1 s4096 h64 kv8 qk128 v128" -> 64."""
+    return int(next(word[1:] for word in layout.split() if word[0] == "h"))
+
+
 def backward_ratio(path, gpu_column):
     """Median of backward over forward efficiency of the same shape (SimuMax system files in
     kernels/gemm_published.csv; that their backward counts 2.5 times the forward's FLOP is assumed)."""
     by_shape = collections.defaultdict(lambda: collections.defaultdict(list))
     with open(path, newline="") as file:
         for r in csv.DictReader(file):
-            if r["gpu"] == gpu_column and r["op"].startswith("attention_"):
+            if (r["gpu"] == gpu_column and r["op"].startswith("attention_")
+                    and heads_of(r["layout"]) >= BACKWARD_MIN_HEADS):
                 by_shape[r["layout"]][r["op"][-3:]].append(float(r["efficiency_vs_peak"]))
     return [median(v["bwd"]) / median(v["fwd"]) for _, v in sorted(by_shape.items()) if v["fwd"] and v["bwd"]]

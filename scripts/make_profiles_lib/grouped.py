@@ -1,6 +1,6 @@
 """Grouped GEMM from per-expert token counts, fitted on fused expert MLPs.
 
-    product(counts, n, k) = launch + max(compute, memory)) * exp(c(tokens per active expert, n k))
+    product(counts, n, k) = (launch + max(compute, memory)) * exp(c(tokens per active expert, rows n k) + c(n k))
     compute = min over row tiles tm of
               waves * (2 tm 128 k * sm_count / (peak * efficiency_tm) + wave_overhead)
     waves   = ceil(sum_e ceil(t_e / tm) * ceil(n / 128) / sm_count)
@@ -20,7 +20,7 @@ import csv
 import math
 
 from . import datasheets
-from .fitting import bands, cross, descend, errors_of, hat, ridge, significant
+from .fitting import bands, cross, descend, hat, ridge, shift, significant
 from .hashing import left_out, table_counts
 
 TILE_N = 128
@@ -28,9 +28,11 @@ ROW_TILES = {"cutlass": (64, 128, 256), "deepgemm": (128,)}
 OUT_BYTES = 2.0
 MIN_ROWS = 1024  # rows of one rank; below, the operation is launch-bound and not what training runs
 MAX_RANKS = 16  # with more, one or two experts are left and the fixed part of the operation is all one sees
-PENALTY = 0.5
+PENALTY = 0.2
 TOKEN_NODES = {"cutlass": (32, 128, 512, 2048, 8192), "deepgemm": (16, 64, 128, 256, 1024, 4096, 16384)}
 AREA_NODES = {"cutlass": (1.6e6, 1.2e7, 5.9e7, 2.0e8), "deepgemm": (1.5e7, 2.9e7)}
+# rows n k of one product: the longer a kernel runs, the nearer it is to the power limit and the slower its clock
+WORK_NODES = (1e10, 1e11, 4e11, 1.6e12, 6e12)
 
 
 def load(kernels):
@@ -109,7 +111,7 @@ class Prepared:
                 options = [(-(-b * -(-n // TILE_N) // device["sm"]), 2.0 * tm * TILE_N * k * us_per_flop_sm)
                            for b, tm in zip(blocks, ROW_TILES[kernel])]
                 memory = (active * n * k * element + rows * (k * element + n * OUT_BYTES)) * us_per_byte
-                terms = correction_terms(kernel, rows / active, n * k)
+                terms = correction_terms(kernel, rows / active, n * k, rows)
                 products.append((options, memory, terms))
             activation = rows * (4.0 * i + i * element) * us_per_byte
             move = (rows * h * (2.0 * element + 2.0) + row["tokens"] * h * 2.0) * us_per_byte
@@ -160,9 +162,15 @@ class Prepared:
         return sorted(weights.items()), total
 
 
-def correction_terms(kernel, tokens_per_active, area):
+def correction_terms(kernel, tokens_per_active, area, rows):
+    """[tokens per active expert][rows n k], then [n k]."""
     tokens, areas = TOKEN_NODES[kernel], AREA_NODES[kernel]
-    return cross(hat(tokens_per_active, tokens), hat(float(area), areas), len(areas))
+    first = cross(hat(tokens_per_active, tokens), hat(float(area) * rows, WORK_NODES), len(WORK_NODES))
+    return first + shift(hat(float(area), areas), len(tokens) * len(WORK_NODES))
+
+
+def correction_size(kernel):
+    return len(TOKEN_NODES[kernel]) * len(WORK_NODES) + len(AREA_NODES[kernel])
 
 
 def solve_correction(p, rows, size):
@@ -181,7 +189,9 @@ def solve_correction(p, rows, size):
     return correction
 
 
-def fit(device, fmt, kernel, rows, launch_us):
+def fit(device, fmt, kernel, rows, launch_us, best_tile=0.95, dense_wave_us=4.0):
+    """best_tile, dense_wave_us: of the dense products of this format. A grouped tile is no better, and its wave costs
+    at most twice as much: without these bounds the regression trades the products against what surrounds them."""
     keep = [r for r in rows if used(r, kernel)]
     prepared = [(left_out(*shape_of(r)), Prepared(device, fmt, kernel, launch_us, r)) for r in keep]
     fitted = [r for held, r in prepared if not held]
@@ -196,10 +206,10 @@ def fit(device, fmt, kernel, rows, launch_us):
     tiles = len(ROW_TILES[kernel])
     deep = kernel == "deepgemm"
     start = [60.0, 300.0 if deep else 1.0, 1.0, 0.8, 0.7, 0.6] + [0.6] * tiles
-    bounds = [(1.0, 600.0), (1.0, 800.0) if deep else (1.0, 1.0), (0.05, 8.0), (0.3, 0.95), (0.3, 0.95),
-              (0.1, 0.95)] + [(0.1, 0.95)] * tiles
+    bounds = [(1.0, 600.0), (1.0, 800.0) if deep else (1.0, 1.0), (0.05, 2.0 * dense_wave_us), (0.3, 0.95), (0.3, 0.95),
+              (0.1, 0.95)] + [(0.1, best_tile)] * tiles
     p = [significant(v) for v in descend(start, bounds, loss, rounds=18)]
-    size = len(TOKEN_NODES[kernel]) * len(AREA_NODES[kernel])
+    size = correction_size(kernel)
     correction = [round(c, 4) for c in solve_correction(p, fitted, size)]
     out_of_fold = []
     for f in range(4):

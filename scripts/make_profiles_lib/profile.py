@@ -131,8 +131,8 @@ def head(out, name, device):
     out.add(1, f"host_sync: {number(datasheets.HOST_SYNC_US)} us")
 
 
-def pass_entry(out, name, published, ratios_of, what):
-    """Efficiency relative to the forward product."""
+def pass_entry(out, name, published, ratios_of, what, band=None):
+    """Efficiency relative to the forward product; `band` where the values are of unlike shapes."""
     own = {"a100-sxm": "A100-PCIe", "b200-sxm": "B200"}.get(name)
     gpus = [own] if own else ["A100-PCIe", "B200"]
     values, bands_of = {}, {}
@@ -141,7 +141,7 @@ def pass_entry(out, name, published, ratios_of, what):
         middle = [median(t[key]) for t in tables]
         values[key] = significant(math.exp(math.fsum(math.log(v) for v in middle) / len(middle)), 3)
         pooled = [r / median(t[key]) for t in tables for r in t[key]]
-        bands_of[key] = (significant(min(1.0, 1.0 / quantile(pooled, .95)), 3), significant(max(1.0, 1.0 / quantile(pooled, .05)), 3))
+        bands_of[key] = band or (significant(min(1.0, 1.0 / quantile(pooled, .95)), 3), significant(max(1.0, 1.0 / quantile(pooled, .05)), 3))
     evidence = "interpolated" if own else "assumed"
     whose = f"on {own}" if own else "on A100-PCIe and B200, assumed here"
     out.add(1, "passes:")
@@ -153,7 +153,7 @@ def pass_entry(out, name, published, ratios_of, what):
 
 def gemm_sections(out, name, device, corpus, report):
     rows, software = gemm.load(corpus / "kernels" / "gemm.csv")
-    out.quantise = []
+    out.quantise, out.dense = [], {}
     out.add(0, "gemm:")
     pass_entry(out, name, corpus / "kernels" / "gemm_published.csv", gemm.pass_ratios, "median over pairs of one layer")
     out.add(1, "tables:")
@@ -165,6 +165,7 @@ def gemm_sections(out, name, device, corpus, report):
         fit = gemm.fit(device, fmt, rows[key], launch)
         launch = launch or fit["p"][gemm.LAUNCH]
         have.add(fmt)
+        out.dense[fmt] = (max(fit["p"][gemm.TILE0:]), fit["p"][gemm.WAVE])
         gemm_table(out, fmt, fit, software[key])
         report_line(report, name, "gemm", fmt, "", fit)
         if fmt != "bf16":
@@ -248,7 +249,7 @@ GROUPED_LIKE = {"fp32": ("bf16",), "tf32": ("bf16",), "fp16": ("bf16",),
 def grouped_sections(out, name, device, corpus, launch, report):
     rows, software = grouped.load(corpus / "kernels")
     out.add(0, "grouped_gemm:")
-    pass_entry(out, name, corpus / "kernels" / "gemm_published.csv", grouped_passes, "medians by stage")
+    pass_entry(out, name, corpus / "kernels" / "gemm_published.csv", grouped_passes, "medians by stage", (ASSUMED_LOW, ASSUMED_HIGH))
     out.add(1, "tables:")
     have, moves = set(), []
     # DeepGEMM first: the default of fp8_block, being what reaches training sizes.
@@ -257,7 +258,7 @@ def grouped_sections(out, name, device, corpus, launch, report):
             key = (device["system"], fmt, kernel)
             if key not in rows:
                 continue
-            fit = grouped.fit(device, fmt, kernel, rows[key], launch)
+            fit = grouped.fit(device, fmt, kernel, rows[key], launch, *out.dense[fmt])
             grouped_table(out, fmt, kernel, fit, software[key], launch, fmt not in have)
             report_line(report, name, "grouped_gemm", fmt, kernel, fit)
             have.add(fmt)
@@ -304,7 +305,10 @@ def grouped_table(out, fmt, kernel, fit, software, launch, default):
     out.add(3, "correction:")
     out.add(4, f"tokens: {numbers(grouped.TOKEN_NODES[kernel])}")
     out.add(4, f"area: {numbers(grouped.AREA_NODES[kernel])}")
-    out.array(4, "by_tokens_area", fit["correction"])
+    out.add(4, f"work: {numbers(grouped.WORK_NODES)}")
+    first = len(grouped.TOKEN_NODES[kernel]) * len(grouped.WORK_NODES)
+    out.array(4, "by_tokens_work", fit["correction"][:first])
+    out.array(4, "by_area", fit["correction"][first:])
 
 
 def plain_grouped(out, launch):

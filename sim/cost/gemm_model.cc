@@ -11,6 +11,7 @@ namespace {
 constexpr std::int64_t kKStep = 64;                      // values of k that one main-loop step takes
 constexpr std::array<std::int64_t, 3> kSplits{1, 2, 4};  // of k over thread blocks
 constexpr double kOutputBytes = 2.0;                     // bf16 result
+constexpr double kAccumulateBytes = 8.0;                 // fp32 weight gradient, read and written
 constexpr double kPartialBytes = 8.0;                    // fp32 partial sum written and read
 // How much a band opens outside the measured range; an assumption, the extrapolation itself is the model's.
 constexpr double kExtrapolationLow = 0.8;
@@ -43,7 +44,8 @@ double memory_seconds(const ProfileData& profile, const GemmTable& table, const 
   const auto m = static_cast<double>(shape.m);
   const auto n = static_cast<double>(shape.n);
   const auto k = static_cast<double>(shape.k);
-  const double bytes = (m * k + n * k) * bytes_per_element(table.format) + m * n * kOutputBytes;
+  const double output = shape.pass == GemmPass::kWeightGradient ? kAccumulateBytes : kOutputBytes;
+  const double bytes = (m * k + n * k) * bytes_per_element(table.format) + m * n * output;
   return bytes / (profile.hbm_bandwidth.bytes_per_s() * table.memory_efficiency);
 }
 
@@ -83,17 +85,14 @@ Estimate with_pass(Estimate estimate, const PassFactor& factor) {
 
 Estimate gemm_time(const ProfileData& profile, const GemmTable& table, const GemmShape& shape) {
   if (shape.m <= 0 || shape.n <= 0 || shape.k <= 0) return {};
-  double t = table.launch_s +
-             std::max(compute_seconds(profile, table, shape), memory_seconds(profile, table, shape));
+  const PassFactor& factor = profile.gemm_passes[static_cast<std::size_t>(shape.pass)];
+  double t = table.launch_s + std::max(compute_seconds(profile, table, shape) / factor.relative_efficiency,
+                                       memory_seconds(profile, table, shape));
   if (table.correction) t *= correction_factor(*table.correction, shape);
   const bool inside = table.m.contains(static_cast<double>(shape.m)) &&
                       table.n.contains(static_cast<double>(shape.n)) &&
                       table.k.contains(static_cast<double>(shape.k));
-  if (shape.pass == GemmPass::kForward) return with_band(table.origin, t, inside);
-  const PassFactor& factor = profile.gemm_passes[static_cast<std::size_t>(shape.pass)];
-  const double launch = std::min(t, table.launch_s);
-  return with_pass(with_band(table.origin, launch + (t - launch) / factor.relative_efficiency, inside),
-                   factor);
+  return with_pass(with_band(table.origin, t, inside), factor);
 }
 
 Estimate table_quantise_time(const ProfileData& profile, const GemmTable& table, std::int64_t m,

@@ -6,14 +6,15 @@ namespace moeplan::sim {
 
 /// Time of one matrix product.
 ///
-/// Model:   t = (launch + max(compute, memory)) * exp(c)
+/// Model:   t = (launch + max(compute / relative_efficiency(pass), memory)) * exp(c)
 ///          compute = min over tiles (tm, tn) and splits s in {1, 2, 4} of
 ///                    waves * (2 tm tn K / (peak / sm_count * efficiency_tile) + wave_overhead) + split(s)
 ///          waves = ceil(ceil(m/tm) ceil(n/tn) s / sm_count),  K = ceil(k / 64 s) * 64
 ///          split(s > 1) = split_overhead + 8 s m n bytes / hbm    (fp32 partial sums, written and read)
-///          memory = ((m k + n k) element_bytes + 2 m n) / (hbm * memory_efficiency)
+///          memory = ((m k + n k) element_bytes + 2 m n) / (hbm * memory_efficiency); a weight gradient adds
+///          to
+///                   an fp32 buffer: 8 m n
 ///          c = by_m_n(m, n) + by_m_k(m, k) + by_n_k(n, k), linear in log sizes, constant outside the grid
-///          backward passes: launch + (t - launch) / relative_efficiency(pass)
 /// Symbols: efficiency = share of the dense peak; hbm = datasheet bandwidth.
 /// Cost: some 30 evaluations of one line, three logarithms.
 /// Source: fitted by scripts/make_profiles; residuals in the profile.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "sim/cost/gemm_model.h"
 
@@ -83,18 +84,21 @@ double memory_seconds(const ProfileData& profile, const GroupedTable& table, con
 
 double product_seconds(const ProfileData& profile, const GroupedTable& table,
                        std::span<const std::int64_t> tokens, const Load& load, std::int64_t n, std::int64_t k,
-                       GemmPass pass) {
+                       GemmPass pass, double relative_efficiency) {
   if (pass == GemmPass::kDataGradient) std::swap(n, k);
   const double compute = pass == GemmPass::kWeightGradient
                              ? weight_gradient_compute(profile, table, tokens, n, k)
                              : forward_compute(profile, table, tokens, n, k);
-  double t = table.launch_s + std::max(compute, memory_seconds(profile, table, load, n, k, pass));
+  double t = table.launch_s +
+             std::max(compute / relative_efficiency, memory_seconds(profile, table, load, n, k, pass));
   if (table.correction) {
     const GroupedCorrection& grid = *table.correction;
-    const double per_active = static_cast<double>(load.rows) / static_cast<double>(load.active);
+    const auto rows = static_cast<double>(load.rows);
     const double area = static_cast<double>(n) * static_cast<double>(k);
-    t *= std::exp(interpolate(grid.by_tokens_area, grid.area.size(), grid.tokens.locate(per_active),
-                              grid.area.locate(area)));
+    const LogAxis::Cell per_active = grid.tokens.locate(rows / static_cast<double>(load.active));
+    t *= std::exp(
+        interpolate(grid.by_tokens_work, grid.work.size(), per_active, grid.work.locate(rows * area)) +
+        interpolate(grid.by_area.data(), grid.area.locate(area)));
   }
   return t;
 }
@@ -111,12 +115,10 @@ Estimate grouped_gemm_time(const ProfileData& profile, const GroupedTable& table
                            GemmPass pass) {
   const Load load = load_of(tokens_per_expert);
   if (load.rows <= 0 || n <= 0 || k <= 0) return {};
-  const double t = product_seconds(profile, table, tokens_per_expert, load, n, k, pass);
-  if (pass == GemmPass::kForward) return with_band(table.origin, t, inside(table, load, n, k));
   const PassFactor& factor = profile.grouped_passes[static_cast<std::size_t>(pass)];
-  const double launch = std::min(t, table.launch_s);
-  const double slower = launch + (t - launch) / factor.relative_efficiency;
-  return with_pass(with_band(table.origin, slower, inside(table, load, n, k)), factor);
+  const double t =
+      product_seconds(profile, table, tokens_per_expert, load, n, k, pass, factor.relative_efficiency);
+  return with_pass(with_band(table.origin, t, inside(table, load, n, k)), factor);
 }
 
 Estimate expert_operation_time(const ProfileData& profile, const GroupedTable& table,
@@ -134,8 +136,8 @@ Estimate expert_operation_time(const ProfileData& profile, const GroupedTable& t
   t += (rows * h * (2.0 * element + kOutputBytes) + static_cast<double>(tokens) * h * kOutputBytes) /
        (hbm * op.move_efficiency);
   if (load.rows > 0) {
-    t += product_seconds(profile, table, tokens_per_expert, load, 2 * inter, hidden, GemmPass::kForward);
-    t += product_seconds(profile, table, tokens_per_expert, load, hidden, inter, GemmPass::kForward);
+    t += product_seconds(profile, table, tokens_per_expert, load, 2 * inter, hidden, GemmPass::kForward, 1.0);
+    t += product_seconds(profile, table, tokens_per_expert, load, hidden, inter, GemmPass::kForward, 1.0);
   }
   return with_band(table.origin, std::max(t, op.floor_s), inside(table, load, hidden, inter));
 }

@@ -9,7 +9,7 @@ namespace moeplan::sim {
 
 /// Time of one grouped product over local experts.
 ///
-/// Model:   t = (launch + max(compute, memory)) * exp(c(rows / active, n k))
+/// Model:   t = (launch + max(compute / relative_efficiency(pass), memory)) * exp(c)
 ///   forward, and data gradient with n and k exchanged:
 ///          compute = min over row tiles tm of waves * (2 tm tn k / (peak / sm_count * efficiency) +
 ///          wave_overhead) waves   = ceil(sum_e ceil(t_e / tm) * ceil(n / tn) / sm_count) memory  = (active n

@@ -84,8 +84,8 @@ struct GemmTable {
 };
 
 struct GroupedCorrection {
-  LogAxis tokens, area;
-  std::vector<double> by_tokens_area;  ///< [tokens per active expert][n k]
+  LogAxis tokens, work, area;
+  std::vector<double> by_tokens_work, by_area;  ///< [tokens per active expert][rows n k], [n k]
 };
 
 /// What the measured expert-MLP operation holds beside its two products.

@@ -258,7 +258,9 @@ void read_grouped_mechanism(ObjectReader& at, GroupedTable& table) {
     GroupedCorrection grid;
     grid.tokens = read_axis(*part, "tokens");
     grid.area = read_axis(*part, "area");
-    grid.by_tokens_area = read_values(*part, "by_tokens_area", grid.tokens.size() * grid.area.size());
+    grid.work = read_axis(*part, "work");
+    grid.by_tokens_work = read_values(*part, "by_tokens_work", grid.tokens.size() * grid.work.size());
+    grid.by_area = read_values(*part, "by_area", grid.area.size());
     part->finish();
     table.correction = std::move(grid);
   }
