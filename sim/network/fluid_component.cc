@@ -165,7 +165,9 @@ void FluidComponent::admit_flow(int bundle, int flow, double now) {
   const auto [slot, end] = slots_of(bundle);
   for (int at = slot; at < end; ++at) ++tally_at(component_.hops[static_cast<std::size_t>(at)]).flows;
   if (state.bottleneck < 0) return;
-  ++link_at(state.bottleneck).own_flows;
+  Link& link = link_at(state.bottleneck);
+  ++link.own_flows;
+  ++link.own[static_cast<std::size_t>(state.own_index)].flows;
   push_end(bundle);
 }
 
@@ -191,7 +193,9 @@ void FluidComponent::enter(int bundle) {
 void FluidComponent::leave(int bundle) {
   BundleState& state = state_at(bundle);
   --state.pending;
-  --link_at(state.bottleneck).own_flows;
+  Link& bottleneck = link_at(state.bottleneck);
+  --bottleneck.own_flows;
+  --bottleneck.own[static_cast<std::size_t>(state.own_index)].flows;
   const auto [first, end] = slots_of(bundle);
   for (int slot = first; slot < end; ++slot) {
     const int number = component_.hops[static_cast<std::size_t>(slot)];
@@ -292,6 +296,18 @@ void FluidComponent::fill(double now) {
   }
 }
 
+/// What flows frozen at `place` take from another link of theirs.
+inline void FluidComponent::take(int hop, int flows, int place, double level) {
+  Tally& tally = tally_at(hop);
+  tally.taken_flows += flows;
+  tally.taken_rate += level * flows;
+  if (tally.place != place) {
+    tally.place = place;
+    ++tally.log;
+  }
+  log_[static_cast<std::size_t>(tally.first_log + tally.log - 1)] = {place, tally.taken_flows, tally.taken_rate};
+}
+
 /// Gives every flow of the link that is not frozen yet the rate `level`.
 void FluidComponent::freeze(int number, double level, double now) {
   Link& link = link_at(number);
@@ -299,7 +315,13 @@ void FluidComponent::freeze(int number, double level, double now) {
   const Tally& tally = tally_at(number);
   if (link.own_flows != tally.flows - tally.taken_flows) claim_all(number, now);
   const int place = static_cast<int>(order_.size());
-  for (const int bundle : link.own) take(bundle, number, place, level);
+  for (const Own& own : link.own) {
+    if (own.other >= 0) {
+      take(own.other, own.flows, place, level);
+    } else if (own.other == kSeveral) {
+      take_all(own.bundle, number, own.flows, place, level);
+    }
+  }
   place_[static_cast<std::size_t>(number)] = place;
   order_.push_back(number);
   levels_.push_back(level);
@@ -314,22 +336,20 @@ void FluidComponent::claim_all(int number, double now) {
   }
 }
 
-/// What a bundle frozen on `number` takes from its other links.
-void FluidComponent::take(int bundle, int number, int place, double level) {
-  const int flows = state_at(bundle).pending;
+void FluidComponent::take_all(int bundle, int number, int flows, int place, double level) {
   const auto [first, end] = slots_of(bundle);
-  for (int at = first; at < end; ++at) {
-    const int hop = component_.hops[static_cast<std::size_t>(at)];
-    if (hop == number) continue;
-    Tally& tally = tally_at(hop);
-    tally.taken_flows += flows;
-    tally.taken_rate += level * flows;
-    if (tally.place != place) {
-      tally.place = place;
-      ++tally.log;
-    }
-    log_[static_cast<std::size_t>(tally.first_log + tally.log - 1)] = {place, tally.taken_flows, tally.taken_rate};
+  for (int slot = first; slot < end; ++slot) {
+    const int hop = component_.hops[static_cast<std::size_t>(slot)];
+    if (hop != number) take(hop, flows, place, level);
   }
+}
+
+int FluidComponent::other_link(int bundle, int number) const {
+  const auto [first, end] = slots_of(bundle);
+  if (end - first == 1) return kNoOther;
+  if (end - first > 2) return kSeveral;
+  const int hop = component_.hops[static_cast<std::size_t>(first)];
+  return hop != number ? hop : component_.hops[static_cast<std::size_t>(first) + 1];
 }
 
 void FluidComponent::disown(int bundle) {
@@ -339,7 +359,7 @@ void FluidComponent::disown(int bundle) {
   link.own_flows -= state.pending;
   const auto index = static_cast<std::size_t>(state.own_index);
   link.own[index] = link.own.back();
-  state_at(link.own[index]).own_index = state.own_index;
+  state_at(link.own[index].bundle).own_index = state.own_index;
   link.own.pop_back();
 }
 
@@ -351,7 +371,7 @@ void FluidComponent::move_bundle(int bundle, int number, double now) {
   Link& link = link_at(number);
   state.bottleneck = number;
   state.own_index = static_cast<int>(link.own.size());
-  link.own.push_back(bundle);
+  link.own.push_back({bundle, state.pending, other_link(bundle, number)});
   link.own_flows += state.pending;
   push_end(bundle);
 }

@@ -50,6 +50,8 @@ class FluidComponent {
 
  private:
   static constexpr int kThawed = 1 << 30;  ///< not frozen yet in this filling
+  static constexpr int kNoOther = -1;
+  static constexpr int kSeveral = -2;
   static constexpr int kIdle = -1;         ///< carries nothing, is not in the order
 
   /// What flows frozen elsewhere have taken from a link once order_[0..place] are frozen.
@@ -71,6 +73,12 @@ class FluidComponent {
     double rate;
     double at;
   };
+  /// A bundle on its bottleneck's list, with what filling needs of it at hand.
+  struct Own {
+    int bundle;
+    int flows;  // under way
+    int other;  // its one other link, kNoOther, or kSeveral
+  };
   struct Link {
     double level = 0;
     double clock = 0;        // V, bytes per flow, at `synced`
@@ -79,7 +87,7 @@ class FluidComponent {
     int own_flows = 0;       // flows of the bundles in `own`
     std::vector<End> ends;   // a heap, the next end in front
     std::vector<int> slots;  // of the bundles under way
-    std::vector<int> own;    // bundles under way that have their bottleneck here
+    std::vector<Own> own;    // bundles under way that have their bottleneck here
   };
   /// What filling reads and writes of a link, apart from the rest.
   struct Tally {
@@ -130,7 +138,9 @@ class FluidComponent {
   void sink_front();
   void freeze(int link, double level, double now);
   void claim_all(int link, double now);
-  void take(int bundle, int link, int place, double level);
+  void take_all(int bundle, int link, int flows, int place, double level);
+  void take(int hop, int flows, int place, double level);
+  int other_link(int bundle, int link) const;
   void disown(int bundle);
   void move_bundle(int bundle, int link, double now);
   void push_end(int bundle);
