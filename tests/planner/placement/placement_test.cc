@@ -35,9 +35,12 @@ TEST(Replication, SpareSlotsGoToTheHottest) {
   EXPECT_NEAR(max_over_mean(share, slots, 2), 1.0, 1e-12);
 }
 
+// 4 spare slots go 0.5 -> 2, 0.3 -> 2, 0.25 -> 3, 0.167 -> 4 copies: 4 2 1 1, so no rank needs two of one expert.
 TEST(Replication, CopiesOfOneExpertAvoidTheSameRank) {
-  const std::vector<double> share = {0.7, 0.1, 0.1, 0.1};
-  const Slots slots = replicate_greedily(share, 4, 2);  // 8 slots: at most one copy a rank is possible
+  const std::vector<double> share = {0.5, 0.3, 0.1, 0.1};
+  const Slots slots = replicate_greedily(share, 4, 2);
+  EXPECT_EQ(std::count(slots.begin(), slots.end(), 0), 4);
+  EXPECT_EQ(std::count(slots.begin(), slots.end(), 1), 2);
   for (std::size_t r = 0; r < 4; ++r) EXPECT_NE(slots[2 * r], slots[2 * r + 1]);
 }
 
