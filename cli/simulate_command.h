@@ -1,0 +1,30 @@
+#pragma once
+
+#include <string>
+
+#include "cli/command.h"
+
+namespace moeplan::cli {
+
+struct SimulateVerbOptions {
+  CommonOptions common;
+  std::string cluster;           ///< path or name of a shipped cluster
+  std::string model;             ///< path or name of a shipped model
+  std::string run;               ///< path or name of a shipped run
+  std::string plan;              ///< plan.yaml
+  std::string load = "uniform";  ///< file or generator
+  std::string profile;           ///< path or name; empty = what the cluster's GPU says
+  bool map_layers = false;       ///< a load with another number of layers is stretched
+  std::string sharing = "flow";  ///< bound, flow
+  int iterations = 8;            ///< of a load trace, at most
+  std::string trace;             ///< Chrome trace, written there; empty = none
+  bool no_what_if = false;
+};
+
+/// `moeplan simulate`: one training step of a plan, or its distribution over a load trace. docs/models/schedule.md
+///
+/// JSON (moeplan.simulate/1): status ("ok"; "infeasible" where the plan does not fit into memory, exit code 1; the times are
+/// given all the same), and the keys of sim::write_result_fields.
+int run_simulate(const SimulateVerbOptions& options, Console console);
+
+}  // namespace moeplan::cli
