@@ -36,7 +36,8 @@ sim::NamedNetwork load_network(const NetworkOptions& options) {
 }
 
 sim::Traffic load_traffic(const NetworkOptions& options, const sim::NamedNetwork& network) {
-  if (sim::is_traffic_generator(options.traffic)) return sim::generate_traffic(options.traffic, network, options.common.seed);
+  if (sim::is_traffic_generator(options.traffic))
+    return sim::generate_traffic(options.traffic, network, options.common.seed);
   return sim::read_traffic(base::load_csv(options.traffic), network);
 }
 
@@ -44,12 +45,14 @@ sim::Traffic load_traffic(const NetworkOptions& options, const sim::NamedNetwork
 std::vector<double> compute_busy(const sim::NamedNetwork& network, const sim::SharingResult& result) {
   std::vector<double> busy(network.links.size(), 0);
   for (std::size_t i = 0; i < busy.size(); ++i) {
-    if (result.link_bytes[i].count() > 0) busy[i] = (result.link_bytes[i] / network.links[i].capacity) / result.makespan;
+    if (result.link_bytes[i].count() > 0)
+      busy[i] = (result.link_bytes[i] / network.links[i].capacity) / result.makespan;
   }
   return busy;
 }
 
-std::string write_json(const NetworkOptions& options, const sim::NamedNetwork& network, const sim::Traffic& traffic, const sim::SharingResult& result) {
+std::string write_json(const NetworkOptions& options, const sim::NamedNetwork& network,
+                       const sim::Traffic& traffic, const sim::SharingResult& result) {
   base::JsonWriter json;
   json.begin_object();
   json.field("schema", "moeplan.network/1");
@@ -94,29 +97,38 @@ std::vector<std::size_t> pick_largest(std::size_t size, std::size_t most, Key ke
   return order;
 }
 
-std::string write_table(const NetworkOptions& options, const sim::NamedNetwork& network, const sim::Traffic& traffic, const sim::SharingResult& result) {
+std::string write_table(const NetworkOptions& options, const sim::NamedNetwork& network,
+                        const sim::Traffic& traffic, const sim::SharingResult& result) {
   base::Bytes total;
   for (std::size_t i = 0; i < traffic.flows.size(); ++i) total += traffic.flows.bytes(i);
-  std::string text = fmt::format("{} flows, {} in all; all done after {}{} (sharing: {})\n", traffic.flows.size(), pretty(total),
-                                 options.sharing == "bound" ? "at least " : "", pretty(result.makespan), options.sharing);
+  std::string text = fmt::format(
+      "{} flows, {} in all; all done after {}{} (sharing: {})\n", traffic.flows.size(), pretty(total),
+      options.sharing == "bound" ? "at least " : "", pretty(result.makespan), options.sharing);
   if (options.tolerance > 0) {
-    text += fmt::format("tolerance {}: no link held back more than {} of its capacity\n", options.tolerance, pretty(result.held_back));
+    text += fmt::format("tolerance {}: no link held back more than {} of its capacity\n", options.tolerance,
+                        pretty(result.held_back));
   }
   const std::vector<double> busy = compute_busy(network, result);
   text += fmt::format("\n{:<20} {:>12} {:>12} {:>7}\n", "busiest links", "capacity", "bytes", "busy");
-  for (const std::size_t i : pick_largest(busy.size(), kTableLinks, [&](std::size_t at) { return busy[at]; })) {
-    text += fmt::format("{:<20} {:>12} {:>12} {:>6.1f}%\n", network.names[i], pretty(network.links[i].capacity), pretty(result.link_bytes[i]), 100 * busy[i]);
+  for (const std::size_t i :
+       pick_largest(busy.size(), kTableLinks, [&](std::size_t at) { return busy[at]; })) {
+    text += fmt::format("{:<20} {:>12} {:>12} {:>6.1f}%\n", network.names[i],
+                        pretty(network.links[i].capacity), pretty(result.link_bytes[i]), 100 * busy[i]);
   }
   if (options.summary || traffic.flows.empty()) return text;
   text += fmt::format("\n{:<12} {:>8} {:>8} {:>12} {:>12}\n", "last flows", "from", "to", "bytes", "done at");
-  for (const std::size_t i : pick_largest(traffic.flows.size(), kTableFlows, [&](std::size_t at) { return result.finish[at]; })) {
-    text += fmt::format("{:<12} {:>8} {:>8} {:>12} {:>12}\n", i, traffic.src[i], traffic.dst[i], pretty(traffic.flows.bytes(i)), pretty(result.finish[i]));
+  for (const std::size_t i :
+       pick_largest(traffic.flows.size(), kTableFlows, [&](std::size_t at) { return result.finish[at]; })) {
+    text += fmt::format("{:<12} {:>8} {:>8} {:>12} {:>12}\n", i, traffic.src[i], traffic.dst[i],
+                        pretty(traffic.flows.bytes(i)), pretty(result.finish[i]));
   }
-  if (traffic.flows.size() > kTableFlows) text += fmt::format("... and {} earlier ones (--json has all)\n", traffic.flows.size() - kTableFlows);
+  if (traffic.flows.size() > kTableFlows)
+    text += fmt::format("... and {} earlier ones (--json has all)\n", traffic.flows.size() - kTableFlows);
   return text;
 }
 
-void write_stats(const std::string& path, const sim::SharingResult& result, std::chrono::steady_clock::duration elapsed) {
+void write_stats(const std::string& path, const sim::SharingResult& result,
+                 std::chrono::steady_clock::duration elapsed) {
   base::JsonWriter json;
   json.begin_object();
   json.field("seconds", std::chrono::duration<double>(elapsed).count());
@@ -128,14 +140,17 @@ void write_stats(const std::string& path, const sim::SharingResult& result, std:
 }  // namespace
 
 int run_network(const NetworkOptions& options, Console console) {
-  if (options.traffic.empty()) throw base::InputError("--traffic is missing", "a CSV file, or e.g. --traffic uniform:1MiB");
+  if (options.traffic.empty())
+    throw base::InputError("--traffic is missing", "a CSV file, or e.g. --traffic uniform:1MiB");
   const auto sharing = sim::make_sharing({sim::parse_sharing_mode(options.sharing), options.tolerance});
   const sim::NamedNetwork network = load_network(options);
   const sim::Traffic traffic = load_traffic(options, network);
   const auto begin = std::chrono::steady_clock::now();
   const sim::SharingResult result = sharing->solve(network.links, traffic.flows);
-  if (!options.common.stats.empty()) write_stats(options.common.stats, result, std::chrono::steady_clock::now() - begin);
-  const std::string text = options.common.json ? write_json(options, network, traffic, result) : write_table(options, network, traffic, result);
+  if (!options.common.stats.empty())
+    write_stats(options.common.stats, result, std::chrono::steady_clock::now() - begin);
+  const std::string text = options.common.json ? write_json(options, network, traffic, result)
+                                               : write_table(options, network, traffic, result);
   if (options.common.output.empty()) {
     console.out << text;
   } else {

@@ -8,9 +8,9 @@ namespace moeplan::cli {
 
 struct NetworkOptions {
   CommonOptions common;
-  std::string cluster;           ///< a path or the name of a shipped cluster; this or `links`
-  std::string links;             ///< CSV: link, bytes_per_s, latency_s
-  std::string traffic;           ///< CSV: src, dst, bytes[, start_s][, route]; or a generator (sim/network/traffic.h)
+  std::string cluster;  ///< a path or the name of a shipped cluster; this or `links`
+  std::string links;    ///< CSV: link, bytes_per_s, latency_s
+  std::string traffic;  ///< CSV: src, dst, bytes[, start_s][, route]; or a generator (sim/network/traffic.h)
   std::string sharing = "flow";  ///< bound, flow
   double tolerance = 0;          ///< of flow; see sim::SharingOptions
   bool summary = false;          ///< leaves the flows out
@@ -18,9 +18,9 @@ struct NetworkOptions {
 
 /// `moeplan network`: when each transfer is done, and how busy each link is. docs/models/network.md
 ///
-/// JSON (moeplan.network/1), in input order: completion_s, flows (unless summary): id (row, from 0), src, dst,
-/// bytes, finish_s; links: name, bytes, busy (bytes / (capacity * completion): the share of the link that was
-/// used from t = 0 until all was done).
+/// JSON (moeplan.network/1), in input order: completion_s, flows (unless summary): id (row, from 0), src,
+/// dst, bytes, finish_s; links: name, bytes, busy (bytes / (capacity * completion): the share of the link
+/// that was used from t = 0 until all was done).
 int run_network(const NetworkOptions& options, Console console);
 
 }  // namespace moeplan::cli

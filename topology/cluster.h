@@ -55,9 +55,9 @@ class Cluster {
   ///
   /// Same node: NVLink (a mesh pair without a direct link is relayed by the peer that makes the fewest hops,
   /// then the lowest rank), else PCIe.
-  /// Across nodes: NIC, fabric, NIC. A rail-optimised fabric with `cross_rail: relay` first moves traffic over
-  /// NVLink to the GPU of the source node that sits on the destination's rail (what NCCL calls PXN), so that
-  /// it enters the destination on its own NIC; with `cross_rail: spine` it crosses rails in the spine.
+  /// Across nodes: NIC, fabric, NIC. A rail-optimised fabric with `cross_rail: relay` first moves traffic
+  /// over NVLink to the GPU of the source node that sits on the destination's rail (what NCCL calls PXN), so
+  /// that it enters the destination on its own NIC; with `cross_rail: spine` it crosses rails in the spine.
   /// Cost: constant, no allocation.
   Route route(base::RankId src, base::RankId dst) const;
   /// Sum of the latencies of a route's links.
@@ -94,18 +94,18 @@ class Cluster {
 
   // Node template: the same for every node, link ids relative to the node's first link.
   int links_per_node_ = 0;
-  int ports_per_node_ = 0;                // NIC ports as GPUs see them
-  int pcie_offset_ = -1;                  // -1: PCIe is no bottleneck
-  int nic_offset_ = -1;                   // -1: no NICs
-  std::vector<int> port_of_gpu_;          // [gpu]
-  std::vector<int> gpu_of_port_;          // [port], the lowest GPU on it
-  std::vector<std::vector<int>> local_;   // [from * gpus + to] -> link offsets
+  int ports_per_node_ = 0;               // NIC ports as GPUs see them
+  int pcie_offset_ = -1;                 // -1: PCIe is no bottleneck
+  int nic_offset_ = -1;                  // -1: no NICs
+  std::vector<int> port_of_gpu_;         // [gpu]
+  std::vector<int> gpu_of_port_;         // [port], the lowest GPU on it
+  std::vector<std::vector<int>> local_;  // [from * gpus + to] -> link offsets
 
   // Fabric: two links, up and down, per leaf switch; none where traffic never leaves a leaf.
-  int fabric_offset_ = -1;                // first fabric link, -1: none
-  int nodes_per_leaf_ = 0;                // 0: one switch for all
-  int leaves_per_unit_ = 1;               // rails: one leaf per rail and group of nodes_per_leaf_ nodes
-  bool relay_ = false;                    // cross-rail traffic goes over NVLink first
+  int fabric_offset_ = -1;   // first fabric link, -1: none
+  int nodes_per_leaf_ = 0;   // 0: one switch for all
+  int leaves_per_unit_ = 1;  // rails: one leaf per rail and group of nodes_per_leaf_ nodes
+  bool relay_ = false;       // cross-rail traffic goes over NVLink first
 };
 
 /// Builds the const cluster. Throws InputError where a degraded link does not exist.

@@ -42,7 +42,8 @@ void ClusterBuilder::copy_facts() {
     if (spec_.node.nvlink->kind == NvlinkSpec::Kind::kMesh) {
       int bricks = 0;
       for (const NvlinkSpec::Pair& pair : spec_.node.nvlink->pairs) bricks += 2 * pair.bricks;
-      cluster_.nvlink_bandwidth_ = spec_.node.nvlink->bandwidth * (bricks / static_cast<double>(spec_.node.gpus));
+      cluster_.nvlink_bandwidth_ =
+          spec_.node.nvlink->bandwidth * (bricks / static_cast<double>(spec_.node.gpus));
     }
   }
   if (spec_.node.nics) {
@@ -62,7 +63,8 @@ void ClusterBuilder::lay_out_ports() {
   cluster_.ports_per_node_ = ports;
   cluster_.gpu_of_port_.assign(static_cast<std::size_t>(ports), -1);
   for (int gpu = 0; gpu < gpus; ++gpu) {
-    const int port = nics.affinity.empty() ? gpu * ports / gpus : nics.affinity[static_cast<std::size_t>(gpu)];
+    const int port =
+        nics.affinity.empty() ? gpu * ports / gpus : nics.affinity[static_cast<std::size_t>(gpu)];
     cluster_.port_of_gpu_.push_back(port);
     int& first = cluster_.gpu_of_port_[static_cast<std::size_t>(port)];
     if (first < 0) first = gpu;
@@ -73,7 +75,8 @@ void ClusterBuilder::lay_out_ports() {
   cluster_.leaves_per_unit_ = rails ? ports : 1;
   cluster_.relay_ = rails && fabric.cross_rail == FabricSpec::CrossRail::kRelay;
   if (spec_.nodes > 1) {
-    const int units = fabric.nodes_per_leaf > 0 ? (spec_.nodes + fabric.nodes_per_leaf - 1) / fabric.nodes_per_leaf : 1;
+    const int units =
+        fabric.nodes_per_leaf > 0 ? (spec_.nodes + fabric.nodes_per_leaf - 1) / fabric.nodes_per_leaf : 1;
     leaf_vertex_ = cluster_.graph_.vertices;
     cluster_.graph_.vertices += units * cluster_.leaves_per_unit_;
   }
@@ -84,15 +87,17 @@ BytesPerSecond ClusterBuilder::port_bandwidth() const {
   return nics.bandwidth * (nics.count / static_cast<double>(cluster_.ports_per_node_));
 }
 
-LinkId ClusterBuilder::add_link(std::string name, LinkClass link_class, BytesPerSecond capacity, base::Seconds latency,
-                                int from, int to, int cost) {
+LinkId ClusterBuilder::add_link(std::string name, LinkClass link_class, BytesPerSecond capacity,
+                                base::Seconds latency, int from, int to, int cost) {
   const LinkId id = LinkId::from(cluster_.links_.size());
   cluster_.links_.push_back({std::move(name), link_class, capacity, latency});
   cluster_.graph_.edges.push_back({from, to, id, cost});
   return id;
 }
 
-void ClusterBuilder::add_free_step(int from, int to) { cluster_.graph_.edges.push_back({from, to, LinkId(), 0}); }
+void ClusterBuilder::add_free_step(int from, int to) {
+  cluster_.graph_.edges.push_back({from, to, LinkId(), 0});
+}
 
 void ClusterBuilder::add_node(int node) {
   const std::size_t first = cluster_.links_.size();
@@ -115,8 +120,10 @@ void ClusterBuilder::add_nvlink(int node) {
   if (nvlink.kind == NvlinkSpec::Kind::kSwitch) {
     const int device = add_device();
     for (int rank = first; rank < first + spec_.node.gpus; ++rank) {
-      add_link(fmt::format("nvl_up{}", rank), LinkClass::kNvlink, nvlink.bandwidth, nvlink.latency, rank, device);
-      add_link(fmt::format("nvl_dn{}", rank), LinkClass::kNvlink, nvlink.bandwidth, nvlink.latency, device, rank);
+      add_link(fmt::format("nvl_up{}", rank), LinkClass::kNvlink, nvlink.bandwidth, nvlink.latency, rank,
+               device);
+      add_link(fmt::format("nvl_dn{}", rank), LinkClass::kNvlink, nvlink.bandwidth, nvlink.latency, device,
+               rank);
     }
     return;
   }
@@ -133,10 +140,10 @@ void ClusterBuilder::add_nvlink(int node) {
 void ClusterBuilder::add_pcie(int node) {
   const int root = add_device();
   for (int rank = node * spec_.node.gpus; rank < (node + 1) * spec_.node.gpus; ++rank) {
-    add_link(fmt::format("pcie_up{}", rank), LinkClass::kPcie, spec_.node.pcie->bandwidth, spec_.node.pcie->latency, rank,
-             root, Graph::kLastResort);
-    add_link(fmt::format("pcie_dn{}", rank), LinkClass::kPcie, spec_.node.pcie->bandwidth, spec_.node.pcie->latency, root,
-             rank, Graph::kLastResort);
+    add_link(fmt::format("pcie_up{}", rank), LinkClass::kPcie, spec_.node.pcie->bandwidth,
+             spec_.node.pcie->latency, rank, root, Graph::kLastResort);
+    add_link(fmt::format("pcie_dn{}", rank), LinkClass::kPcie, spec_.node.pcie->bandwidth,
+             spec_.node.pcie->latency, root, rank, Graph::kLastResort);
   }
 }
 
@@ -182,7 +189,8 @@ void ClusterBuilder::add_fabric() {
   const int spine = add_device();
   for (int unit = 0; unit < units; ++unit) {
     for (int rail = 0; rail < cluster_.leaves_per_unit_; ++rail) {
-      const std::string number = cluster_.leaves_per_unit_ > 1 ? fmt::format("{}_{}", unit, rail) : fmt::format("{}", unit);
+      const std::string number =
+          cluster_.leaves_per_unit_ > 1 ? fmt::format("{}_{}", unit, rail) : fmt::format("{}", unit);
       const int leaf = leaf_vertex_ + unit * cluster_.leaves_per_unit_ + rail;
       add_link("leaf_up" + number, LinkClass::kFabric, capacity, fabric.latency, leaf, spine);
       add_link("leaf_dn" + number, LinkClass::kFabric, capacity, fabric.latency, spine, leaf);
@@ -210,9 +218,12 @@ void ClusterBuilder::derive_local_routes() {
     const std::vector<int> distances = compute_distances_to(node, to);
     for (int from = 0; from < gpus; ++from) {
       if (distances[static_cast<std::size_t>(from)] < 0) {
-        throw base::InputError(std::vector<base::Diagnostic>{
-            {spec_.file, {}, "cluster > node > nvlink",
-             fmt::format("GPU {} has no way to GPU {}", from, to), "add pairs to the mesh, or \"pcie\""}});
+        throw base::InputError(
+            std::vector<base::Diagnostic>{{spec_.file,
+                                           {},
+                                           "cluster > node > nvlink",
+                                           fmt::format("GPU {} has no way to GPU {}", from, to),
+                                           "add pairs to the mesh, or \"pcie\""}});
       }
       auto& offsets = cluster_.local_[static_cast<std::size_t>(from * gpus + to)];
       for (const int edge : find_walk(node, distances, from, to)) {
@@ -238,14 +249,18 @@ void ClusterBuilder::apply_exceptions() {
     std::vector<std::string> names;
     for (const Link& each : cluster_.links_) names.push_back(each.name);
     const std::string near = base::nearest_word(degraded.link, names);
-    sink.add({spec_.file, degraded.place.at, degraded.place.path, fmt::format("there is no link \"{}\"", degraded.link),
-              near.empty() ? "moeplan show cluster lists the links" : fmt::format("did you mean \"{}\"?", near)});
+    sink.add(
+        {spec_.file, degraded.place.at, degraded.place.path,
+         fmt::format("there is no link \"{}\"", degraded.link),
+         near.empty() ? "moeplan show cluster lists the links" : fmt::format("did you mean \"{}\"?", near)});
   }
   sink.throw_if_any();
 }
 
 Cluster compile(const ClusterSpec& spec) { return ClusterBuilder(spec).build(); }
 
-Cluster load_cluster(const std::string& path) { return compile(read_cluster_spec(base::load_document(path))); }
+Cluster load_cluster(const std::string& path) {
+  return compile(read_cluster_spec(base::load_document(path)));
+}
 
 }  // namespace moeplan::topology

@@ -24,8 +24,8 @@ class ClusterBuilder {
   void apply_exceptions();
 
   int add_device() { return cluster_.graph_.vertices++; }
-  base::LinkId add_link(std::string name, LinkClass link_class, base::BytesPerSecond capacity, base::Seconds latency,
-                        int from, int to, int cost = Graph::kHop);
+  base::LinkId add_link(std::string name, LinkClass link_class, base::BytesPerSecond capacity,
+                        base::Seconds latency, int from, int to, int cost = Graph::kHop);
   void add_free_step(int from, int to);
   base::BytesPerSecond port_bandwidth() const;
   int leaf_of(int node, int port) const;  // vertex

@@ -24,7 +24,8 @@ template <class T>
 T positive(ObjectReader& reader, std::string_view key) {
   const std::size_t before = reader.sink().size();
   const T value = reader.required<T>(key);
-  if (reader.sink().size() == before && !(T{} < value)) reader.fault(key, "found zero or less, expected more than zero");
+  if (reader.sink().size() == before && !(T{} < value))
+    reader.fault(key, "found zero or less, expected more than zero");
   return value;
 }
 
@@ -41,7 +42,8 @@ NvlinkSpec read_nvlink(ObjectReader reader, int gpus) {
   spec.bandwidth = positive<BytesPerSecond>(reader, "bandwidth");
   spec.latency = reader.required<Seconds>("latency");
   if (spec.kind == NvlinkSpec::Kind::kSwitch) {
-    if (reader.has("pairs")) reader.fault("pairs", "pairs belong to a mesh, and this is a switch", "write \"kind: mesh\"");
+    if (reader.has("pairs"))
+      reader.fault("pairs", "pairs belong to a mesh, and this is a switch", "write \"kind: mesh\"");
     reader.ignore("pairs");
     reader.finish();
     return spec;
@@ -54,16 +56,19 @@ NvlinkSpec read_nvlink(ObjectReader reader, int gpus) {
     pair.finish();
     if (ends.size() != 2 || ends[0] == ends[1] ||
         std::any_of(ends.begin(), ends.end(), [&](int gpu) { return gpu < 0 || gpu >= gpus; })) {
-      if (pair.has("gpus")) pair.fault("gpus", fmt::format("expected two different GPUs of 0..{}", gpus - 1), "write \"[0, 1]\"");
+      if (pair.has("gpus"))
+        pair.fault("gpus", fmt::format("expected two different GPUs of 0..{}", gpus - 1), "write \"[0, 1]\"");
       continue;
     }
     if (!seen.insert(std::minmax(ends[0], ends[1])).second) {
-      pair.fault("gpus", fmt::format("the pair {}, {} is there twice", ends[0], ends[1]), "write its number of cables as \"bricks\"");
+      pair.fault("gpus", fmt::format("the pair {}, {} is there twice", ends[0], ends[1]),
+                 "write its number of cables as \"bricks\"");
       continue;
     }
     spec.pairs.push_back({ends[0], ends[1], bricks});
   }
-  if (seen.empty() && !reader.has("pairs")) reader.fault("pairs", "key \"pairs\" is missing, expected the pairs of the mesh");
+  if (seen.empty() && !reader.has("pairs"))
+    reader.fault("pairs", "key \"pairs\" is missing, expected the pairs of the mesh");
   reader.finish();
   return spec;
 }
@@ -85,7 +90,8 @@ void check_affinity(ObjectReader& reader, const NicSpec& spec, int gpus) {
     return;
   }
   if (static_cast<int>(spec.affinity.size()) != gpus) {
-    reader.fault("affinity", fmt::format("found {} entries, expected one NIC for each of {} GPUs", spec.affinity.size(), gpus));
+    reader.fault("affinity", fmt::format("found {} entries, expected one NIC for each of {} GPUs",
+                                         spec.affinity.size(), gpus));
     return;
   }
   std::vector<bool> used(static_cast<std::size_t>(spec.count), false);
@@ -120,11 +126,14 @@ NodeSpec read_node(ObjectReader reader) {
   spec.gpu = reader.required<std::string>("gpu");
   spec.memory = positive<base::Bytes>(reader, "memory");
   spec.profile = reader.required<std::string>("profile");
-  if (auto nvlink = reader.optional_object("nvlink")) spec.nvlink = read_nvlink(std::move(*nvlink), spec.gpus);
+  if (auto nvlink = reader.optional_object("nvlink"))
+    spec.nvlink = read_nvlink(std::move(*nvlink), spec.gpus);
   if (auto pcie = reader.optional_object("pcie")) spec.pcie = read_pcie(std::move(*pcie));
   if (auto nics = reader.optional_object("nics")) spec.nics = read_nics(std::move(*nics), spec.gpus);
   if (spec.gpus > 1 && !spec.nvlink && !spec.pcie) {
-    reader.fault("nvlink", fmt::format("{} GPUs without \"nvlink\" and without \"pcie\" cannot reach each other", spec.gpus));
+    reader.fault(
+        "nvlink",
+        fmt::format("{} GPUs without \"nvlink\" and without \"pcie\" cannot reach each other", spec.gpus));
   }
   reader.finish();
   return spec;
@@ -142,7 +151,9 @@ void read_uplinks(ObjectReader& reader, FabricSpec& spec) {
     uplinks->finish();
     spec.uplinks = read;
     if (reader.has("oversubscription")) {
-      reader.fault("oversubscription", "the uplinks are given twice, by \"oversubscription\" and by \"uplinks\"", "keep one of the two");
+      reader.fault("oversubscription",
+                   "the uplinks are given twice, by \"oversubscription\" and by \"uplinks\"",
+                   "keep one of the two");
     }
   }
 }
@@ -167,7 +178,8 @@ FabricSpec read_fabric(ObjectReader reader, const ClusterSpec& cluster) {
     const std::string cross = reader.one_of("cross_rail", {"relay", "spine"}, "relay");
     spec.cross_rail = cross == "spine" ? FabricSpec::CrossRail::kSpine : FabricSpec::CrossRail::kRelay;
     if (spec.cross_rail == FabricSpec::CrossRail::kRelay && !cluster.node.nvlink && cluster.node.gpus > 1) {
-      reader.fault("cross_rail", "traffic is relayed over NVLink, and the nodes have none", "write \"cross_rail: spine\"");
+      reader.fault("cross_rail", "traffic is relayed over NVLink, and the nodes have none",
+                   "write \"cross_rail: spine\"");
     }
   }
   reader.finish();
@@ -182,7 +194,8 @@ void read_exceptions(ObjectReader& top, ClusterSpec& spec) {
     entry.factor = positive<double>(slow, "factor");
     slow.finish();
     if (entry.rank < 0 || entry.rank >= spec.nodes * spec.node.gpus) {
-      slow.fault("rank", fmt::format("found {}, expected one of 0..{}", entry.rank, spec.nodes * spec.node.gpus - 1));
+      slow.fault("rank",
+                 fmt::format("found {}, expected one of 0..{}", entry.rank, spec.nodes * spec.node.gpus - 1));
     } else if (!seen.insert(entry.rank).second) {
       slow.fault("rank", fmt::format("rank {} is there twice", entry.rank));
     } else {
@@ -210,11 +223,13 @@ ClusterSpec read_cluster_spec(const base::Document& document) {
   spec.nodes = count(top, "nodes", kMaxRanks);
   spec.node = read_node(top.object("node"));
   if (static_cast<long>(spec.nodes) * spec.node.gpus > kMaxRanks) {
-    top.fault("nodes", fmt::format("{} nodes of {} GPUs are more than {} ranks", spec.nodes, spec.node.gpus, kMaxRanks));
+    top.fault("nodes", fmt::format("{} nodes of {} GPUs are more than {} ranks", spec.nodes, spec.node.gpus,
+                                   kMaxRanks));
     spec.nodes = 1;
   }
   if (auto fabric = top.optional_object("fabric")) {
-    if (!spec.node.nics) top.fault("fabric", "a fabric joins NICs, and the nodes have none", "add \"node > nics\"");
+    if (!spec.node.nics)
+      top.fault("fabric", "a fabric joins NICs, and the nodes have none", "add \"node > nics\"");
     spec.fabric = read_fabric(std::move(*fabric), spec);
   } else if (spec.nodes > 1) {
     top.fault("fabric", fmt::format("key \"fabric\" is missing, and {} nodes have to be joined", spec.nodes));

@@ -41,9 +41,9 @@ struct NicSpec {
 
 struct NodeSpec {
   int gpus = 0;
-  std::string gpu;             ///< "H100"
-  base::Bytes memory;          ///< per GPU
-  std::string profile;         ///< name of the profile file that knows this GPU, without .yaml
+  std::string gpu;      ///< "H100"
+  base::Bytes memory;   ///< per GPU
+  std::string profile;  ///< name of the profile file that knows this GPU, without .yaml
   std::optional<NvlinkSpec> nvlink;
   std::optional<PcieSpec> pcie;
   std::optional<NicSpec> nics;
@@ -59,10 +59,10 @@ struct FabricSpec {
     base::BytesPerSecond bandwidth;  ///< of one uplink and direction
   };
   Kind kind = Kind::kNone;
-  int nodes_per_leaf = 0;            ///< fat tree, rails
-  double oversubscription = 1.0;     ///< ports below a full leaf : uplinks
-  std::optional<Uplinks> uplinks;    ///< instead of oversubscription; per leaf switch
-  base::Seconds latency;             ///< of one leaf-spine link
+  int nodes_per_leaf = 0;          ///< fat tree, rails
+  double oversubscription = 1.0;   ///< ports below a full leaf : uplinks
+  std::optional<Uplinks> uplinks;  ///< instead of oversubscription; per leaf switch
+  base::Seconds latency;           ///< of one leaf-spine link
   CrossRail cross_rail = CrossRail::kRelay;
 };
 

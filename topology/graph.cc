@@ -18,10 +18,12 @@ std::vector<int> compute_distances_to(const Graph& graph, int target) {
                                          boost::property<boost::edge_weight_t, int>>;
   Reversed reversed(static_cast<std::size_t>(graph.vertices));
   for (const Graph::Edge& edge : graph.edges) {
-    boost::add_edge(static_cast<std::size_t>(edge.to), static_cast<std::size_t>(edge.from), edge.cost, reversed);
+    boost::add_edge(static_cast<std::size_t>(edge.to), static_cast<std::size_t>(edge.from), edge.cost,
+                    reversed);
   }
   std::vector<int> distances(static_cast<std::size_t>(graph.vertices));
-  boost::dijkstra_shortest_paths(reversed, static_cast<std::size_t>(target), boost::distance_map(distances.data()));
+  boost::dijkstra_shortest_paths(reversed, static_cast<std::size_t>(target),
+                                 boost::distance_map(distances.data()));
   for (int& distance : distances) {
     if (distance == std::numeric_limits<int>::max()) distance = -1;
   }
@@ -57,8 +59,10 @@ using FlowGraph = boost::adjacency_list<
                                     boost::property<boost::edge_reverse_t, Traits::edge_descriptor>>>>;
 
 void add_pipe(FlowGraph& pipes, int from, int to, std::int64_t capacity) {
-  const auto forward = boost::add_edge(static_cast<std::size_t>(from), static_cast<std::size_t>(to), pipes).first;
-  const auto backward = boost::add_edge(static_cast<std::size_t>(to), static_cast<std::size_t>(from), pipes).first;
+  const auto forward =
+      boost::add_edge(static_cast<std::size_t>(from), static_cast<std::size_t>(to), pipes).first;
+  const auto backward =
+      boost::add_edge(static_cast<std::size_t>(to), static_cast<std::size_t>(from), pipes).first;
   boost::put(boost::edge_capacity, pipes, forward, capacity);
   boost::put(boost::edge_capacity, pipes, backward, 0);
   boost::put(boost::edge_reverse, pipes, forward, backward);
@@ -77,7 +81,8 @@ base::BytesPerSecond compute_min_cut(const Graph& graph, const std::vector<base:
   FlowGraph pipes(static_cast<std::size_t>(graph.vertices) + 2);
   for (std::size_t i = 0; i < graph.edges.size(); ++i) {
     const Graph::Edge& edge = graph.edges[i];
-    add_pipe(pipes, edge.from, edge.to, edge.link.valid() ? std::llround(capacity[i].bytes_per_s()) : unlimited);
+    add_pipe(pipes, edge.from, edge.to,
+             edge.link.valid() ? std::llround(capacity[i].bytes_per_s()) : unlimited);
   }
   for (const int vertex : sources) add_pipe(pipes, source, vertex, unlimited);
   for (const int vertex : sinks) add_pipe(pipes, vertex, sink, unlimited);

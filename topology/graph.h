@@ -14,7 +14,8 @@ struct Graph {
     int from = 0;
     int to = 0;
     base::LinkId link;
-    int cost = 0;  ///< kHop of a link that is used by choice, kLastResort of one that is not, 0 of a free step
+    int cost =
+        0;  ///< kHop of a link that is used by choice, kLastResort of one that is not, 0 of a free step
   };
   static constexpr int kHop = 1;
   static constexpr int kLastResort = 1000;

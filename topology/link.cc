@@ -8,10 +8,14 @@ namespace moeplan::topology {
 
 std::string_view name(LinkClass link_class) {
   switch (link_class) {
-    case LinkClass::kNvlink: return "nvlink";
-    case LinkClass::kPcie: return "pcie";
-    case LinkClass::kNic: return "nic";
-    case LinkClass::kFabric: return "fabric";
+    case LinkClass::kNvlink:
+      return "nvlink";
+    case LinkClass::kPcie:
+      return "pcie";
+    case LinkClass::kNic:
+      return "nic";
+    case LinkClass::kFabric:
+      return "fabric";
   }
   return "?";
 }

@@ -21,7 +21,8 @@ struct Work {
 };
 
 /// The work of every flow on every link of its route, sorted by place and then latest first.
-std::vector<Work> collect_work(std::span<const SharedLink> links, const FlowSet& flows, std::span<const std::int32_t> group) {
+std::vector<Work> collect_work(std::span<const SharedLink> links, const FlowSet& flows,
+                               std::span<const std::int32_t> group) {
   std::vector<Work> all;
   for (std::size_t i = 0; i < flows.size(); ++i) {
     const double ready = ready_time(links, flows, i).s();
@@ -31,7 +32,8 @@ std::vector<Work> collect_work(std::span<const SharedLink> links, const FlowSet&
     }
   }
   std::sort(all.begin(), all.end(), [](const Work& a, const Work& b) {
-    return a.place != b.place ? a.place < b.place : (a.ready != b.ready ? a.ready > b.ready : a.time < b.time);
+    return a.place != b.place ? a.place < b.place
+                              : (a.ready != b.ready ? a.ready > b.ready : a.time < b.time);
   });
   return all;
 }
@@ -56,7 +58,8 @@ double compute_latest_end(std::vector<std::pair<double, double>>& ready_and_time
 }
 
 /// The bound over all links. A link is looked at closely only if it might be the busiest.
-double compute_bound(std::span<const SharedLink> links, const FlowSet& flows, const std::vector<double>& ready) {
+double compute_bound(std::span<const SharedLink> links, const FlowSet& flows,
+                     const std::vector<double>& ready) {
   std::vector<LinkLoad> loads(links.size());
   for (std::size_t i = 0; i < flows.size(); ++i) {
     for (const base::LinkId link : flows.route(i)) {
@@ -82,7 +85,8 @@ double compute_bound(std::span<const SharedLink> links, const FlowSet& flows, co
   for (std::size_t i = 0; i < flows.size(); ++i) {
     for (const base::LinkId link : flows.route(i)) {
       if (place[link.index()] < 0) continue;
-      close[static_cast<std::size_t>(place[link.index()])].emplace_back(ready[i], (flows.bytes(i) / links[link.index()].capacity).s());
+      close[static_cast<std::size_t>(place[link.index()])].emplace_back(
+          ready[i], (flows.bytes(i) / links[link.index()].capacity).s());
     }
   }
   for (auto& each : close) bound = std::max(bound, compute_latest_end(each));
@@ -129,7 +133,8 @@ SharingResult BoundSharing::solve(std::span<const SharedLink> links, const FlowS
   result.finish.reserve(flows.size());
   for (std::size_t i = 0; i < flows.size(); ++i) {
     double slowest = std::numeric_limits<double>::infinity();
-    for (const base::LinkId link : flows.route(i)) slowest = std::min(slowest, links[link.index()].capacity.bytes_per_s());
+    for (const base::LinkId link : flows.route(i))
+      slowest = std::min(slowest, links[link.index()].capacity.bytes_per_s());
     const double alone = flows.route(i).empty() ? 0 : flows.bytes(i).as_double() / slowest;
     ready[i] = ready_time(links, flows, i).s();
     result.finish.push_back(Seconds::of(ready[i] + alone));

@@ -20,7 +20,8 @@ SharingResult FlowSharing::solve_traced(std::span<const SharedLink> links, const
   return run(links, flows, &trace);
 }
 
-SharingResult FlowSharing::run(std::span<const SharedLink> links, const FlowSet& flows, std::vector<RateChange>* trace) const {
+SharingResult FlowSharing::run(std::span<const SharedLink> links, const FlowSet& flows,
+                               std::vector<RateChange>* trace) const {
   SharingResult result;
   std::vector<FlowDemand> demands;
   demands.reserve(flows.size());

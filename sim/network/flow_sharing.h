@@ -24,14 +24,16 @@ struct RateChange {
 ///          f is under way from a_f (start plus latencies) until the integral of r_f is its bytes.
 /// Method:  1. Links that can never be full on their own are left out (reduction.h): an uplink as wide as the
 ///             ports below it. The feasible rates stay the same, and so does the fair point among them.
-///          2. Flows over the same remaining links are one bundle; links that share no bundle, even indirectly,
+///          2. Flows over the same remaining links are one bundle; links that share no bundle, even
+///          indirectly,
 ///             are separate components, each with its own clock.
 ///          3. In a component (fluid_component.h) flows with the same bottleneck run at the same rate: one
-///             virtual clock per link serves all of them, and only the order of their ends is kept, in a heap.
-///             When a flow starts or ends, water-filling restarts at the level where it changes something; the
-///             levels below stand.
+///             virtual clock per link serves all of them, and only the order of their ends is kept, in a
+///             heap. When a flow starts or ends, water-filling restarts at the level where it changes
+///             something; the levels below stand.
 /// Cost:    O(flows log flows + rate changes * bundles above the level that changes)
-/// Source:  progressive filling: Bertsekas, Gallager, Data Networks, 1992, 6.5.2. Redundant constraints do not
+/// Source:  progressive filling: Bertsekas, Gallager, Data Networks, 1992, 6.5.2. Redundant constraints do
+/// not
 ///          move the max-min fair point: it depends on the set of feasible rates alone.
 class FlowSharing : public Sharing {
  public:
@@ -40,11 +42,13 @@ class FlowSharing : public Sharing {
   SharingResult solve(std::span<const SharedLink> links, const FlowSet& flows) const override;
   /// The same, and every rate that was given, by component and then in time order. For tests and plots: costs
   /// O(flows) at each rate change.
-  SharingResult solve_traced(std::span<const SharedLink> links, const FlowSet& flows, std::vector<RateChange>& trace) const;
+  SharingResult solve_traced(std::span<const SharedLink> links, const FlowSet& flows,
+                             std::vector<RateChange>& trace) const;
   std::string_view name() const override { return "flow"; }
 
  private:
-  SharingResult run(std::span<const SharedLink> links, const FlowSet& flows, std::vector<RateChange>* trace) const;
+  SharingResult run(std::span<const SharedLink> links, const FlowSet& flows,
+                    std::vector<RateChange>* trace) const;
   double tolerance_;
 };
 

@@ -18,8 +18,9 @@ constexpr double kSameInstant = 1e-14;
 
 }  // namespace
 
-FluidComponent::FluidComponent(const Component& component, const std::vector<FlowDemand>& demands, double hold,
-                               std::vector<base::Seconds>& finish, std::vector<RateChange>* trace)
+FluidComponent::FluidComponent(const Component& component, const std::vector<FlowDemand>& demands,
+                               double hold, std::vector<base::Seconds>& finish,
+                               std::vector<RateChange>* trace)
     : component_(component), demands_(demands), hold_(hold), finish_(finish), trace_(trace) {
   const auto bundles = static_cast<std::size_t>(component.bundles());
   links_.resize(component.capacity.size());
@@ -40,7 +41,8 @@ FluidComponent::FluidComponent(const Component& component, const std::vector<Flo
     }
   }
   std::stable_sort(starts_.begin(), starts_.end(), [&](const auto& a, const auto& b) {
-    return demands_[static_cast<std::size_t>(a.second)].ready < demands_[static_cast<std::size_t>(b.second)].ready;
+    return demands_[static_cast<std::size_t>(a.second)].ready <
+           demands_[static_cast<std::size_t>(b.second)].ready;
   });
 }
 
@@ -79,7 +81,8 @@ double FluidComponent::next_end() const {
 }
 
 double FluidComponent::next_start() const {
-  return started_ < starts_.size() ? demands_[static_cast<std::size_t>(starts_[started_].second)].ready : kNever;
+  return started_ < starts_.size() ? demands_[static_cast<std::size_t>(starts_[started_].second)].ready
+                                   : kNever;
 }
 
 double FluidComponent::service(int bundle, double now) const {
@@ -89,8 +92,8 @@ double FluidComponent::service(int bundle, double now) const {
   return link.clock + link.level * (now - link.synced) + state.offset;
 }
 
-/// Takes out all flows that end by `until`; last becomes the latest of their ends. Returns the first place that
-/// this changes.
+/// Takes out all flows that end by `until`; last becomes the latest of their ends. Returns the first place
+/// that this changes.
 int FluidComponent::retire(double until, double& last) {
   int changed = static_cast<int>(order_.size());
   for (int place = changed - 1; place >= 0; --place) {
@@ -132,7 +135,8 @@ void FluidComponent::note_held_back(double last) {
 
 double FluidComponent::held_back() const {
   double worst = 0;
-  for (std::size_t link = 0; link < links_.size(); ++link) worst = std::max(worst, links_[link].held / component_.capacity[link]);
+  for (std::size_t link = 0; link < links_.size(); ++link)
+    worst = std::max(worst, links_[link].held / component_.capacity[link]);
   return worst;
 }
 
@@ -305,7 +309,8 @@ inline void FluidComponent::take(int hop, int flows, int place, double level) {
     tally.place = place;
     ++tally.log;
   }
-  log_[static_cast<std::size_t>(tally.first_log + tally.log - 1)] = {place, tally.taken_flows, tally.taken_rate};
+  log_[static_cast<std::size_t>(tally.first_log + tally.log - 1)] = {place, tally.taken_flows,
+                                                                     tally.taken_rate};
 }
 
 /// Gives every flow of the link that is not frozen yet the rate `level`.
@@ -332,7 +337,8 @@ void FluidComponent::claim_all(int number, double now) {
   for (const int slot : link_at(number).slots) {
     const int bundle = bundle_of_slot_[static_cast<std::size_t>(slot)];
     const int old = state_at(bundle).bottleneck;
-    if (old != number && (old < 0 || place_[static_cast<std::size_t>(old)] == kThawed)) move_bundle(bundle, number, now);
+    if (old != number && (old < 0 || place_[static_cast<std::size_t>(old)] == kThawed))
+      move_bundle(bundle, number, now);
   }
 }
 

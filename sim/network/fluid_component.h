@@ -17,26 +17,27 @@ struct FlowDemand {
 
 /// Runs one component from its first start to its last end.
 ///
-/// State: the links in the order in which water-filling freezes them, `order_`, with their levels (the rate of
-/// each flow that is bottlenecked there), never falling. Each link keeps the log of what freezing others took
-/// from it, so that filling restarts anywhere in the order by cutting logs, not by computing anew.
+/// State: the links in the order in which water-filling freezes them, `order_`, with their levels (the rate
+/// of each flow that is bottlenecked there), never falling. Each link keeps the log of what freezing others
+/// took from it, so that filling restarts anywhere in the order by cutting logs, not by computing anew.
 ///
 ///     while flows are left:
 ///         t = the next end over all links, or the next start if that is earlier
 ///         retire the flows that end at t (and up to t + hold); admit those that start
 ///         p = the first place in the order that this can change
-///         thaw order_[p..]; refill: take the link with the least (capacity left / flows left) until none is left
+///         thaw order_[p..]; refill: take the link with the least (capacity left / flows left) until none is
+///         left
 ///
-/// A link's virtual clock V advances at its level; a bundle with offset o has been served V + o bytes per flow.
-/// So a level may change without touching the bundles below it, and only a bundle that gets another bottleneck
-/// gets a new offset and a new place in a heap of ends.
+/// A link's virtual clock V advances at its level; a bundle with offset o has been served V + o bytes per
+/// flow. So a level may change without touching the bundles below it, and only a bundle that gets another
+/// bottleneck gets a new offset and a new place in a heap of ends.
 ///
-/// Each link lists the bundles whose bottleneck it is. While their flows are as many as the link has left in a
-/// filling, they are the ones to freeze, and nothing else on the link is looked at.
+/// Each link lists the bundles whose bottleneck it is. While their flows are as many as the link has left in
+/// a filling, they are the ones to freeze, and nothing else on the link is looked at.
 ///
 /// A flow that ends changes nothing below its bottleneck: filling is the same up to there with or without it.
-/// A flow that starts changes nothing below  min { c_e / flows on e : e in its route }, as no link's share falls
-/// below that of an empty network.
+/// A flow that starts changes nothing below  min { c_e / flows on e : e in its route }, as no link's share
+/// falls below that of an empty network.
 class FluidComponent {
  public:
   /// `finish` [flow of the FlowSet] receives the ends. hold: ends within this many seconds are one change.
@@ -52,7 +53,7 @@ class FluidComponent {
   static constexpr int kThawed = 1 << 30;  ///< not frozen yet in this filling
   static constexpr int kNoOther = -1;
   static constexpr int kSeveral = -2;
-  static constexpr int kIdle = -1;         ///< carries nothing, is not in the order
+  static constexpr int kIdle = -1;  ///< carries nothing, is not in the order
 
   /// What flows frozen elsewhere have taken from a link once order_[0..place] are frozen.
   struct Taken {
@@ -65,7 +66,9 @@ class FluidComponent {
     double at;
     int bundle;
     unsigned stamp;
-    friend bool operator>(const End& a, const End& b) { return a.at != b.at ? a.at > b.at : a.bundle > b.bundle; }
+    friend bool operator>(const End& a, const End& b) {
+      return a.at != b.at ? a.at > b.at : a.bundle > b.bundle;
+    }
   };
   /// An end that has been handed out while others are waited for.
   struct Retired {
@@ -94,10 +97,10 @@ class FluidComponent {
     double capacity = 0;
     double taken_rate = 0;  // by flows frozen elsewhere: the top of the link's log
     int taken_flows = 0;
-    int place = kIdle;      // of the top of the log; kIdle where the log is empty
-    int flows = 0;          // under way
-    int log = 0;            // entries in the log
-    int first_log = 0;      // where the log lies in log_: it is never longer than the link has bundles
+    int place = kIdle;  // of the top of the log; kIdle where the log is empty
+    int flows = 0;      // under way
+    int log = 0;        // entries in the log
+    int first_log = 0;  // where the log lies in log_: it is never longer than the link has bundles
   };
   /// A flow under way and the service of its bundle, bytes, at which it ends.
   struct Pending {
@@ -108,7 +111,7 @@ class FluidComponent {
     }
   };
   struct BundleState {
-    double offset = 0;   // service = clock of the bottleneck + offset; without one: service
+    double offset = 0;  // service = clock of the bottleneck + offset; without one: service
     int bottleneck = -1;
     int own_index = -1;  // in its bottleneck's `own`
     int pending = 0;     // flows under way; the first of pending_ from first_flow on, a heap
@@ -160,7 +163,9 @@ class FluidComponent {
     const auto at = static_cast<std::size_t>(bundle);
     return {component_.first_hop[at], component_.first_hop[at + 1]};
   }
-  bool is_void(const End& end) const { return state_[static_cast<std::size_t>(end.bundle)].stamp != end.stamp; }
+  bool is_void(const End& end) const {
+    return state_[static_cast<std::size_t>(end.bundle)].stamp != end.stamp;
+  }
 
   const Component& component_;
   const std::vector<FlowDemand>& demands_;
@@ -169,21 +174,21 @@ class FluidComponent {
   std::vector<RateChange>* trace_;
 
   std::vector<Link> links_;
-  std::vector<Tally> tallies_;         // [link]
-  std::vector<Taken> log_;             // each link's part from Tally::first_log on
-  std::vector<int> place_;             // [link] -> in order_, or kThawed, or kIdle
-  std::vector<BundleState> state_;     // [bundle]
-  std::vector<int> bundle_of_slot_;    // [slot]: a bundle's slots are its hops
-  std::vector<int> index_of_slot_;     // [slot] -> in Link::slots
-  std::vector<Pending> pending_;       // [flow of the component]
+  std::vector<Tally> tallies_;               // [link]
+  std::vector<Taken> log_;                   // each link's part from Tally::first_log on
+  std::vector<int> place_;                   // [link] -> in order_, or kThawed, or kIdle
+  std::vector<BundleState> state_;           // [bundle]
+  std::vector<int> bundle_of_slot_;          // [slot]: a bundle's slots are its hops
+  std::vector<int> index_of_slot_;           // [slot] -> in Link::slots
+  std::vector<Pending> pending_;             // [flow of the component]
   std::vector<std::pair<int, int>> starts_;  // (bundle, flow) by ready time
   std::size_t started_ = 0;
-  std::vector<int> order_;             // links frozen with flows of their own, then those without
-  std::vector<double> levels_;         // [place], infinite for links without flows of their own
-  std::vector<double> end_at_;         // [place] next end, seconds
-  std::vector<Share> shares_;          // scratch of fill: a heap
-  std::vector<int> spare_;             // scratch of fill: links with flows, all frozen elsewhere
-  std::vector<Retired> retired_;       // scratch of retire
+  std::vector<int> order_;        // links frozen with flows of their own, then those without
+  std::vector<double> levels_;    // [place], infinite for links without flows of their own
+  std::vector<double> end_at_;    // [place] next end, seconds
+  std::vector<Share> shares_;     // scratch of fill: a heap
+  std::vector<int> spare_;        // scratch of fill: links with flows, all frozen elsewhere
+  std::vector<Retired> retired_;  // scratch of retire
   std::int64_t rate_changes_ = 0;
 };
 

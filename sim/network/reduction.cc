@@ -19,7 +19,7 @@ struct Plain {
   std::vector<int> flow;         // [row] -> FlowSet index
   std::vector<int> first_hop{0};
   std::vector<int> hops;
-  std::vector<bool> kept;        // [link]
+  std::vector<bool> kept;  // [link]
 
   int rows() const { return static_cast<int>(flow.size()); }
   std::span<const int> route(int row) const {
@@ -65,7 +65,8 @@ Takers find_takers(const Plain& plain) {
   takers.rows.resize(plain.hops.size());
   std::vector<int> next(takers.first.begin(), takers.first.end() - 1);
   for (int row = 0; row < plain.rows(); ++row) {
-    for (const int link : plain.route(row)) takers.rows[static_cast<std::size_t>(next[static_cast<std::size_t>(link)]++)] = row;
+    for (const int link : plain.route(row))
+      takers.rows[static_cast<std::size_t>(next[static_cast<std::size_t>(link)]++)] = row;
   }
   return takers;
 }
@@ -73,7 +74,8 @@ Takers find_takers(const Plain& plain) {
 /// Leaves links out one by one, the widest first; see reduce().
 class Pruner {
  public:
-  explicit Pruner(Plain& plain) : plain_(plain), takers_(find_takers(plain)), seen_(plain.capacity.size(), -1) {}
+  explicit Pruner(Plain& plain)
+      : plain_(plain), takers_(find_takers(plain)), seen_(plain.capacity.size(), -1) {}
 
   void run() {
     std::vector<int> order(plain_.capacity.size());
@@ -175,7 +177,8 @@ class Islands {
   std::vector<int> parent_;
 };
 
-std::vector<Component> split(const Plain& plain, const SetTable& sets, const std::vector<int>& bundle_of_row) {
+std::vector<Component> split(const Plain& plain, const SetTable& sets,
+                             const std::vector<int>& bundle_of_row) {
   Islands islands(plain.capacity.size());
   for (int set = 0; set < sets.sets(); ++set) {
     for (const int link : sets.set(set)) islands.join(sets.set(set).front(), link);
@@ -187,7 +190,8 @@ std::vector<Component> split(const Plain& plain, const SetTable& sets, const std
   std::vector<int> next(first.begin(), first.end() - 1);
   std::vector<int> rows(bundle_of_row.size());
   for (std::size_t row = 0; row < bundle_of_row.size(); ++row) {
-    rows[static_cast<std::size_t>(next[static_cast<std::size_t>(bundle_of_row[row])]++)] = static_cast<int>(row);
+    rows[static_cast<std::size_t>(next[static_cast<std::size_t>(bundle_of_row[row])]++)] =
+        static_cast<int>(row);
   }
   std::vector<Component> components;
   std::vector<int> component_of(plain.capacity.size(), -1);  // [root link]
@@ -231,7 +235,8 @@ std::vector<Component> reduce(std::span<const SharedLink> links, const FlowSet& 
       if (plain.kept[static_cast<std::size_t>(link)]) key.push_back(link);
     }
     std::sort(key.begin(), key.end());
-    MOEPLAN_CHECK(!key.empty() && std::adjacent_find(key.begin(), key.end()) == key.end(), "a route takes a link twice");
+    MOEPLAN_CHECK(!key.empty() && std::adjacent_find(key.begin(), key.end()) == key.end(),
+                  "a route takes a link twice");
     bundle_of_row.push_back(sets.find_or_add(key));
   }
   return split(plain, sets, bundle_of_row);

@@ -42,8 +42,9 @@ SharingMode parse_sharing_mode(const std::string& text) {
   if (text == "bound") return SharingMode::kBound;
   if (text == "flow") return SharingMode::kFlow;
   if (text == "window") {
-    throw base::InputError("the sharing mode \"window\" (a limited number of peers at a time) is not in this version",
-                           "use \"flow\" or \"bound\"");
+    throw base::InputError(
+        "the sharing mode \"window\" (a limited number of peers at a time) is not in this version",
+        "use \"flow\" or \"bound\"");
   }
   const std::string near = base::nearest_word(text, {"bound", "flow"});
   throw base::InputError(fmt::format("found the sharing mode \"{}\", expected bound or flow", text),
@@ -54,19 +55,22 @@ std::string_view name(SharingMode mode) { return mode == SharingMode::kBound ? "
 
 std::unique_ptr<Sharing> make_sharing(const SharingOptions& options) {
   if (!(options.tolerance >= 0 && options.tolerance < 1)) {
-    throw base::InputError(fmt::format("found the tolerance {}, expected a fraction from 0 (exact) to below 1", options.tolerance));
+    throw base::InputError(fmt::format(
+        "found the tolerance {}, expected a fraction from 0 (exact) to below 1", options.tolerance));
   }
   if (options.mode == SharingMode::kFlow) return std::make_unique<FlowSharing>(options.tolerance);
   if (options.tolerance != 0) {
-    throw base::InputError("a tolerance belongs to the sharing mode \"flow\"", "leave it out, or use \"flow\"");
+    throw base::InputError("a tolerance belongs to the sharing mode \"flow\"",
+                           "leave it out, or use \"flow\"");
   }
   return std::make_unique<BoundSharing>();
 }
 
-std::vector<Seconds> compute_group_done(const Sharing& sharing, std::span<const SharedLink> links, const FlowSet& flows,
-                                        const SharingResult& result, std::span<const std::int32_t> group,
-                                        std::size_t groups) {
-  MOEPLAN_CHECK(group.size() == flows.size() && result.finish.size() == flows.size(), "a group for each flow");
+std::vector<Seconds> compute_group_done(const Sharing& sharing, std::span<const SharedLink> links,
+                                        const FlowSet& flows, const SharingResult& result,
+                                        std::span<const std::int32_t> group, std::size_t groups) {
+  MOEPLAN_CHECK(group.size() == flows.size() && result.finish.size() == flows.size(),
+                "a group for each flow");
   std::vector<Seconds> done(groups);
   for (std::size_t i = 0; i < flows.size(); ++i) {
     Seconds& latest = done[static_cast<std::size_t>(group[i])];

@@ -45,13 +45,14 @@ class FlowSet {
 
 /// When each transfer is done, and what the links carried.
 struct SharingResult {
-  std::vector<base::Seconds> finish;    ///< [flow], from t = 0; under `bound` a lower bound
-  std::vector<base::Bytes> link_bytes;  ///< [link]; divided by the capacity: how long the link is busy at full rate
-  base::Seconds makespan;               ///< under `bound` the busiest-link bound, which may exceed every finish
+  std::vector<base::Seconds> finish;  ///< [flow], from t = 0; under `bound` a lower bound
+  std::vector<base::Bytes>
+      link_bytes;          ///< [link]; divided by the capacity: how long the link is busy at full rate
+  base::Seconds makespan;  ///< under `bound` the busiest-link bound, which may exceed every finish
   /// What a tolerance may have cost: the time for which the worst link held capacity back. The answer is the
   /// exact one for traffic with that much more work on a link; zero where the answer is exact or a bound.
   base::Seconds held_back;
-  std::int64_t rate_changes = 0;        ///< how often rates were computed; zero under `bound`
+  std::int64_t rate_changes = 0;  ///< how often rates were computed; zero under `bound`
 };
 
 /// How links are shared. A flow begins to share after its start plus the sum of its links' latencies, all its
@@ -80,7 +81,8 @@ struct SharingOptions {
   double tolerance = 0;
 };
 
-/// The model of `options`. Throws InputError where the tolerance is negative, not below 1, or given to `bound`.
+/// The model of `options`. Throws InputError where the tolerance is negative, not below 1, or given to
+/// `bound`.
 std::unique_ptr<Sharing> make_sharing(const SharingOptions& options);
 
 /// When each group of flows is done, e.g. all flows into one rank: group[flow] in 0..groups-1.

@@ -41,7 +41,11 @@ class TrafficReader {
     const auto start = table_.column("start_s");
     const auto route = table_.column("route");
     if (!route && !network_.cluster) {
-      throw base::InputError({{table_.file(), {1, 1}, "", "column \"route\" is missing", "links without a cluster need a route in every row: link names joined by |"}});
+      throw base::InputError({{table_.file(),
+                               {1, 1},
+                               "",
+                               "column \"route\" is missing",
+                               "links without a cluster need a route in every row: link names joined by |"}});
     }
     Traffic traffic;
     for (std::size_t row = 0; row < table_.rows(); ++row) {
@@ -50,7 +54,9 @@ class TrafficReader {
       const std::int64_t amount = read_bytes(row, bytes);
       const double begin = start && !table_.cell(row, *start).empty() ? table_.number(row, *start, sink_) : 0;
       if (!(begin >= 0)) fault(row, fmt::format("start_s is {}, expected 0 or more", begin));
-      const std::vector<LinkId> links = route && !table_.cell(row, *route).empty() ? read_route(row, table_.cell(row, *route)) : find_route(row, from, to);
+      const std::vector<LinkId> links = route && !table_.cell(row, *route).empty()
+                                            ? read_route(row, table_.cell(row, *route))
+                                            : find_route(row, from, to);
       traffic.src.push_back(from);
       traffic.dst.push_back(to);
       traffic.flows.add(links, Bytes::of(amount), Seconds::of(std::max(0.0, begin)));
@@ -84,7 +90,8 @@ class TrafficReader {
       const auto link = link_of_.find(name);
       if (link == link_of_.end()) {
         const std::string near = base::nearest_word(name, network_.names);
-        fault(row, fmt::format("there is no link \"{}\"", name), near.empty() ? "" : fmt::format("did you mean \"{}\"?", near));
+        fault(row, fmt::format("there is no link \"{}\"", name),
+              near.empty() ? "" : fmt::format("did you mean \"{}\"?", near));
       } else if (std::find(links.begin(), links.end(), link->second) != links.end()) {
         fault(row, fmt::format("the route takes link \"{}\" twice", name));
       } else {
@@ -96,7 +103,8 @@ class TrafficReader {
 
   std::vector<LinkId> find_route(std::size_t row, std::int64_t from, std::int64_t to) {
     if (!network_.cluster) {
-      fault(row, "the route is empty", "links without a cluster need a route in every row: link names joined by |");
+      fault(row, "the route is empty",
+            "links without a cluster need a route in every row: link names joined by |");
       return {};
     }
     const int ranks = network_.cluster->ranks();
@@ -105,7 +113,8 @@ class TrafficReader {
       fault(row, fmt::format("found rank {}, expected one of 0..{}", rank, ranks - 1));
       return {};
     }
-    const topology::Route route = network_.cluster->route(RankId(static_cast<std::int32_t>(from)), RankId(static_cast<std::int32_t>(to)));
+    const topology::Route route = network_.cluster->route(RankId(static_cast<std::int32_t>(from)),
+                                                          RankId(static_cast<std::int32_t>(to)));
     return {route.begin(), route.end()};
   }
 
@@ -135,7 +144,9 @@ std::int64_t parse_pair_bytes(const std::string& text, const std::string& whole,
     if (const auto quantity = base::parse_bytes(text); quantity.value) bytes = quantity.value->count();
   }
   if (!bytes || *bytes < 0) {
-    throw base::InputError(fmt::format("found \"{}\" in the traffic \"{}\", expected an amount of data", text, whole), "write \"uniform:1048576\" or \"uniform:1 MiB\"");
+    throw base::InputError(
+        fmt::format("found \"{}\" in the traffic \"{}\", expected an amount of data", text, whole),
+        "write \"uniform:1048576\" or \"uniform:1 MiB\"");
   }
   if (static_cast<double>(*bytes) * ranks * ranks > kMostBytes) {
     throw base::InputError(fmt::format("the traffic \"{}\" is more than 9e18 bytes in all", whole));
@@ -152,15 +163,19 @@ Generator parse_generator(const std::string& text, int ranks) {
   }
   Generator generator;
   if (parts[0] == "uniform") {
-    if (parts.size() != 2) throw base::InputError(fmt::format("found the traffic \"{}\", expected uniform:BYTES", text), "write \"uniform:1 MiB\"");
+    if (parts.size() != 2)
+      throw base::InputError(fmt::format("found the traffic \"{}\", expected uniform:BYTES", text),
+                             "write \"uniform:1 MiB\"");
     generator.pair_bytes = parse_pair_bytes(parts[1], text, ranks);
     return generator;
   }
   generator.kind = parts[0] == "zipf-dst" ? Generator::Kind::kZipfDst : Generator::Kind::kZipfPair;
   const std::optional<double> exponent = parts.size() > 1 ? base::parse_number(parts[1]) : std::nullopt;
   if (parts.size() > 3 || !exponent || *exponent < 0 || *exponent > kMostZipf) {
-    throw base::InputError(fmt::format("found the traffic \"{}\", expected {}:S or {}:S:BYTES with S from 0 to {}", text, parts[0], parts[0], kMostZipf),
-                           fmt::format("write \"{}:1.0\"", parts[0]));
+    throw base::InputError(
+        fmt::format("found the traffic \"{}\", expected {}:S or {}:S:BYTES with S from 0 to {}", text,
+                    parts[0], parts[0], kMostZipf),
+        fmt::format("write \"{}:1.0\"", parts[0]));
   }
   generator.exponent = *exponent;
   if (parts.size() == 3) generator.pair_bytes = parse_pair_bytes(parts[2], text, ranks);
@@ -197,12 +212,18 @@ NamedNetwork read_links(const base::CsvTable& table) {
   NamedNetwork network;
   std::map<std::string, std::size_t> seen;
   for (std::size_t row = 0; row < table.rows(); ++row) {
-    const auto fault = [&](std::string message) { sink.add({table.file(), {table.line(row), 1}, "", std::move(message), ""}); };
+    const auto fault = [&](std::string message) {
+      sink.add({table.file(), {table.line(row), 1}, "", std::move(message), ""});
+    };
     const std::size_t faults = sink.size();
-    const SharedLink link{base::BytesPerSecond::of(table.number(row, rate, sink)), Seconds::of(table.number(row, latency, sink))};
-    if (sink.size() == faults && !(link.capacity.bytes_per_s() > 0)) fault(fmt::format("bytes_per_s is {}, expected more than 0", link.capacity.bytes_per_s()));
-    if (sink.size() == faults && !(link.latency.s() >= 0)) fault(fmt::format("latency_s is {}, expected 0 or more", link.latency.s()));
-    if (!seen.emplace(table.cell(row, name), row).second) fault(fmt::format("link \"{}\" is there twice", table.cell(row, name)));
+    const SharedLink link{base::BytesPerSecond::of(table.number(row, rate, sink)),
+                          Seconds::of(table.number(row, latency, sink))};
+    if (sink.size() == faults && !(link.capacity.bytes_per_s() > 0))
+      fault(fmt::format("bytes_per_s is {}, expected more than 0", link.capacity.bytes_per_s()));
+    if (sink.size() == faults && !(link.latency.s() >= 0))
+      fault(fmt::format("latency_s is {}, expected 0 or more", link.latency.s()));
+    if (!seen.emplace(table.cell(row, name), row).second)
+      fault(fmt::format("link \"{}\" is there twice", table.cell(row, name)));
     network.names.push_back(table.cell(row, name));
     network.links.push_back(link);
   }
@@ -210,16 +231,22 @@ NamedNetwork read_links(const base::CsvTable& table) {
   return network;
 }
 
-Traffic read_traffic(const base::CsvTable& table, const NamedNetwork& network) { return TrafficReader(table, network).read(); }
+Traffic read_traffic(const base::CsvTable& table, const NamedNetwork& network) {
+  return TrafficReader(table, network).read();
+}
 
 bool is_traffic_generator(const std::string& text) {
   const std::size_t colon = text.find(':');
   const auto& names = generator_names();
-  return colon != std::string::npos && std::find(names.begin(), names.end(), text.substr(0, colon)) != names.end();
+  return colon != std::string::npos &&
+         std::find(names.begin(), names.end(), text.substr(0, colon)) != names.end();
 }
 
 Traffic generate_traffic(const std::string& text, const NamedNetwork& network, std::uint64_t seed) {
-  if (!network.cluster) throw base::InputError(fmt::format("the traffic \"{}\" is between the ranks of a cluster, and there is none", text), "give --cluster instead of --links");
+  if (!network.cluster)
+    throw base::InputError(
+        fmt::format("the traffic \"{}\" is between the ranks of a cluster, and there is none", text),
+        "give --cluster instead of --links");
   const topology::Cluster& cluster = *network.cluster;
   const int ranks = cluster.ranks();
   const Generator generator = parse_generator(text, ranks);
@@ -236,14 +263,18 @@ Traffic generate_traffic(const std::string& text, const NamedNetwork& network, s
       base::RandomStream own = random.substream(static_cast<std::uint64_t>(src));
       weights = draw_weights(ranks, generator.exponent, own);
     }
-    const double others = std::accumulate(weights.begin(), weights.end(), 0.0) - weights[static_cast<std::size_t>(src)];
+    const double others =
+        std::accumulate(weights.begin(), weights.end(), 0.0) - weights[static_cast<std::size_t>(src)];
     for (int dst = 0; dst < ranks; ++dst) {
       if (dst == src) continue;
-      const double share = generator.kind == Generator::Kind::kUniform ? 1.0 : (ranks - 1) * weights[static_cast<std::size_t>(dst)] / others;
+      const double share = generator.kind == Generator::Kind::kUniform
+                               ? 1.0
+                               : (ranks - 1) * weights[static_cast<std::size_t>(dst)] / others;
       const topology::Route route = cluster.route(RankId(src), RankId(dst));
       traffic.src.push_back(src);
       traffic.dst.push_back(dst);
-      traffic.flows.add({route.data(), route.size()}, Bytes::rounded(share * static_cast<double>(generator.pair_bytes)));
+      traffic.flows.add({route.data(), route.size()},
+                        Bytes::rounded(share * static_cast<double>(generator.pair_bytes)));
     }
   }
   return traffic;

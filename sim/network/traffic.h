@@ -30,16 +30,16 @@ NamedNetwork network_of_cluster(topology::Cluster cluster);
 /// Reads a link table: columns link, bytes_per_s, latency_s; others are ignored. Throws InputError.
 NamedNetwork read_links(const base::CsvTable& table);
 
-/// Reads traffic: columns src, dst, bytes and, if there, start_s and route (link names joined by |); others are
-/// ignored. Without a route the cluster's own is taken; a network without a cluster needs one in every row.
-/// Throws InputError with every fault.
+/// Reads traffic: columns src, dst, bytes and, if there, start_s and route (link names joined by |); others
+/// are ignored. Without a route the cluster's own is taken; a network without a cluster needs one in every
+/// row. Throws InputError with every fault.
 Traffic read_traffic(const base::CsvTable& table, const NamedNetwork& network);
 
 /// Is it a generator ("uniform:", "zipf-dst:", "zipf-pair:") rather than a file?
 bool is_traffic_generator(const std::string& text);
 
-/// Traffic between all ranks of the network's cluster, ordered by source and then destination; nobody sends to
-/// itself.
+/// Traffic between all ranks of the network's cluster, ordered by source and then destination; nobody sends
+/// to itself.
 ///
 ///     uniform:BYTES           BYTES from every rank to every other
 ///     zipf-dst:S[:BYTES]      every rank sends (ranks - 1) * BYTES in all, divided in proportion to

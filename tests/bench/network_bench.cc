@@ -1,5 +1,5 @@
-// Cost of bandwidth sharing on skewed all-to-all traffic: flow, flow with a tolerance, bound, and the slow oracle.
-// Read the ratios, not the times: run all with --benchmark_repetitions and compare medians.
+// Cost of bandwidth sharing on skewed all-to-all traffic: flow, flow with a tolerance, bound, and the slow
+// oracle. Read the ratios, not the times: run all with --benchmark_repetitions and compare medians.
 #include <benchmark/benchmark.h>
 
 #include "sim/network/bound_sharing.h"
@@ -12,14 +12,16 @@ namespace {
 
 /// Ranks, oversubscription of the leaf uplinks (8 ranks a leaf); log-normal amounts, sigma 1.
 test::Problem problem_of(const benchmark::State& state) {
-  return test::make_all_to_all(1, static_cast<int>(state.range(0)), 8, static_cast<double>(state.range(1)), 1.0);
+  return test::make_all_to_all(1, static_cast<int>(state.range(0)), 8, static_cast<double>(state.range(1)),
+                               1.0);
 }
 
 void note(benchmark::State& state, const test::Problem& problem, const SharingResult& result) {
   state.counters["flows"] = static_cast<double>(problem.flows.size());
   state.counters["rate_changes"] = static_cast<double>(result.rate_changes);
-  state.counters["us_per_change"] = benchmark::Counter(static_cast<double>(result.rate_changes) * static_cast<double>(state.iterations()) * 1e-6,
-                                                       benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+  state.counters["us_per_change"] = benchmark::Counter(
+      static_cast<double>(result.rate_changes) * static_cast<double>(state.iterations()) * 1e-6,
+      benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
 }
 
 void Flow(benchmark::State& state) {
@@ -28,16 +30,24 @@ void Flow(benchmark::State& state) {
   for (auto _ : state) benchmark::DoNotOptimize(result = FlowSharing().solve(problem.links, problem.flows));
   note(state, problem, result);
 }
-BENCHMARK(Flow)->Args({8, 1})->Args({64, 1})->Args({64, 4})->Args({256, 1})->Args({256, 4})->Unit(benchmark::kMillisecond);
+BENCHMARK(Flow)->Args({8, 1})->Args({64, 1})->Args({64, 4})->Args({256, 1})->Args({256, 4})->Unit(
+    benchmark::kMillisecond);
 
 /// One change of rates per 0.1 % of the makespan at most.
 void FlowTolerance(benchmark::State& state) {
   const test::Problem problem = problem_of(state);
   SharingResult result;
-  for (auto _ : state) benchmark::DoNotOptimize(result = FlowSharing(1e-3).solve(problem.links, problem.flows));
+  for (auto _ : state)
+    benchmark::DoNotOptimize(result = FlowSharing(1e-3).solve(problem.links, problem.flows));
   note(state, problem, result);
 }
-BENCHMARK(FlowTolerance)->Args({64, 1})->Args({64, 4})->Args({256, 1})->Args({256, 4})->Args({1024, 1})->Unit(benchmark::kMillisecond);
+BENCHMARK(FlowTolerance)
+    ->Args({64, 1})
+    ->Args({64, 4})
+    ->Args({256, 1})
+    ->Args({256, 4})
+    ->Args({1024, 1})
+    ->Unit(benchmark::kMillisecond);
 
 void Bound(benchmark::State& state) {
   const test::Problem problem = problem_of(state);
@@ -45,7 +55,14 @@ void Bound(benchmark::State& state) {
   for (auto _ : state) benchmark::DoNotOptimize(result = BoundSharing().solve(problem.links, problem.flows));
   note(state, problem, result);
 }
-BENCHMARK(Bound)->Args({8, 1})->Args({64, 1})->Args({64, 4})->Args({256, 1})->Args({256, 4})->Args({1024, 1})->Unit(benchmark::kMillisecond);
+BENCHMARK(Bound)
+    ->Args({8, 1})
+    ->Args({64, 1})
+    ->Args({64, 4})
+    ->Args({256, 1})
+    ->Args({256, 4})
+    ->Args({1024, 1})
+    ->Unit(benchmark::kMillisecond);
 
 void Reduce(benchmark::State& state) {
   const test::Problem problem = problem_of(state);

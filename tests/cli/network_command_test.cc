@@ -26,7 +26,9 @@ class NetworkCommand : public testing::Test {
     options_.links = (folder_.path() / "l.csv").string();
     options_.traffic = (folder_.path() / "t.csv").string();
   }
-  void write(const std::string& name, const std::string& text) { std::ofstream(folder_.path() / name) << text; }
+  void write(const std::string& name, const std::string& text) {
+    std::ofstream(folder_.path() / name) << text;
+  }
   std::string run() {
     std::ostringstream out;
     std::ostringstream err;
@@ -42,7 +44,8 @@ TEST_F(NetworkCommand, WritesTheKeysOfTheContractInInputOrder) {
   const std::string text = run();
   EXPECT_THAT(text, HasSubstr("\"schema\": \"moeplan.network/1\""));
   EXPECT_THAT(text, HasSubstr("\"moeplan_version\""));
-  EXPECT_THAT(text, testing::ContainsRegex("\"completion_s\": 3e-05|\"completion_s\": 2.99|\"completion_s\": 3.00"));
+  EXPECT_THAT(
+      text, testing::ContainsRegex("\"completion_s\": 3e-05|\"completion_s\": 2.99|\"completion_s\": 3.00"));
   EXPECT_LT(text.find("\"src\": 3"), text.find("\"src\": 5"));
   EXPECT_LT(text.find("\"name\": \"idle\""), text.find("\"name\": \"a\""));
   EXPECT_THAT(text, HasSubstr("\"bytes\": 300000"));

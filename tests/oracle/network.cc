@@ -32,7 +32,8 @@ std::vector<double> fair_rates(const std::vector<double>& capacity, const std::v
     for (std::size_t link = 0; link < capacity.size(); ++link) left[link] -= step * growers[link];
     for (std::size_t f = 0; f < flows.size(); ++f) {
       const std::vector<int>& route = flows[f].route;
-      if (growing[f] && std::find(route.begin(), route.end(), static_cast<int>(full)) != route.end()) growing[f] = false;
+      if (growing[f] && std::find(route.begin(), route.end(), static_cast<int>(full)) != route.end())
+        growing[f] = false;
     }
   }
   return rate;

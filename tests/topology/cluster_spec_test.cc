@@ -62,13 +62,15 @@ TEST(ClusterSpec, RefusesARateWithoutUnitAtItsPlace) {
 }
 
 TEST(ClusterSpec, RefusesUnknownAndDuplicateKeys) {
-  EXPECT_THAT(fault("  gpu: G\n", "  gpu: G\n  nvlnk: 3\n"), HasSubstr("c.yaml:6:3: error: unknown key \"nvlnk\""));
+  EXPECT_THAT(fault("  gpu: G\n", "  gpu: G\n  nvlnk: 3\n"),
+              HasSubstr("c.yaml:6:3: error: unknown key \"nvlnk\""));
   EXPECT_THAT(fault("  gpu: G\n", "  gpu: G\n  nvlnk: 3\n"), HasSubstr("did you mean \"nvlink\"?"));
   EXPECT_THAT(fault("  gpu: G\n", "  gpu: G\n  gpu: H\n"), HasSubstr("c.yaml:6:3"));
 }
 
 TEST(ClusterSpec, RefusesNothingAndLessThanNothing) {
-  EXPECT_THAT(fault("nodes: 2", "nodes: 0"), HasSubstr("c.yaml:2:8: error: found zero or less, expected more than zero"));
+  EXPECT_THAT(fault("nodes: 2", "nodes: 0"),
+              HasSubstr("c.yaml:2:8: error: found zero or less, expected more than zero"));
   EXPECT_THAT(fault("gpus: 2", "gpus: -1"), HasSubstr("expected more than zero"));
   EXPECT_THAT(fault("count: 2", "count: 0"), HasSubstr("in cluster > node > nics > count"));
   EXPECT_THAT(fault("100 GB/s", "0 GB/s"), HasSubstr("in cluster > node > nvlink > bandwidth"));
@@ -76,23 +78,29 @@ TEST(ClusterSpec, RefusesNothingAndLessThanNothing) {
 }
 
 TEST(ClusterSpec, RefusesAffinityThatDoesNotFit) {
-  EXPECT_THAT(fault("count: 2\n", "count: 2\n    affinity: [0]\n"), HasSubstr("found 1 entries, expected one NIC for each of 2 GPUs"));
-  EXPECT_THAT(fault("count: 2\n", "count: 2\n    affinity: [0, 2]\n"), HasSubstr("found NIC 2, expected one of 0..1"));
+  EXPECT_THAT(fault("count: 2\n", "count: 2\n    affinity: [0]\n"),
+              HasSubstr("found 1 entries, expected one NIC for each of 2 GPUs"));
+  EXPECT_THAT(fault("count: 2\n", "count: 2\n    affinity: [0, 2]\n"),
+              HasSubstr("found NIC 2, expected one of 0..1"));
   EXPECT_THAT(fault("count: 2\n", "count: 2\n    affinity: [0, 0]\n"), HasSubstr("no GPU uses NIC 1"));
   EXPECT_THAT(fault("count: 2\n", "count: 3\n"), HasSubstr("3 NICs do not divide evenly over 2 GPUs"));
 }
 
 TEST(ClusterSpec, RefusesFabricsThatItDoesNotModelByName) {
   EXPECT_THAT(fault("rail_optimised", "rail_optimized"), HasSubstr("did you mean \"rail_optimised\"?"));
-  EXPECT_THAT(fault("rail_optimised", "torus"), HasSubstr("found \"torus\", expected one of single_switch, fat_tree, rail_optimised"));
+  EXPECT_THAT(fault("rail_optimised", "torus"),
+              HasSubstr("found \"torus\", expected one of single_switch, fat_tree, rail_optimised"));
   EXPECT_THAT(fault("  latency: 1 us\n  nics", "  latency: 1 us\n  nics"), "");
-  EXPECT_THAT(fault("nodes_per_leaf: 2\n", "nodes_per_leaf: 2\n  routing: ecmp\n"), HasSubstr("found \"ecmp\", expected one of spray"));
-  EXPECT_THAT(fault("nodes_per_leaf: 2\n", "nodes_per_leaf: 2\n  oversubscription: 2\n  uplinks: {count: 1, bandwidth: 1 GB/s}\n"),
+  EXPECT_THAT(fault("nodes_per_leaf: 2\n", "nodes_per_leaf: 2\n  routing: ecmp\n"),
+              HasSubstr("found \"ecmp\", expected one of spray"));
+  EXPECT_THAT(fault("nodes_per_leaf: 2\n",
+                    "nodes_per_leaf: 2\n  oversubscription: 2\n  uplinks: {count: 1, bandwidth: 1 GB/s}\n"),
               HasSubstr("the uplinks are given twice"));
 }
 
 TEST(ClusterSpec, RefusesALinkOrRankThatIsNotThere) {
-  EXPECT_THAT(fault("", "degraded_links: [{link: nic_up9, bandwidth: 1 GB/s}]\n"), HasSubstr("c.yaml:20:25: error: there is no link \"nic_up9\""));
+  EXPECT_THAT(fault("", "degraded_links: [{link: nic_up9, bandwidth: 1 GB/s}]\n"),
+              HasSubstr("c.yaml:20:25: error: there is no link \"nic_up9\""));
   EXPECT_THAT(fault("", "slow_ranks: [{rank: 4, factor: 2}]\n"), HasSubstr("found 4, expected one of 0..3"));
 }
 

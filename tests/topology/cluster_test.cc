@@ -19,7 +19,9 @@ using base::RankId;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-Cluster parse(const std::string& text) { return compile(read_cluster_spec(base::parse_yaml(text, "cluster.yaml"))); }
+Cluster parse(const std::string& text) {
+  return compile(read_cluster_spec(base::parse_yaml(text, "cluster.yaml")));
+}
 
 /// Two GPUs and two NICs a node unless the arguments say otherwise; 100 GB/s NVLink, 10 GB/s NICs.
 std::string cluster_text(const std::string& nodes, const std::string& fabric, const std::string& extra = "") {
@@ -55,7 +57,8 @@ TEST(Cluster, OfOneSwitchRoutesOverNvlinkInsideAndNicsOutside) {
 }
 
 TEST(Cluster, OfAFatTreeCrossesTheSpineBetweenLeavesOnly) {
-  const Cluster cluster = parse(cluster_text("4", "{kind: fat_tree, nodes_per_leaf: 2, oversubscription: 4, latency: 3 us}"));
+  const Cluster cluster =
+      parse(cluster_text("4", "{kind: fat_tree, nodes_per_leaf: 2, oversubscription: 4, latency: 3 us}"));
   EXPECT_THAT(names(cluster, 0, 3), ElementsAre("nic_up0", "nic_dn3"));
   EXPECT_THAT(names(cluster, 0, 7), ElementsAre("nic_up0", "leaf_up0", "leaf_dn1", "nic_dn7"));
   // 2 nodes * 2 ports * 10 GB/s under a leaf, 4:1.
@@ -64,27 +67,33 @@ TEST(Cluster, OfAFatTreeCrossesTheSpineBetweenLeavesOnly) {
 }
 
 TEST(Cluster, TakesUplinksByCountAndRate) {
-  const Cluster cluster = parse(cluster_text("4", "{kind: fat_tree, nodes_per_leaf: 2, uplinks: {count: 3, bandwidth: 8 Gb/s}, latency: 0 us}"));
+  const Cluster cluster = parse(cluster_text(
+      "4", "{kind: fat_tree, nodes_per_leaf: 2, uplinks: {count: 3, bandwidth: 8 Gb/s}, latency: 0 us}"));
   EXPECT_DOUBLE_EQ(cluster.bisection_bandwidth().gb_per_s(), 3);
 }
 
 TEST(Cluster, OfRailsRelaysToTheDestinationsRailBeforeItLeavesTheNode) {
-  const Cluster cluster = parse(cluster_text("4", "{kind: rail_optimised, nodes_per_leaf: 2, latency: 3 us}"));
+  const Cluster cluster =
+      parse(cluster_text("4", "{kind: rail_optimised, nodes_per_leaf: 2, latency: 3 us}"));
   EXPECT_THAT(names(cluster, 0, 2), ElementsAre("nic_up0", "nic_dn2"));
   EXPECT_THAT(names(cluster, 0, 3), ElementsAre("nvl_up0", "nvl_dn1", "nic_up1", "nic_dn3"));
   EXPECT_THAT(names(cluster, 0, 6), ElementsAre("nic_up0", "leaf_up0_0", "leaf_dn1_0", "nic_dn6"));
-  EXPECT_THAT(names(cluster, 0, 7), ElementsAre("nvl_up0", "nvl_dn1", "nic_up1", "leaf_up0_1", "leaf_dn1_1", "nic_dn7"));
+  EXPECT_THAT(names(cluster, 0, 7),
+              ElementsAre("nvl_up0", "nvl_dn1", "nic_up1", "leaf_up0_1", "leaf_dn1_1", "nic_dn7"));
 }
 
 TEST(Cluster, OfRailsWithoutRelayCrossesRailsInTheSpine) {
-  const Cluster cluster = parse(cluster_text("2", "{kind: rail_optimised, nodes_per_leaf: 2, latency: 3 us, cross_rail: spine}"));
+  const Cluster cluster =
+      parse(cluster_text("2", "{kind: rail_optimised, nodes_per_leaf: 2, latency: 3 us, cross_rail: spine}"));
   EXPECT_THAT(names(cluster, 0, 2), ElementsAre("nic_up0", "nic_dn2"));
   EXPECT_THAT(names(cluster, 0, 3), ElementsAre("nic_up0", "leaf_up0_0", "leaf_dn0_1", "nic_dn3"));
 }
 
 TEST(Cluster, SharesANicBetweenGpusAndJoinsTheNicsOfOneGpu) {
   std::string text = cluster_text("2", "{kind: single_switch}");
-  const auto replace = [&](const std::string& from, const std::string& to) { text.replace(text.find(from), from.size(), to); };
+  const auto replace = [&](const std::string& from, const std::string& to) {
+    text.replace(text.find(from), from.size(), to);
+  };
   replace("nics: {count: 2", "nics: {count: 1");
   EXPECT_THAT(names(parse(text), 1, 3), ElementsAre("nic_up0", "nic_dn1"));
   EXPECT_DOUBLE_EQ(parse(text).nic_bandwidth_per_gpu().gb_per_s(), 5);
@@ -98,7 +107,8 @@ TEST(Cluster, SharesANicBetweenGpusAndJoinsTheNicsOfOneGpu) {
 
 TEST(Cluster, WithoutNvlinkTakesPcieInsideANodeAndOnTheWayToTheNic) {
   const Cluster cluster = parse(
-      "name: p\nnodes: 2\nnode:\n  gpus: 2\n  gpu: G\n  memory: 1 GiB\n  profile: g\n  pcie: {bandwidth: 12 GB/s, latency: 1 us}\n"
+      "name: p\nnodes: 2\nnode:\n  gpus: 2\n  gpu: G\n  memory: 1 GiB\n  profile: g\n  pcie: {bandwidth: 12 "
+      "GB/s, latency: 1 us}\n"
       "  nics: {count: 1, bandwidth: 10 GB/s, latency: 2 us}\nfabric: {kind: single_switch}\n");
   EXPECT_THAT(names(cluster, 0, 1), ElementsAre("pcie_up0", "pcie_dn1"));
   EXPECT_THAT(names(cluster, 1, 2), ElementsAre("pcie_up1", "nic_up0", "nic_dn1", "pcie_dn2"));
@@ -106,7 +116,8 @@ TEST(Cluster, WithoutNvlinkTakesPcieInsideANodeAndOnTheWayToTheNic) {
 }
 
 TEST(Cluster, OfAMeshRelaysPairsWithoutADirectLinkOverTheLowestPeer) {
-  const Cluster dgx1 = load_cluster((moeplan::test::source_root() / "configs/clusters/dgx-v100-1n.yaml").string());
+  const Cluster dgx1 =
+      load_cluster((moeplan::test::source_root() / "configs/clusters/dgx-v100-1n.yaml").string());
   EXPECT_THAT(names(dgx1, 0, 3), ElementsAre("nvl0_3"));
   EXPECT_DOUBLE_EQ(dgx1.link(dgx1.route(RankId(0), RankId(3))[0]).capacity.gb_per_s(), 50);
   // 0 and 5 share the neighbours 1 and 4.
@@ -115,8 +126,9 @@ TEST(Cluster, OfAMeshRelaysPairsWithoutADirectLinkOverTheLowestPeer) {
 }
 
 TEST(Cluster, HasSlowRanksAndDegradedLinks) {
-  const Cluster cluster = parse(cluster_text("2", "{kind: single_switch}",
-                                             "slow_ranks: [{rank: 3, factor: 1.25}]\ndegraded_links: [{link: nic_up2, bandwidth: 2 GB/s}]\n"));
+  const Cluster cluster = parse(cluster_text(
+      "2", "{kind: single_switch}",
+      "slow_ranks: [{rank: 3, factor: 1.25}]\ndegraded_links: [{link: nic_up2, bandwidth: 2 GB/s}]\n"));
   EXPECT_EQ(cluster.slow_factor(RankId(3)), 1.25);
   EXPECT_EQ(cluster.slow_factor(RankId(2)), 1);
   EXPECT_DOUBLE_EQ(cluster.link(cluster.route(RankId(2), RankId(0))[0]).capacity.gb_per_s(), 2);
@@ -137,7 +149,8 @@ bool leads(const Cluster& cluster, RankId src, RankId dst) {
   };
   std::set<int> at = close({src.value()});
   for (const LinkId link : cluster.route(src, dst)) {
-    const auto edge = std::find_if(graph.edges.begin(), graph.edges.end(), [&](const Graph::Edge& each) { return each.link == link; });
+    const auto edge = std::find_if(graph.edges.begin(), graph.edges.end(),
+                                   [&](const Graph::Edge& each) { return each.link == link; });
     if (edge == graph.edges.end() || at.count(edge->from) == 0) return false;
     at = close({edge->to});
   }
@@ -146,7 +159,10 @@ bool leads(const Cluster& cluster, RankId src, RankId dst) {
 
 class ShippedCluster : public testing::TestWithParam<std::string> {
  protected:
-  Cluster load() const { return load_cluster((moeplan::test::source_root() / "configs/clusters" / (GetParam() + ".yaml")).string()); }
+  Cluster load() const {
+    return load_cluster(
+        (moeplan::test::source_root() / "configs/clusters" / (GetParam() + ".yaml")).string());
+  }
 };
 
 TEST_P(ShippedCluster, LoadsUnderItsOwnNameWithUniqueLinks) {
@@ -166,7 +182,9 @@ TEST_P(ShippedCluster, RoutesAreWalksFromSourceToDestinationAndNoLongerThanNeede
   const int ranks = cluster.ranks();
   std::set<std::pair<int, int>> pairs;
   for (const int src : {0, 1, ranks / 2, ranks - 1}) {
-    for (const int dst : {0, 1, cluster.gpus_per_node() - 1, cluster.gpus_per_node() % ranks, ranks / 2 + 1, ranks - 1}) pairs.insert({src, dst});
+    for (const int dst :
+         {0, 1, cluster.gpus_per_node() - 1, cluster.gpus_per_node() % ranks, ranks / 2 + 1, ranks - 1})
+      pairs.insert({src, dst});
   }
   for (const auto& [src, dst] : pairs) {
     if (dst >= ranks) continue;
@@ -176,14 +194,16 @@ TEST_P(ShippedCluster, RoutesAreWalksFromSourceToDestinationAndNoLongerThanNeede
     const std::vector<int> hops = compute_distances_to(cluster.graph(), dst);
     const bool same = cluster.same_node(RankId(src), RankId(dst));
     const int stop = same ? src : src - cluster.local_rank(RankId(src)) + cluster.local_rank(RankId(dst));
-    const int least = compute_distances_to(cluster.graph(), stop)[static_cast<std::size_t>(src)] + hops[static_cast<std::size_t>(stop)];
-    EXPECT_EQ(static_cast<int>(cluster.route(RankId(src), RankId(dst)).size()), least) << src << " -> " << dst;
+    const int least = compute_distances_to(cluster.graph(), stop)[static_cast<std::size_t>(src)] +
+                      hops[static_cast<std::size_t>(stop)];
+    EXPECT_EQ(static_cast<int>(cluster.route(RankId(src), RankId(dst)).size()), least)
+        << src << " -> " << dst;
   }
 }
 
 INSTANTIATE_TEST_SUITE_P(Contract, ShippedCluster,
-                         testing::Values("dgx-a100-4n", "dgx-v100-1n", "hgx-h100-1n", "hgx-h100-4n", "hgx-h100-8n", "hgx-h100-32n",
-                                         "hgx-h100-128n", "hgx-h200-8n"),
+                         testing::Values("dgx-a100-4n", "dgx-v100-1n", "hgx-h100-1n", "hgx-h100-4n",
+                                         "hgx-h100-8n", "hgx-h100-32n", "hgx-h100-128n", "hgx-h200-8n"),
                          [](const auto& each) {
                            std::string name = each.param;
                            std::replace(name.begin(), name.end(), '-', '_');

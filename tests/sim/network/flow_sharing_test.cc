@@ -23,8 +23,8 @@ using test::Problem;
 double us(Seconds time) { return time.us(); }
 
 TEST(FlowSharing, SharesOneLinkEquallyUntilTheShorterFlowEnds) {
-  // 10 GB/s. Both at 5 GB/s until the first's 100 kB are gone at 20 us; the second has 100 kB left, at 10 GB/s
-  // 10 us more.
+  // 10 GB/s. Both at 5 GB/s until the first's 100 kB are gone at 20 us; the second has 100 kB left, at 10
+  // GB/s 10 us more.
   Problem p;
   const LinkId link = add_link(p, 10, 0);
   p.flows.add({{link}}, Bytes::of(100'000));
@@ -51,8 +51,8 @@ TEST(FlowSharing, GivesAFlowItsLatencyOnceAndOnlyThenAShare) {
 }
 
 TEST(FlowSharing, FillsTheTriangleOfBertsekasAndGallager) {
-  // Links a = 10, b = 30 GB/s. Flow 0 over both, flow 1 over a, flow 2 over b. a is the first to be full: 0 and
-  // 1 get 5; 2 gets 30 - 5 = 25. Sizes such that all end at 10 us: 50, 50, 250 kB.
+  // Links a = 10, b = 30 GB/s. Flow 0 over both, flow 1 over a, flow 2 over b. a is the first to be full: 0
+  // and 1 get 5; 2 gets 30 - 5 = 25. Sizes such that all end at 10 us: 50, 50, 250 kB.
   Problem p;
   const LinkId a = add_link(p, 10, 0);
   const LinkId b = add_link(p, 30, 0);
@@ -92,11 +92,13 @@ class RandomSharing : public testing::TestWithParam<int> {
 
 TEST_P(RandomSharing, AgreesWithTheSlowOracle) {
   const Problem p = problem();
-  const std::vector<double> expected = oracle::finish_times(test::oracle_capacities(p), test::oracle_flows(p));
+  const std::vector<double> expected =
+      oracle::finish_times(test::oracle_capacities(p), test::oracle_flows(p));
   const SharingResult result = FlowSharing().solve(p.links, p.flows);
   ASSERT_EQ(result.finish.size(), expected.size());
   for (std::size_t i = 0; i < expected.size(); ++i) {
-    EXPECT_NEAR(result.finish[i].s(), expected[i], 1e-11 * expected[i]) << "flow " << i << ", case " << GetParam();
+    EXPECT_NEAR(result.finish[i].s(), expected[i], 1e-11 * expected[i])
+        << "flow " << i << ", case " << GetParam();
   }
 }
 
@@ -108,7 +110,8 @@ struct Span {
 };
 
 std::vector<Span> unfold(const Problem& p, const SharingResult& result, std::vector<RateChange> trace) {
-  std::stable_sort(trace.begin(), trace.end(), [](const RateChange& a, const RateChange& b) { return a.time < b.time; });
+  std::stable_sort(trace.begin(), trace.end(),
+                   [](const RateChange& a, const RateChange& b) { return a.time < b.time; });
   std::vector<double> instants;
   for (const RateChange& change : trace) instants.push_back(change.time.s());
   for (const Seconds finish : result.finish) instants.push_back(finish.s());
@@ -145,15 +148,19 @@ TEST_P(RandomSharing, ConservesBytesAndIsMaxMinFairAtEveryInstant) {
         fastest[link.index()] = std::max(fastest[link.index()], span.rate[f]);
       }
     }
-    for (std::size_t link = 0; link < capacity.size(); ++link) EXPECT_LE(load[link], capacity[link] * (1 + 1e-9));
+    for (std::size_t link = 0; link < capacity.size(); ++link)
+      EXPECT_LE(load[link], capacity[link] * (1 + 1e-9));
     // Rounding leaves spans of a few femtoseconds between ends that are the same instant.
     if (span.to - span.from < 1e-12 * span.to) continue;
     for (std::size_t f = 0; f < p.flows.size(); ++f) {
       if (span.rate[f] == 0) continue;
       const auto route = p.flows.route(f);
-      EXPECT_TRUE(std::any_of(route.begin(), route.end(), [&](LinkId link) {
-        return load[link.index()] >= capacity[link.index()] * (1 - 1e-9) && span.rate[f] >= fastest[link.index()] * (1 - 1e-9);
-      })) << "flow " << f << " has no bottleneck at " << span.from;
+      EXPECT_TRUE(std::any_of(route.begin(), route.end(),
+                              [&](LinkId link) {
+                                return load[link.index()] >= capacity[link.index()] * (1 - 1e-9) &&
+                                       span.rate[f] >= fastest[link.index()] * (1 - 1e-9);
+                              }))
+          << "flow " << f << " has no bottleneck at " << span.from;
     }
   }
   for (std::size_t f = 0; f < p.flows.size(); ++f) {
@@ -167,7 +174,8 @@ TEST_P(RandomSharing, IsNeverFasterThanTheBound) {
   const SharingResult flow = FlowSharing().solve(p.links, p.flows);
   const SharingResult bound = BoundSharing().solve(p.links, p.flows);
   EXPECT_LE(bound.makespan.s(), flow.makespan.s() * (1 + 1e-12));
-  for (std::size_t f = 0; f < p.flows.size(); ++f) EXPECT_LE(bound.finish[f].s(), flow.finish[f].s() * (1 + 1e-12));
+  for (std::size_t f = 0; f < p.flows.size(); ++f)
+    EXPECT_LE(bound.finish[f].s(), flow.finish[f].s() * (1 + 1e-12));
   EXPECT_EQ(bound.link_bytes, flow.link_bytes);
   // Groups: flows by residue, as the flows into one rank would be.
   std::vector<std::int32_t> group;
@@ -188,7 +196,8 @@ TEST_P(RandomSharing, DoesNotDependOnHowLinksAndFlowsAreNumbered) {
   random.shuffle(flow_at);
   Problem other;
   other.links.resize(p.links.size());
-  for (std::size_t i = 0; i < p.links.size(); ++i) other.links[static_cast<std::size_t>(link_to[i])] = p.links[i];
+  for (std::size_t i = 0; i < p.links.size(); ++i)
+    other.links[static_cast<std::size_t>(link_to[i])] = p.links[i];
   for (const std::int32_t from : flow_at) {
     const auto f = static_cast<std::size_t>(from);
     std::vector<LinkId> route;
@@ -211,7 +220,8 @@ TEST_P(RandomSharing, WithAToleranceStaysWithinWhatItSaysItHeldBack) {
     const SharingResult merged = FlowSharing(tolerance).solve(p.links, p.flows);
     EXPECT_LE(merged.rate_changes, exact.rate_changes);
     EXPECT_GE(merged.held_back, Seconds());
-    EXPECT_LE(std::abs(merged.makespan.s() - exact.makespan.s()), merged.held_back.s() + 1e-9 * exact.makespan.s());
+    EXPECT_LE(std::abs(merged.makespan.s() - exact.makespan.s()),
+              merged.held_back.s() + 1e-9 * exact.makespan.s());
     EXPECT_GE(merged.makespan.s(), BoundSharing().solve(p.links, p.flows).makespan.s() * (1 - 1e-9));
   }
   EXPECT_EQ(exact.held_back, Seconds());

@@ -20,7 +20,8 @@ namespace fs = std::filesystem;
 
 TEST(MaxMinCorpus, EveryFlowEndsWhenTwoIndependentProgramsSaySo) {
   const auto corpus = moeplan::test::corpus();
-  if (!corpus || !fs::is_directory(*corpus / "max_min")) GTEST_SKIP() << "no max_min cases (set MOEPLAN_CORPUS)";
+  if (!corpus || !fs::is_directory(*corpus / "max_min"))
+    GTEST_SKIP() << "no max_min cases (set MOEPLAN_CORPUS)";
   const std::string ending = ".links.csv";
   int cases = 0;
   double worst = 0;
@@ -36,8 +37,9 @@ TEST(MaxMinCorpus, EveryFlowEndsWhenTwoIndependentProgramsSaySo) {
     std::map<std::string, base::LinkId> by_name;
     for (std::size_t row = 0; row < link_table.rows(); ++row) {
       by_name[link_table.cell(row, link_table.require_column("link"))] = base::LinkId::from(row);
-      links.push_back({base::BytesPerSecond::of(link_table.number(row, link_table.require_column("bytes_per_s"), sink)),
-                       base::Seconds::of(link_table.number(row, link_table.require_column("latency_s"), sink))});
+      links.push_back(
+          {base::BytesPerSecond::of(link_table.number(row, link_table.require_column("bytes_per_s"), sink)),
+           base::Seconds::of(link_table.number(row, link_table.require_column("latency_s"), sink))});
     }
     const base::CsvTable table = base::load_csv(file.substr(0, file.size() - ending.size()) + ".flows.csv");
     FlowSet flows;

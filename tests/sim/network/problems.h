@@ -18,7 +18,8 @@ struct Problem {
 };
 
 inline base::LinkId add_link(Problem& problem, double gb_per_s, double latency_us) {
-  problem.links.push_back({base::BytesPerSecond::from_gb_per_s(gb_per_s), base::Seconds::from_us(latency_us)});
+  problem.links.push_back(
+      {base::BytesPerSecond::from_gb_per_s(gb_per_s), base::Seconds::from_us(latency_us)});
   return base::LinkId::from(problem.links.size() - 1);
 }
 
@@ -27,7 +28,8 @@ inline Problem make_random_problem(std::uint64_t seed, int links, int flows, boo
   base::RandomStream random(seed, "random network problem");
   Problem problem;
   for (int link = 0; link < links; ++link) {
-    const double rate = round_numbers ? 10.0 * static_cast<double>(1 + random.below(4)) : 1 + 99 * random.uniform();
+    const double rate =
+        round_numbers ? 10.0 * static_cast<double>(1 + random.below(4)) : 1 + 99 * random.uniform();
     add_link(problem, rate, round_numbers ? static_cast<double>(random.below(2)) : random.uniform());
   }
   std::vector<std::int32_t> order(static_cast<std::size_t>(links));
@@ -37,7 +39,8 @@ inline Problem make_random_problem(std::uint64_t seed, int links, int flows, boo
     std::vector<base::LinkId> route;
     const std::size_t hops = 1 + random.below(std::min<std::uint64_t>(4, order.size()));
     for (std::size_t hop = 0; hop < hops; ++hop) route.push_back(base::LinkId(order[hop]));
-    const auto bytes = static_cast<std::int64_t>(round_numbers ? 100'000 * random.below(4) : 1 + random.below(1'000'000));
+    const auto bytes =
+        static_cast<std::int64_t>(round_numbers ? 100'000 * random.below(4) : 1 + random.below(1'000'000));
     const double start = round_numbers ? 5.0 * static_cast<double>(random.below(3)) : 20 * random.uniform();
     problem.flows.add(route, base::Bytes::of(bytes), base::Seconds::from_us(start));
   }
@@ -46,7 +49,8 @@ inline Problem make_random_problem(std::uint64_t seed, int links, int flows, boo
 
 /// Every rank sends log-normal amounts (sigma of the logarithm as given, 1 MB in the median) to every other:
 /// 50 GB/s ports under leaf switches of `per_leaf` ranks, uplinks sprayed, 5 us.
-inline Problem make_all_to_all(std::uint64_t seed, int ranks, int per_leaf, double oversubscription, double sigma) {
+inline Problem make_all_to_all(std::uint64_t seed, int ranks, int per_leaf, double oversubscription,
+                               double sigma) {
   base::RandomStream random(seed, "skewed all-to-all");
   Problem problem;
   for (int rank = 0; rank < ranks; ++rank) {

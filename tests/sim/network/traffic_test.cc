@@ -37,24 +37,29 @@ std::string fault(Call call) {
 }
 
 TEST(Links, AreReadInOrderAndFurtherColumnsIgnored) {
-  const NamedNetwork net = read_links(parse_csv("latency_s,link,colour,bytes_per_s\n1e-6,a,red,1e9\n0,b,blue,2e9\n", "l.csv"));
+  const NamedNetwork net =
+      read_links(parse_csv("latency_s,link,colour,bytes_per_s\n1e-6,a,red,1e9\n0,b,blue,2e9\n", "l.csv"));
   EXPECT_EQ(net.names, (std::vector<std::string>{"a", "b"}));
   EXPECT_EQ(net.links[1].capacity.bytes_per_s(), 2e9);
   EXPECT_EQ(net.links[0].latency.us(), 1);
 }
 
 TEST(Links, ThatCannotBeAreRefusedAtTheirLine) {
-  const std::string text = fault([] { read_links(parse_csv("link,bytes_per_s,latency_s\na,0,0\na,1,-1\nb,x,0\n", "l.csv")); });
+  const std::string text =
+      fault([] { read_links(parse_csv("link,bytes_per_s,latency_s\na,0,0\na,1,-1\nb,x,0\n", "l.csv")); });
   EXPECT_THAT(text, HasSubstr("l.csv:2:1: error: bytes_per_s is 0, expected more than 0"));
   EXPECT_THAT(text, HasSubstr("l.csv:3:1: error: latency_s is -1, expected 0 or more"));
   EXPECT_THAT(text, HasSubstr("link \"a\" is there twice"));
   EXPECT_THAT(text, HasSubstr("l.csv:4"));
-  EXPECT_THAT(fault([] { read_links(parse_csv("link,bytes_per_s\na,1\n", "l.csv")); }), HasSubstr("latency_s"));
+  EXPECT_THAT(fault([] { read_links(parse_csv("link,bytes_per_s\na,1\n", "l.csv")); }),
+              HasSubstr("latency_s"));
 }
 
 TEST(TrafficFile, TakesRoutesFromItsRowsOrFromTheCluster) {
   const NamedNetwork net = small_cluster();
-  const Traffic traffic = read_traffic(parse_csv("src,dst,bytes,start_s,route,note\n0,5,10,1e-6,,x\n0,5,10,,nvl_up0|nvl_dn1,y\n", "t.csv"), net);
+  const Traffic traffic = read_traffic(
+      parse_csv("src,dst,bytes,start_s,route,note\n0,5,10,1e-6,,x\n0,5,10,,nvl_up0|nvl_dn1,y\n", "t.csv"),
+      net);
   ASSERT_EQ(traffic.flows.size(), 2U);
   EXPECT_EQ(net.names[traffic.flows.route(0)[0].index()], "nic_up0");
   EXPECT_EQ(net.names[traffic.flows.route(1)[1].index()], "nvl_dn1");
@@ -65,7 +70,10 @@ TEST(TrafficFile, TakesRoutesFromItsRowsOrFromTheCluster) {
 TEST(TrafficFile, ThatCannotBeIsRefusedAtItsLine) {
   const NamedNetwork net = small_cluster();
   const std::string text = fault([&] {
-    read_traffic(parse_csv("src,dst,bytes,start_s,route\n0,8,1,0,\n0,1,-1,0,\n0,1,1,-2,\n0,1,1,0,nvl_up0|nvl_dn9\n0,1,1,0,nvl_up0|nvl_up0\n", "t.csv"), net);
+    read_traffic(parse_csv("src,dst,bytes,start_s,route\n0,8,1,0,\n0,1,-1,0,\n0,1,1,-2,\n0,1,1,0,nvl_up0|nvl_"
+                           "dn9\n0,1,1,0,nvl_up0|nvl_up0\n",
+                           "t.csv"),
+                 net);
   });
   EXPECT_THAT(text, HasSubstr("t.csv:2:1: error: found rank 8, expected one of 0..7"));
   EXPECT_THAT(text, HasSubstr("t.csv:3:1: error: bytes is -1, expected 0 or more"));
@@ -73,8 +81,13 @@ TEST(TrafficFile, ThatCannotBeIsRefusedAtItsLine) {
   EXPECT_THAT(text, HasSubstr("t.csv:5:1: error: there is no link \"nvl_dn9\""));
   EXPECT_THAT(text, HasSubstr("t.csv:6:1: error: the route takes link \"nvl_up0\" twice"));
   const NamedNetwork links = read_links(parse_csv("link,bytes_per_s,latency_s\na,1,0\n", "l.csv"));
-  EXPECT_THAT(fault([&] { read_traffic(parse_csv("src,dst,bytes\n0,1,1\n", "t.csv"), links); }), HasSubstr("column \"route\" is missing"));
-  EXPECT_THAT(fault([&] { read_traffic(parse_csv("src,dst,bytes\n0,1,9000000000000000000\n0,1,9000000000000000000\n", "t.csv"), net); }),
+  EXPECT_THAT(fault([&] { read_traffic(parse_csv("src,dst,bytes\n0,1,1\n", "t.csv"), links); }),
+              HasSubstr("column \"route\" is missing"));
+  EXPECT_THAT(fault([&] {
+                read_traffic(
+                    parse_csv("src,dst,bytes\n0,1,9000000000000000000\n0,1,9000000000000000000\n", "t.csv"),
+                    net);
+              }),
               HasSubstr("more than 9e18 bytes"));
 }
 
@@ -93,7 +106,8 @@ TEST(TrafficGenerator, UniformSendsTheSameToEveryOther) {
 /// Bytes into every rank, largest first.
 std::vector<double> received(const Traffic& traffic) {
   std::vector<double> sums(8, 0);
-  for (std::size_t i = 0; i < traffic.flows.size(); ++i) sums[static_cast<std::size_t>(traffic.dst[i])] += traffic.flows.bytes(i).as_double();
+  for (std::size_t i = 0; i < traffic.flows.size(); ++i)
+    sums[static_cast<std::size_t>(traffic.dst[i])] += traffic.flows.bytes(i).as_double();
   std::sort(sums.rbegin(), sums.rend());
   return sums;
 }
@@ -101,7 +115,8 @@ std::vector<double> received(const Traffic& traffic) {
 TEST(TrafficGenerator, ZipfDividesWhatEachRankSendsByPlace) {
   const NamedNetwork net = small_cluster();
   const Traffic traffic = generate_traffic("zipf-dst:1", net, 3);
-  // Every rank sends 7 MB; the amounts of one source, largest first, fall as 1/place with its own place left out.
+  // Every rank sends 7 MB; the amounts of one source, largest first, fall as 1/place with its own place left
+  // out.
   for (int src = 0; src < 8; ++src) {
     std::vector<double> row;
     for (std::size_t i = 0; i < 56; ++i) {
@@ -111,9 +126,12 @@ TEST(TrafficGenerator, ZipfDividesWhatEachRankSendsByPlace) {
     std::sort(row.rbegin(), row.rend());
     // The places are 1..8 but one: the ratio of the last to the first is 1/8, 1/7 or 2/8.
     const double ratio = row[6] / row[0];
-    EXPECT_TRUE(std::abs(ratio - 1.0 / 8) < 1e-5 || std::abs(ratio - 1.0 / 7) < 1e-5 || std::abs(ratio - 2.0 / 8) < 1e-5) << ratio;
+    EXPECT_TRUE(std::abs(ratio - 1.0 / 8) < 1e-5 || std::abs(ratio - 1.0 / 7) < 1e-5 ||
+                std::abs(ratio - 2.0 / 8) < 1e-5)
+        << ratio;
   }
-  // One order for all sources: the hottest rank gets at least half of what seven senders have to the others' rest.
+  // One order for all sources: the hottest rank gets at least half of what seven senders have to the others'
+  // rest.
   EXPECT_GT(received(traffic)[0], 2 * received(traffic)[2]);
   // zipf-pair has an order for each source; both are the same for the same seed and differ between seeds.
   const Traffic pair = generate_traffic("zipf-pair:1:2 MB", net, 3);
@@ -125,14 +143,16 @@ TEST(TrafficGenerator, ZipfDividesWhatEachRankSendsByPlace) {
   };
   EXPECT_EQ(bytes(generate_traffic("zipf-dst:1", net, 3)), bytes(traffic));
   EXPECT_NE(bytes(generate_traffic("zipf-dst:1", net, 4)), bytes(traffic));
-  EXPECT_EQ(bytes(generate_traffic("zipf-dst:0", net, 3)), bytes(generate_traffic("uniform:1000000", net, 3)));
+  EXPECT_EQ(bytes(generate_traffic("zipf-dst:0", net, 3)),
+            bytes(generate_traffic("uniform:1000000", net, 3)));
 }
 
 TEST(TrafficGenerator, RefusesWhatItDoesNotUnderstand) {
   const NamedNetwork net = small_cluster();
   EXPECT_FALSE(is_traffic_generator("traffic.csv"));
   EXPECT_FALSE(is_traffic_generator("zipf:1"));
-  for (const char* text : {"uniform:", "uniform:-1", "uniform:1:2", "uniform:1 XB", "zipf-dst:", "zipf-dst:x", "zipf-dst:-1", "zipf-pair:1:2:3", "zipf-pair:1:"}) {
+  for (const char* text : {"uniform:", "uniform:-1", "uniform:1:2", "uniform:1 XB", "zipf-dst:", "zipf-dst:x",
+                           "zipf-dst:-1", "zipf-pair:1:2:3", "zipf-pair:1:"}) {
     EXPECT_TRUE(is_traffic_generator(text));
     EXPECT_THAT(fault([&] { generate_traffic(text, net, 1); }), HasSubstr("error: ")) << text;
   }
