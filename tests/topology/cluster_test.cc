@@ -1,6 +1,7 @@
 #include "topology/cluster.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <set>
 #include <string>
 #include <vector>
@@ -168,6 +169,8 @@ class ShippedCluster : public testing::TestWithParam<std::string> {
 TEST_P(ShippedCluster, LoadsUnderItsOwnNameWithUniqueLinks) {
   const Cluster cluster = load();
   EXPECT_EQ(cluster.name(), GetParam());
+  const auto profile = moeplan::test::source_root() / "configs/profiles" / (cluster.profile() + ".yaml");
+  EXPECT_TRUE(std::filesystem::exists(profile)) << profile;
   std::set<std::string> seen;
   for (const Link& link : cluster.links()) {
     EXPECT_TRUE(seen.insert(link.name).second) << link.name;
@@ -203,7 +206,8 @@ TEST_P(ShippedCluster, RoutesAreWalksFromSourceToDestinationAndNoLongerThanNeede
 
 INSTANTIATE_TEST_SUITE_P(Contract, ShippedCluster,
                          testing::Values("dgx-a100-4n", "dgx-v100-1n", "hgx-h100-1n", "hgx-h100-4n",
-                                         "hgx-h100-8n", "hgx-h100-32n", "hgx-h100-128n", "hgx-h200-8n"),
+                                         "hgx-h100-8n", "hgx-h100-32n", "hgx-h100-128n", "hgx-h200-8n",
+                                         "dgx-b200", "gb200-nvl72"),
                          [](const auto& each) {
                            std::string name = each.param;
                            std::replace(name.begin(), name.end(), '-', '_');
