@@ -1,0 +1,24 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cli/command.h"
+
+namespace moeplan::cli {
+
+struct ImportOptions {
+  CommonOptions common;              ///< output: the file to write; empty = stdout
+  std::string kind;                  ///< plan, model; cluster, run and load are refused by name
+  std::string file;
+  int gpus = 0;                      ///< of a plan whose text does not say it
+  std::string model;                 ///< a plan is checked against it
+  std::string permutation;           ///< of a plan: its checkpoint permutation file; needs model
+  std::vector<std::string> defines;  ///< "NAME=VALUE" of shell variables
+};
+
+/// `moeplan import`: Megatron arguments -> plan.yaml; config.json -> a checked config.json with the keys that we use.
+/// What a plan cannot hold goes to stderr, one line each.
+int run_import(const ImportOptions& options, Console console);
+
+}  // namespace moeplan::cli

@@ -1,0 +1,54 @@
+#include "cli/job_files.h"
+
+#include <filesystem>
+
+#include <fmt/format.h>
+
+#include "base/config_files.h"
+#include "base/files.h"
+
+namespace moeplan::cli {
+
+namespace {
+
+sim::LoadOptions load_options(const JobOptions& options, const sim::ModelSpec& model, std::uint64_t seed) {
+  sim::LoadOptions load;
+  load.seed = seed;
+  load.moe_layers = model.moe_layers();
+  load.experts = model.experts;
+  load.top_k = model.top_k;
+  load.map_layers = options.map_layers;
+  return load;
+}
+
+std::string digest_of(const JobOptions& options, std::uint64_t seed) {
+  base::Digest digest;
+  for (const auto& [kind, name] : {std::pair<const char*, std::string>{"clusters", options.cluster}, {"models", options.model}, {"runs", options.run}}) {
+    digest.add(base::read_text_file(base::resolve_config(kind, name)));
+  }
+  digest.add(options.load);
+  if (std::filesystem::is_regular_file(options.load)) digest.add(base::read_text_file(options.load));
+  digest.add(fmt::format("{} {} {}", options.profile, options.map_layers, seed));
+  return digest.hex();
+}
+
+}  // namespace
+
+JobFiles::JobFiles(const JobOptions& options, std::uint64_t seed)
+    : cluster_(topology::load_cluster(base::resolve_config("clusters", options.cluster))),
+      profile_(sim::load_profile(base::resolve_config("profiles", options.profile.empty() ? cluster_.profile() : options.profile))),
+      model_(sim::load_model(base::resolve_config("models", options.model))),
+      run_(sim::load_run(base::resolve_config("runs", options.run))),
+      loads_(sim::load_expert_loads(options.load, load_options(options, model_, seed))),
+      digest_(digest_of(options, seed)) {}
+
+report::Inputs JobFiles::describe() const {
+  return {{"cluster", fmt::format("{}: {} GPUs ({} nodes x {})", cluster_.name(), cluster_.ranks(), cluster_.nodes(), cluster_.gpus_per_node())},
+          {"model", fmt::format("{}: {} layers, {} experts, top-{}", model_.name, model_.layers.size(), model_.experts, model_.top_k)},
+          {"run", fmt::format("{}: {} sequences of {} tokens a step, {}", run_.name, run_.global_batch, run_.seq_len, sim::name(run_.precision.gemm))},
+          {"load", loads_->description()},
+          {"profile", profile_.name()},
+          {"inputs", digest_}};
+}
+
+}  // namespace moeplan::cli

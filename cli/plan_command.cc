@@ -1,0 +1,123 @@
+#include "cli/plan_command.h"
+
+#include <filesystem>
+#include <ostream>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/config_files.h"
+#include "base/diagnostics.h"
+#include "base/document.h"
+#include "base/files.h"
+#include "base/json_writer.h"
+#include "base/quantity_text.h"
+#include "cli/plan_json.h"
+#include "planner/export/checkpoint_permutation.h"
+#include "planner/export/megatron_arguments.h"
+#include "planner/search/search.h"
+#include "report/plan_page.h"
+
+namespace moeplan::cli {
+
+namespace {
+
+using Files = std::vector<std::pair<std::string, std::string>>;  // name -> content
+
+void read_budget(const std::string& text, planner::SearchOptions& search) {
+  if (text.empty()) return;
+  if (const auto count = base::parse_integer(text); count && *count > 0) {
+    search.budget = *count;
+    return;
+  }
+  // "5s" as well as "5 s": a number and its unit.
+  const std::size_t unit = text.find_first_not_of("0123456789.");
+  const auto time = unit == std::string::npos || unit == 0 ? base::parse_seconds(text) : base::parse_seconds(text.substr(0, unit) + " " + text.substr(text.find_first_not_of(' ', unit)));
+  if (!time.value || *time.value <= base::Seconds()) {
+    throw base::InputError(fmt::format("--budget: found \"{}\", expected a number of simulations or a time", text), "write 2000, or 5s");
+  }
+  search.wall_budget = *time.value;
+}
+
+planner::SearchOptions search_options(const PlanOptions& options) {
+  if (options.framework != "megatron" && options.framework != "any") {
+    throw base::InputError(fmt::format("--framework: found \"{}\", expected megatron or any", options.framework));
+  }
+  if (options.top < 1) throw base::InputError(fmt::format("--top: found {}, expected 1 or more", options.top));
+  planner::SearchOptions search;
+  search.framework = options.framework;
+  search.top = options.top;
+  search.threads = options.common.threads;
+  read_budget(options.budget, search);
+  std::string pins;
+  for (const std::string& pin : options.pins) pins += (pins.empty() ? "" : ",") + pin;
+  search.pins = planner::parse_pins(pins);
+  return search;
+}
+
+/// What a person reads.
+std::string write_text(const JobFiles& files, const planner::SearchResult& search) {
+  std::string out;
+  for (const auto& [name, value] : files.describe()) out += fmt::format("{:<8} {}\n", name, value);
+  out += "\n";
+  if (!search.plans.empty()) {
+    out += report::write_plan_table(search) + "\n";
+    for (std::size_t k = 1; k < search.plans.size(); ++k) out += fmt::format("{:>4}  {}\n", k + 1, search.plans[k].why);
+    out += "\n";
+    for (const sim::WhatIf& w : search.plans.front().result.what_if) {
+      out += fmt::format("rank 1 with {}: {} ({} {:.1f} %){}\n", w.change, base::pretty(w.step_time), w.gain >= 0 ? "gain" : "loss",
+                         (w.gain >= 0 ? w.gain : -w.gain) * 100, w.note.empty() ? "" : "; " + w.note);
+    }
+    out += "\n";
+  }
+  return out + search.why;
+}
+
+/// Megatron arguments of rank 1, where Megatron can run it.
+void add_megatron_files(const sim::Job& job, const sim::PlanSpec& plan, Files& files) {
+  const planner::PlanContext context{job.model, job.run, job.cluster.ranks()};
+  if (!planner::find_megatron_faults(context, plan).empty()) return;
+  const auto arguments = planner::write_megatron_arguments(context, plan);
+  files.emplace_back("megatron-1.args", planner::write_argument_lines(arguments));
+  files.emplace_back("megatron-1.sh", planner::write_launch_script(arguments, context, plan, job.cluster.gpus_per_node()));
+  if (!plan.placement.is_contiguous()) {
+    files.emplace_back("expert-permutation-1.json", planner::write_checkpoint_permutation(job.model, plan));
+  }
+}
+
+/// Everything is made before the first file is written.
+Files make_files(const JobFiles& inputs, const planner::SearchResult& search) {
+  const sim::Job job = inputs.job();
+  Files files;
+  for (const planner::RankedPlan& ranked : search.plans) files.emplace_back(ranked.plan.name + ".yaml", sim::write_plan(ranked.plan));
+  if (!search.plans.empty()) {
+    sim::SimulateOptions options;
+    options.what_if = false;
+    options.trace = true;
+    const sim::Simulation simulation = sim::simulate_step(job, search.plans.front().plan, options);
+    if (simulation.trace) files.emplace_back("trace-1.json", sim::write_chrome_trace(*simulation.trace));
+    add_megatron_files(job, search.plans.front().plan, files);
+  }
+  files.emplace_back("report.html", report::write_plan_page(inputs.describe(), search));
+  return files;
+}
+
+}  // namespace
+
+int run_plan(const PlanOptions& options, Console console) {
+  const planner::SearchOptions search_for = search_options(options);
+  const JobFiles inputs(options.job, options.common.seed);
+  const sim::Job job = inputs.job();
+  const planner::SearchResult search = options.from.empty() ? planner::search_plans(job, search_for)
+                                                            : planner::search_neighbours(job, sim::load_plan(options.from), search_for);
+  if (!options.common.output.empty()) {
+    const Files files = make_files(inputs, search);
+    for (const auto& [name, content] : files) {
+      base::write_file_atomically((std::filesystem::path(options.common.output) / name).string(), content);
+    }
+  }
+  console.out << (options.common.json ? write_plan_json(search, inputs.digest(), options.common.seed) : write_text(inputs, search));
+  return search.feasible ? kOk : kInfeasible;
+}
+
+}  // namespace moeplan::cli

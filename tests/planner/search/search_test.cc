@@ -1,0 +1,231 @@
+#include "planner/search/search.h"
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <numeric>
+
+#include <gtest/gtest.h>
+
+#include "base/config_files.h"
+#include "base/diagnostics.h"
+#include "planner/export/megatron_rules.h"
+#include "planner/search/explain.h"
+
+namespace moeplan::planner {
+namespace {
+
+/// tiny-moe (4 layers, 16 experts) on one node of 8 H100, 32 sequences of 1024 tokens.
+struct SmallJob {
+  explicit SmallJob(const std::string& load = "zipf:1.0") {
+    sim::LoadOptions options;
+    options.moe_layers = model.moe_layers();
+    options.experts = model.experts;
+    options.top_k = model.top_k;
+    loads = sim::load_expert_loads(load, options);
+    run.name = "small";
+    run.global_batch = 32;
+    run.seq_len = 1024;
+  }
+  sim::Job job() const { return {cluster, profile, model, run, *loads}; }
+
+  topology::Cluster cluster = topology::load_cluster(base::resolve_config("clusters", "hgx-h100-1n"));
+  sim::Profile profile = sim::load_profile(base::resolve_config("profiles", "h100-sxm"));
+  sim::ModelSpec model = sim::load_model(base::resolve_config("models", "tiny-moe"));
+  sim::RunSpec run;
+  std::unique_ptr<sim::ExpertLoads> loads;
+};
+
+std::int64_t pruned_in_all(const SearchResult& result) {
+  return std::accumulate(result.pruned.begin(), result.pruned.end(), std::int64_t{0}, [](std::int64_t sum, const auto& rule) { return sum + rule.second; });
+}
+
+SearchOptions narrow() {
+  SearchOptions options;
+  options.pins = parse_pins("mb=1,recompute=none,vp=1,placement=contiguous");
+  options.budget = 10'000;
+  options.iterations = 1;
+  return options;
+}
+
+// TP {1 2 4 8} x PP {1 2 4} x EP {1 2 4 8} with everything else pinned: simulate every legal plan and take the best.
+TEST(Search, FindsWhatExhaustiveSimulationFinds) {
+  const SmallJob small;
+  const sim::Job job = small.job();
+  const SearchResult found = search_plans(job, narrow());
+  ASSERT_TRUE(found.feasible);
+
+  base::Seconds best = base::Seconds::infinity();
+  std::string winner;
+  const Space space = build_space(job.model, 8, false, narrow().pins);
+  int legal = 0;
+  for (const Candidate& candidate : space.enumerate(job.model)) {
+    const sim::PlanSpec plan = plan_of(space, candidate, "megatron");
+    if (!find_megatron_faults({job.model, job.run, 8}, plan).empty() || !sim::find_faults(job, plan).empty()) continue;
+    if (!sim::compute_memory(job, plan).fits()) continue;
+    ++legal;
+    sim::SimulateOptions options;
+    options.max_iterations = 1;
+    options.what_if = false;
+    const base::Seconds time = sim::simulate_step(job, plan, options).result.step_time;
+    if (time < best) {
+      best = time;
+      winner = sim::short_name(plan);
+    }
+  }
+  EXPECT_GT(legal, 10);
+  EXPECT_EQ(sim::short_name(found.plans.front().plan), winner);
+  EXPECT_DOUBLE_EQ(found.plans.front().result.step_time.s(), best.s());
+}
+
+TEST(Search, AccountsForEveryPoint) {
+  const SmallJob small;
+  SearchOptions options;
+  options.budget = 12;
+  options.iterations = 1;
+  const SearchResult result = search_plans(small.job(), options);
+  EXPECT_EQ(result.searched, pruned_in_all(result) + result.evaluated);
+  EXPECT_LE(result.evaluated, 12);
+  EXPECT_GT(result.pruned.at("budget") + result.pruned.at("bound"), 0);
+  EXPECT_GT(result.pruned.at("expert-world-divides"), 0);
+}
+
+TEST(Search, RanksPlansByTimeAndGivesReasons) {
+  const SmallJob small;
+  const SearchResult result = search_plans(small.job(), narrow());
+  ASSERT_GE(result.plans.size(), 2U);
+  for (std::size_t k = 1; k < result.plans.size(); ++k) {
+    EXPECT_LE(result.plans[k - 1].result.step_time, result.plans[k].result.step_time);
+    EXPECT_NE(result.plans[k].why.find("slower than rank 1"), std::string::npos);
+    EXPECT_FALSE(result.plans[k].plan.layout == result.plans[k - 1].plan.layout);
+  }
+  EXPECT_EQ(result.plans[0].plan.name, "plan-1");
+  EXPECT_NE(result.why.find("Searched"), std::string::npos);
+}
+
+TEST(Search, DoesNotDependOnThreads) {
+  const SmallJob small;
+  SearchOptions options;
+  options.budget = 16;
+  options.threads = 1;
+  const SearchResult one = search_plans(small.job(), options);
+  options.threads = 4;
+  const SearchResult four = search_plans(small.job(), options);
+  EXPECT_EQ(one.why, four.why);
+  EXPECT_EQ(one.pruned, four.pruned);
+  ASSERT_EQ(one.plans.size(), four.plans.size());
+  for (std::size_t k = 0; k < one.plans.size(); ++k) {
+    EXPECT_EQ(sim::write_plan(one.plans[k].plan), sim::write_plan(four.plans[k].plan));
+    EXPECT_EQ(one.plans[k].result.step_time.s(), four.plans[k].result.step_time.s());
+  }
+}
+
+// Device memory cut to 3 GiB: nothing fits, and the answer says by how much.
+TEST(Search, SaysByHowMuchNothingFits) {
+  SmallJob small;
+  topology::ClusterSpec spec = small.cluster.spec();
+  spec.node.memory = base::Bytes::from_gib(2);
+  small.cluster = topology::compile(spec);
+  const SearchResult result = search_plans(small.job(), narrow());
+  EXPECT_FALSE(result.feasible);
+  EXPECT_EQ(result.evaluated, 0);
+  ASSERT_FALSE(result.misfits.empty());
+  EXPECT_GT(result.misfits[0].over.count(), 0);
+  for (const Misfit& misfit : result.misfits) EXPECT_GE(misfit.over, result.misfits[0].over);
+  const sim::MemoryResult memory = sim::compute_memory(small.job(), result.misfits[0].plan);
+  EXPECT_EQ(result.misfits[0].over, memory.reserved - memory.limit);
+  EXPECT_NE(result.why.find("No plan fits"), std::string::npos);
+  EXPECT_NE(result.why.find("GiB over"), std::string::npos);
+  EXPECT_NE(result.why.find("Smallest change that makes it fit"), std::string::npos);
+}
+
+TEST(Search, PinsHoldAxesStill) {
+  const SmallJob small;
+  SearchOptions options = narrow();
+  options.pins = parse_pins("tp=2,pp=2,ep=4,recompute=full");
+  options.budget = 50;
+  const SearchResult result = search_plans(small.job(), options);
+  ASSERT_TRUE(result.feasible);
+  for (const RankedPlan& ranked : result.plans) {
+    EXPECT_EQ(ranked.plan.layout.tp, 2);
+    EXPECT_EQ(ranked.plan.layout.pp, 2);
+    EXPECT_EQ(ranked.plan.layout.ep, 4);
+    EXPECT_EQ(ranked.plan.recompute.mode, sim::RecomputeMode::kFull);
+  }
+}
+
+TEST(Search, MegatronPlansHaveNoChunksButAnyFrameworkMay) {
+  const SmallJob small;
+  SearchOptions options = narrow();
+  options.pins = parse_pins("tp=1,pp=1,ep=8,mb=1,recompute=none,placement=contiguous");
+  const SearchResult megatron = search_plans(small.job(), options);
+  EXPECT_EQ(megatron.searched, 1);
+  const auto& what_if = megatron.plans.front().result.what_if;
+  EXPECT_TRUE(std::any_of(what_if.begin(), what_if.end(), [](const sim::WhatIf& w) { return w.change.find("2 token chunks") != std::string::npos; }));
+  EXPECT_TRUE(std::any_of(what_if.begin(), what_if.end(), [](const sim::WhatIf& w) { return w.change.find("spare expert slot") != std::string::npos; }));
+  options.framework = "any";
+  EXPECT_EQ(search_plans(small.job(), options).searched, 3);
+}
+
+TEST(Search, ExportedWinnersKeepMegatronsRules) {
+  const SmallJob small;
+  const sim::Job job = small.job();
+  SearchOptions options;
+  options.budget = 24;
+  options.iterations = 1;
+  for (const RankedPlan& ranked : search_plans(job, options).plans) {
+    EXPECT_TRUE(find_megatron_faults({job.model, job.run, 8}, ranked.plan).empty()) << sim::short_name(ranked.plan);
+  }
+}
+
+TEST(Search, RefusesAJobThatMegatronCannotRun) {
+  SmallJob small;
+  small.run.precision.gemm = sim::NumberFormat::kFp32;
+  EXPECT_THROW(search_plans(small.job(), narrow()), base::InputError);
+}
+
+TEST(Neighbours, ImproveABadPlanAndSayHow) {
+  const SmallJob small;
+  sim::PlanSpec bad;
+  bad.name = "bad";
+  bad.layout.tp = 8;
+  bad.layout.ep = 8;
+  bad.recompute.mode = sim::RecomputeMode::kFull;
+  SearchOptions options;
+  options.iterations = 1;
+  options.budget = 60;
+  const SearchResult result = search_neighbours(small.job(), bad, options);
+  ASSERT_TRUE(result.feasible);
+  EXPECT_EQ(result.searched, pruned_in_all(result) + result.evaluated);
+  EXPECT_NE(result.plans.front().why.find("gains"), std::string::npos);
+  sim::SimulateOptions simulate;
+  simulate.max_iterations = 1;
+  simulate.what_if = false;
+  EXPECT_LT(result.plans.front().result.step_time, sim::simulate_step(small.job(), bad, simulate).result.step_time);
+  EXPECT_NE(result.why.find("Best combination of changes"), std::string::npos);
+}
+
+TEST(Pins, AreReadAndFaultsAreNamed) {
+  const Pins pins = parse_pins("tp=2,placement=greedy,recompute=moe_act+layernorm");
+  EXPECT_EQ(pins.tp, 2);
+  EXPECT_EQ(pins.placement, "greedy");
+  EXPECT_FALSE(pins.pp.has_value());
+  for (const char* bad : {"tp", "tp=x", "tp=0", "zp=2", "placement=best", "recompute=some"}) EXPECT_THROW(parse_pins(bad), base::InputError) << bad;
+}
+
+TEST(Explain, DifferencesAndDeltasAreInWords) {
+  sim::PlanSpec a;
+  sim::PlanSpec b;
+  b.layout.tp = 2;
+  b.recompute.mode = sim::RecomputeMode::kFull;
+  EXPECT_EQ(describe_difference(b, a), "TP2 instead of TP1, recompute full instead of none");
+  EXPECT_EQ(describe_difference(a, a), "the same plan");
+  sim::Breakdown x;
+  sim::Breakdown y;
+  y.bubble = base::Seconds::from_ms(100);
+  y.compute = base::Seconds::from_ms(-20);
+  EXPECT_EQ(describe_deltas(y, x), "+100 ms bubble, -20.0 ms compute");
+}
+
+}  // namespace
+}  // namespace moeplan::planner
