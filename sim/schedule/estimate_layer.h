@@ -6,7 +6,7 @@
 namespace moeplan::sim {
 
 /// MoE layers whose mean load an estimate looks at: at most this many, spread evenly over the model.
-inline constexpr int kEstimateLayers = 8;
+inline constexpr int kEstimateLayers = 4;
 
 /// Rows of the load (and of the placement) that an estimate looks at.
 std::vector<int> estimate_rows(const Job& job);
