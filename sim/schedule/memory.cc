@@ -174,7 +174,11 @@ void StageMemory::load_rows(const std::vector<Placed>& layers, int iteration) {
     double* row = factor.data() + i * ep;
     if (plan_.placement.is_contiguous()) {
       const std::size_t each = share.size() / ep;
-      for (std::size_t e = 0; e < each * ep; ++e) row[e / each] += share[e] * static_cast<double>(ep);
+      for (std::size_t r = 0; r < ep; ++r) {
+        double sum = 0.0;
+        for (std::size_t e = r * each; e < (r + 1) * each; ++e) sum += share[e];
+        row[r] = sum * static_cast<double>(ep);
+      }
     } else {
       const std::vector<std::int32_t>& slots = plan_.placement.slots[static_cast<std::size_t>(layers[i].moe_index)];
       copies.assign(share.size(), 0);
