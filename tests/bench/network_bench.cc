@@ -19,9 +19,6 @@ test::Problem problem_of(const benchmark::State& state) {
 void note(benchmark::State& state, const test::Problem& problem, const SharingResult& result) {
   state.counters["flows"] = static_cast<double>(problem.flows.size());
   state.counters["rate_changes"] = static_cast<double>(result.rate_changes);
-  state.counters["us_per_change"] = benchmark::Counter(
-      static_cast<double>(result.rate_changes) * static_cast<double>(state.iterations()) * 1e-6,
-      benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
 }
 
 void Flow(benchmark::State& state) {
