@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/config_files.h"
+#include "sim/cost/profile_data.h"
 
 namespace moeplan::report {
 
@@ -19,6 +20,17 @@ const sim::Profile* ProfileShelf::find(std::string_view stem) {
   std::unique_ptr<sim::Profile> profile;
   if (fs::is_regular_file(path, code)) profile = std::make_unique<sim::Profile>(sim::load_profile(path.string()));
   return profiles_.emplace(std::string(stem), std::move(profile)).first->second.get();
+}
+
+const sim::Profile* ProfileShelf::find_without_launches(std::string_view stem) {
+  const auto known = without_launches_.find(stem);
+  if (known != without_launches_.end()) return known->second.get();
+  const sim::Profile* profile = find(stem);
+  if (profile == nullptr) return nullptr;
+  sim::ProfileData data = profile->data();
+  data.launch_overhead = base::Seconds();
+  auto silent = std::make_unique<sim::Profile>(std::move(data));
+  return without_launches_.emplace(std::string(stem), std::move(silent)).first->second.get();
 }
 
 std::string_view profile_stem_of_gpu(std::string_view gpu) {

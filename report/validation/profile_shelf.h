@@ -14,9 +14,13 @@ class ProfileShelf {
  public:
   /// configs/profiles/STEM.yaml, or nullptr where we ship none. Throws InputError where the file is broken.
   const sim::Profile* find(std::string_view stem);
+  /// The same GPU where a CUDA graph launches all kernels at once: no launch overhead.
+  const sim::Profile* find_without_launches(std::string_view stem);
 
  private:
-  std::map<std::string, std::unique_ptr<sim::Profile>, std::less<>> profiles_;
+  using Shelf = std::map<std::string, std::unique_ptr<sim::Profile>, std::less<>>;
+  Shelf profiles_;
+  Shelf without_launches_;
 };
 
 /// Name of the profile of a GPU as step tables write it ("H100", "A100-80GB", "GB200"), or empty.

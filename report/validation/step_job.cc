@@ -10,7 +10,6 @@
 #include "base/diagnostics.h"
 #include "planner/export/pipeline_layout.h"
 #include "report/validation/device_token_loads.h"
-#include "sim/cost/profile_data.h"
 
 namespace moeplan::report {
 
@@ -40,6 +39,11 @@ std::vector<std::string_view> split(std::string_view text, char at) {
     if (end == std::string_view::npos) return words;
     text.remove_prefix(end + 1);
   }
+}
+
+std::string replace(std::string text, std::string_view from, std::string_view to) {
+  const std::size_t at = text.find(from);
+  return at == std::string::npos ? text : text.replace(at, from.size(), to);
 }
 
 sim::RunSpec make_run(const StepRow& row, const sim::PrecisionRecipe& precision) {
@@ -167,25 +171,14 @@ const sim::ModelSpec* StepJobs::find_model(const std::string& id) {
   return found->second ? &*found->second : nullptr;
 }
 
-const sim::Profile* StepJobs::find_profile(const StepRow& row) {
-  const sim::Profile* profile = context_.profiles.find(profile_stem_of_gpu(row.gpu));
-  if (profile == nullptr || !row.cuda_graph.starts_with("full")) return profile;
-  std::unique_ptr<sim::Profile>& silent = without_launches_[profile];
-  if (!silent) {
-    sim::ProfileData data = profile->data();
-    data.launch_overhead = base::Seconds();
-    silent = std::make_unique<sim::Profile>(std::move(data));
-  }
-  return silent.get();
-}
-
 std::unique_ptr<sim::ExpertLoads> StepJobs::choose_loads(const StepRow& row, StepJob& job) const {
   if (row.routing != "real") return even_loads(job.model);
   job.floor = sim::Evidence::kAssumed;
   const auto tokens = context_.corpus.find_companion("routing/laer_device_tokens.csv");
   if (tokens && row.model.starts_with("laer-")) {
-    const std::string same_model = "FSDP|" + row.model.substr(std::string_view("laer-").size());
-    const std::string key = row.tokens_key.empty() ? same_model : row.tokens_key;
+    const std::string own = "FSDP|" + row.model.substr(std::string_view("laer-").size());
+    // Published are the loads of the 8x7B models only; the router of 8x22B is taken to be as uneven.
+    const std::string key = !row.tokens_key.empty() ? row.tokens_key : replace(own, "8x22b", "8x7b");
     if (auto loads = DeviceTokenLoads::load(*tokens, key, job.model.experts, job.model.top_k, kLaerGroup, job.model.moe_layers())) {
       job.notes.push_back(row.tokens_key.empty() ? fmt::format("its own loads are not published; those of {} taken", key)
                                                  : fmt::format("loads by device of {}", key));
@@ -202,7 +195,9 @@ StepJobOrReason StepJobs::build(const StepRow& row) {
   if (const auto kinds = model->kinds_without_cost(); !kinds.empty()) {
     return {std::nullopt, fmt::format("layers without a cost: {}", fmt::join(kinds, ", "))};
   }
-  const sim::Profile* profile = find_profile(row);
+  const std::string_view stem = profile_stem_of_gpu(row.gpu);
+  const bool graph = row.cuda_graph.starts_with("full");
+  const sim::Profile* profile = graph ? context_.profiles.find_without_launches(stem) : context_.profiles.find(stem);
   if (profile == nullptr) return {std::nullopt, fmt::format("no profile of {} is shipped", row.gpu)};
   const auto precision = parse_precision(row.precision);
   if (!precision) return {std::nullopt, fmt::format("precision \"{}\" is not known", row.precision)};

@@ -14,7 +14,7 @@
 
 namespace moeplan::report {
 
-/// A published step as the simulator takes it.
+/// A published step as the simulator takes it. The profile belongs to the Context's shelf.
 struct StepJob {
   topology::Cluster cluster;
   const sim::Profile* profile = nullptr;
@@ -48,13 +48,11 @@ class StepJobs {
 
  private:
   const sim::ModelSpec* find_model(const std::string& id);
-  const sim::Profile* find_profile(const StepRow& row);
   std::unique_ptr<sim::ExpertLoads> choose_loads(const StepRow& row, StepJob& job) const;
 
   const Context& context_;
   ClusterTable clusters_;
   std::map<std::string, std::optional<sim::ModelSpec>> models_;
-  std::map<const sim::Profile*, std::unique_ptr<sim::Profile>> without_launches_;
 };
 
 /// "bf16", "fp8_cs", "mxfp8" ...: the recipe of a step table; empty where the word is unknown.

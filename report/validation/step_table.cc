@@ -80,6 +80,8 @@ StepRow read_row(const Row& row, const std::string& file) {
   if (!(step.step_time_s > 0)) row.fault("step_time_s");
   if (!row.text("peak_alloc_bytes").empty()) step.peak_bytes = row.number("peak_alloc_bytes");
   step.method = row.optional_text("method");
+  step.dataset = row.optional_text("dataset");
+  step.aux_loss = row.optional_text("aux_loss");
   step.tokens_key = row.optional_text("tokens_file_key");
   return step;
 }
@@ -107,7 +109,7 @@ std::string configuration_key(const StepRow& r) {
   return fmt::format("{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}", r.model, r.gpu, r.gpus, r.cluster,
                      r.seq_len, r.global_batch, r.micro_batch, r.tp, r.pp, r.vp, r.cp, r.ep, r.etp, r.sequence_parallel, r.precision,
                      r.recompute, r.dispatcher, r.a2a_overlap, r.cuda_graph, r.fsdp, r.pp_layout, r.offloaded_layers, r.routing,
-                     r.method + "/" + r.tokens_key);
+                     fmt::format("{}/{}/{}/{}", r.method, r.dataset, r.aux_loss, r.tokens_key));
 }
 
 std::vector<StepRow> newest_per_configuration(const std::vector<StepRow>& rows) {

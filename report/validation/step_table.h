@@ -24,7 +24,7 @@ struct StepRow {
   double step_time_s = 0;
   std::optional<double> peak_bytes;
   std::string usable, why_not;
-  std::string method, tokens_key;  ///< LAER's table only
+  std::string method, dataset, aux_loss, tokens_key;  ///< LAER's table only; data set and loss decide the routing
 
   double tokens() const { return static_cast<double>(seq_len) * static_cast<double>(global_batch); }
   double tokens_per_s_per_gpu() const { return tokens() / step_time_s / gpus; }
