@@ -21,14 +21,15 @@ sim::LoadOptions load_options(const JobOptions& options, const sim::ModelSpec& m
   return load;
 }
 
-std::string digest_of(const JobOptions& options, std::uint64_t seed) {
+std::string digest_of(const JobOptions& options, const std::string& profile, std::uint64_t seed) {
   base::Digest digest;
+  digest.add(base::read_text_file(base::resolve_config("profiles", profile)));
   for (const auto& [kind, name] : {std::pair<const char*, std::string>{"clusters", options.cluster}, {"models", options.model}, {"runs", options.run}}) {
     digest.add(base::read_text_file(base::resolve_config(kind, name)));
   }
   digest.add(options.load);
   if (std::filesystem::is_regular_file(options.load)) digest.add(base::read_text_file(options.load));
-  digest.add(fmt::format("{} {} {}", options.profile, options.map_layers, seed));
+  digest.add(fmt::format("{} {}", options.map_layers, seed));
   return digest.hex();
 }
 
@@ -40,7 +41,7 @@ JobFiles::JobFiles(const JobOptions& options, std::uint64_t seed)
       model_(sim::load_model(base::resolve_config("models", options.model))),
       run_(sim::load_run(base::resolve_config("runs", options.run))),
       loads_(sim::load_expert_loads(options.load, load_options(options, model_, seed))),
-      digest_(digest_of(options, seed)) {}
+      digest_(digest_of(options, options.profile.empty() ? cluster_.profile() : options.profile, seed)) {}
 
 report::Inputs JobFiles::describe() const {
   return {{"cluster", fmt::format("{}: {} GPUs ({} nodes x {})", cluster_.name(), cluster_.ranks(), cluster_.nodes(), cluster_.gpus_per_node())},

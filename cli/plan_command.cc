@@ -1,5 +1,6 @@
 #include "cli/plan_command.h"
 
+#include <chrono>
 #include <filesystem>
 #include <ostream>
 #include <utility>
@@ -23,6 +24,21 @@ namespace moeplan::cli {
 namespace {
 
 using Files = std::vector<std::pair<std::string, std::string>>;  // name -> content
+
+void require(const std::string& value, const char* flag, const char* example) {
+  if (value.empty()) throw base::InputError(fmt::format("{} is missing", flag), fmt::format("e.g. {} {}", flag, example));
+}
+
+/// Wall-clock figures, kept out of results.
+void write_stats(const std::string& path, std::chrono::steady_clock::duration elapsed, const planner::SearchResult& search) {
+  base::JsonWriter json;
+  json.begin_object();
+  json.field("seconds", std::chrono::duration<double>(elapsed).count());
+  json.field("searched", search.searched);
+  json.field("simulated", search.evaluated);
+  json.end_object();
+  base::write_file_atomically(path, json.text());
+}
 
 void read_budget(const std::string& text, planner::SearchOptions& search) {
   if (text.empty()) return;
@@ -105,11 +121,16 @@ Files make_files(const JobFiles& inputs, const planner::SearchResult& search) {
 }  // namespace
 
 int run_plan(const PlanOptions& options, Console console) {
+  const auto begin = std::chrono::steady_clock::now();
+  require(options.job.cluster, "--cluster", "hgx-h100-4n");
+  require(options.job.model, "--model", "qwen3-30b-a3b");
+  require(options.job.run, "--run", "pretrain-4k");
   const planner::SearchOptions search_for = search_options(options);
   const JobFiles inputs(options.job, options.common.seed);
   const sim::Job job = inputs.job();
   const planner::SearchResult search = options.from.empty() ? planner::search_plans(job, search_for)
                                                             : planner::search_neighbours(job, sim::load_plan(options.from), search_for);
+  if (!options.common.stats.empty()) write_stats(options.common.stats, std::chrono::steady_clock::now() - begin, search);
   if (!options.common.output.empty()) {
     const Files files = make_files(inputs, search);
     for (const auto& [name, content] : files) {

@@ -10,8 +10,13 @@
 #include "base/diagnostics.h"
 #include "base/files.h"
 #include "cli/command.h"
+#include "cli/export_command.h"
+#include "cli/import_command.h"
 #include "cli/network_command.h"
+#include "cli/plan_command.h"
 #include "cli/show_command.h"
+#include "cli/simulate_command.h"
+#include "cli/validate_command.h"
 
 namespace moeplan::cli {
 
@@ -24,7 +29,12 @@ class Program {
     app_.set_version_flag("--version", "moeplan " + base::version());
     app_.require_subcommand(1);
     app_.footer("Exit codes: 0 ok, 1 infeasible, 2 bad input or usage, 3 environment, 70 bug, 130 interrupted.");
+    declare_plan();
+    declare_simulate();
     declare_network();
+    declare_validate();
+    declare_export();
+    declare_import();
     declare_show();
   }
 
@@ -42,6 +52,99 @@ class Program {
     verb->add_flag("--json", common.json, "write the result as JSON");
     verb->add_option("-o,--output", common.output, output_help);
     verb->add_option("--stats", common.stats, "write wall-clock figures to this file");
+  }
+
+  static void add_job_options(CLI::App* verb, JobOptions& job) {
+    verb->add_option("--cluster", job.cluster, "cluster file (YAML), or the name of a shipped one")->required();
+    verb->add_option("--model", job.model, "the model's config.json, or the name of a shipped one")->required();
+    verb->add_option("--run", job.run, "run file (YAML), or the name of a shipped one")->required();
+    verb->add_option("--load", job.load,
+                     "expert loads: a file (CSV, .npy, .npz, SmartMoE folder), or uniform, zipf:S, lognormal:S, dirichlet:A, hot:N")
+        ->capture_default_str();
+    verb->add_option("--profile", job.profile, "profile file, or the name of a shipped one (default: the one the cluster names)");
+    verb->add_flag("--map-layers", job.map_layers, "stretch a load log that has another number of MoE layers");
+  }
+
+  static void add_threads(CLI::App* verb, CommonOptions& common) {
+    verb->add_option("--threads", common.threads, "0 = as many as the machine has; results do not depend on it")
+        ->check(CLI::NonNegativeNumber)
+        ->capture_default_str();
+  }
+
+  static void add_quiet(CLI::App* verb, CommonOptions& common) {
+    verb->add_flag("-q,--quiet", common.quiet, "nothing but the result: no progress, no remarks");
+  }
+
+  static void add_search_flags(CLI::App* verb, CommonOptions& common) {
+    add_quiet(verb, common);
+    verb->add_option("--seed", common.seed, "seed of everything that is drawn")->capture_default_str();
+    add_threads(verb, common);
+  }
+
+  void declare_plan() {
+    CLI::App* verb = app_.add_subcommand("plan", "Search the plans with the shortest training step");
+    add_job_options(verb, plan_.job);
+    verb->add_option("--framework", plan_.framework, "keep to what this framework can run: megatron, or any")->capture_default_str();
+    verb->add_option("--from", plan_.from, "a plan file: rank changes to it instead of searching from nothing");
+    verb->add_option("--top", plan_.top, "how many plans to report")->check(CLI::Range(1, 100))->capture_default_str();
+    verb->add_option("--budget", plan_.budget, "simulations (2000), or wall-clock time (5s: the result then depends on the machine)");
+    verb->add_option("--pin", plan_.pins, "fix axes, e.g. tp=2,ep=8; may repeat");
+    add_search_flags(verb, plan_.common);
+    add_result_flags(verb, plan_.common, "folder for plan-K.yaml, report.html, trace-1.json and framework arguments");
+    verb->callback([this] { verb_ = [this] { return run_plan(plan_, console_); }; });
+  }
+
+  void declare_simulate() {
+    CLI::App* verb = app_.add_subcommand("simulate", "One training step of a plan, or its distribution over a load trace");
+    add_job_options(verb, simulate_.job);
+    verb->add_option("--plan", simulate_.plan, "plan file, as `plan` and `import plan` write it")->required();
+    verb->add_option("--sharing", simulate_.sharing, "how transfers share links: bound or flow")->capture_default_str();
+    verb->add_option("--iterations", simulate_.iterations, "of a load trace, at most")->check(CLI::PositiveNumber)->capture_default_str();
+    verb->add_option("--trace", simulate_.trace, "write a Chrome trace (opens in Perfetto) to this file");
+    verb->add_flag("--no-what-if", simulate_.no_what_if, "leave the counterfactual steps out");
+    verb->add_option("--seed", simulate_.common.seed, "seed of everything that is drawn")->capture_default_str();
+    add_result_flags(verb, simulate_.common, "write the result to this file");
+    verb->callback([this] { verb_ = [this] { return run_simulate(simulate_, console_); }; });
+  }
+
+  void declare_validate() {
+    CLI::App* verb = app_.add_subcommand("validate", "Predictions beside published measurements, with naive baselines");
+    verb->add_option("--corpus", validate_.corpora,
+                     "folder of measurements; may repeat: cases from the first, companions from any (default: configs/validation)");
+    verb->add_option("--only", validate_.only, "GROUP or GROUP/PATTERN; may repeat");
+    verb->add_option("--limits", validate_.limits, "file of limits; exit 1 where one is broken");
+    verb->add_flag("-v,--verbose", validate_.common.verbose, "every case in the table");
+    add_threads(verb, validate_.common);
+    add_result_flags(verb, validate_.common, "write every case as CSV to this file");
+    verb->callback([this] { verb_ = [this] { return run_validate(validate_, console_); }; });
+  }
+
+  void declare_export() {
+    CLI::App* verb = app_.add_subcommand("export", "Write a plan in the form that a framework loads");
+    verb->add_option("plan", export_.plan, "plan file")->required();
+    verb->add_option("--to", export_.to, "megatron")->required();
+    verb->add_option("--model", export_.model, "the model's config.json, or the name of a shipped one")->required();
+    verb->add_option("--run", export_.run, "run file, or the name of a shipped one")->required();
+    verb->add_option("--gpus-per-node", export_.gpus_per_node, "of the launch script")->check(CLI::PositiveNumber)->capture_default_str();
+    verb->add_option("-o,--output", export_.common.output, "folder to write to")->required();
+    add_quiet(verb, export_.common);
+    verb->callback([this] { verb_ = [this] { return run_export(export_, console_); }; });
+  }
+
+  void declare_import() {
+    CLI::App* verb = app_.add_subcommand("import", "Read a framework's own files: Megatron arguments, config.json");
+    verb->add_option("kind", import_.kind, "plan or model")
+        ->required()
+        ->check(CLI::IsMember({"cluster", "model", "run", "load", "plan"}));
+    verb->add_option("file", import_.file, "the file to read; its kind is detected")->required();
+    verb->add_option("--gpus", import_.gpus, "of a plan whose text does not say how many GPUs it runs on")->check(CLI::PositiveNumber);
+    verb->add_option("--model", import_.model, "check the plan against this model");
+    verb->add_option("--permutation", import_.permutation, "the plan's checkpoint permutation file");
+    verb->add_option("--define", import_.defines, "NAME=VALUE of a shell variable of the file; may repeat");
+    verb->add_option("-o,--output", import_.common.output, "file to write (default: stdout)");
+    verb->add_flag("--json", import_.common.json, "write what was read, and what could not be, as JSON");
+    add_quiet(verb, import_.common);
+    verb->callback([this] { verb_ = [this] { return run_import(import_, console_); }; });
   }
 
   void declare_network() {
@@ -77,6 +180,11 @@ class Program {
   Console console_;
   CLI::App app_{"moeplan: simulator and planner for training Mixture-of-Experts models on GPU clusters", "moeplan"};
   std::function<int()> verb_;
+  PlanOptions plan_;
+  SimulateVerbOptions simulate_;
+  ValidateOptions validate_;
+  ExportOptions export_;
+  ImportOptions import_;
   NetworkOptions network_;
   ShowOptions show_;
 };

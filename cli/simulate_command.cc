@@ -5,8 +5,6 @@
 
 #include <fmt/format.h>
 
-#include "base/config_files.h"
-#include "base/diagnostics.h"
 #include "base/files.h"
 #include "base/json_writer.h"
 #include "base/quantity_text.h"
@@ -18,20 +16,6 @@
 namespace moeplan::cli {
 
 namespace {
-
-void require(const std::string& value, const char* flag, const char* example) {
-  if (value.empty()) throw base::InputError(fmt::format("{} is missing", flag), fmt::format("e.g. {} {}", flag, example));
-}
-
-std::unique_ptr<sim::ExpertLoads> load_loads(const SimulateVerbOptions& options, const sim::ModelSpec& model) {
-  sim::LoadOptions load;
-  load.seed = options.common.seed;
-  load.moe_layers = model.moe_layers();
-  load.experts = model.experts;
-  load.top_k = model.top_k;
-  load.map_layers = options.map_layers;
-  return sim::load_expert_loads(options.load, load);
-}
 
 std::string write_json(const sim::StepResult& result) {
   base::JsonWriter json;
@@ -60,17 +44,8 @@ void write_stats(const std::string& path, std::chrono::steady_clock::duration el
 }  // namespace
 
 int run_simulate(const SimulateVerbOptions& options, Console console) {
-  require(options.cluster, "--cluster", "hgx-h100-4n");
-  require(options.model, "--model", "qwen3-30b-a3b");
-  require(options.run, "--run", "pretrain-4k");
-  require(options.plan, "--plan", "plan-1.yaml");
-  const topology::Cluster cluster = topology::load_cluster(base::resolve_config("clusters", options.cluster));
-  const sim::ModelSpec model = sim::load_model(base::resolve_config("models", options.model));
-  const sim::RunSpec run = sim::load_run(base::resolve_config("runs", options.run));
+  const JobFiles inputs(options.job, options.common.seed);
   const sim::PlanSpec plan = sim::load_plan(options.plan);
-  const sim::Profile profile =
-      sim::load_profile(base::resolve_config("profiles", options.profile.empty() ? cluster.profile() : options.profile));
-  const std::unique_ptr<sim::ExpertLoads> loads = load_loads(options, model);
 
   sim::SimulateOptions simulate;
   const bool bound = sim::parse_sharing_mode(options.sharing) == sim::SharingMode::kBound;
@@ -79,7 +54,7 @@ int run_simulate(const SimulateVerbOptions& options, Console console) {
   simulate.what_if = !options.no_what_if;
   simulate.trace = !options.trace.empty();
   const auto begin = std::chrono::steady_clock::now();
-  const sim::Simulation simulation = sim::simulate_step({cluster, profile, model, run, *loads}, plan, simulate);
+  const sim::Simulation simulation = sim::simulate_step(inputs.job(), plan, simulate);
   if (!options.common.stats.empty()) write_stats(options.common.stats, std::chrono::steady_clock::now() - begin);
   if (simulation.trace) base::write_file_atomically(options.trace, sim::write_chrome_trace(*simulation.trace));
 

@@ -3,18 +3,14 @@
 #include <string>
 
 #include "cli/command.h"
+#include "cli/job_files.h"
 
 namespace moeplan::cli {
 
 struct SimulateVerbOptions {
   CommonOptions common;
-  std::string cluster;           ///< path or name of a shipped cluster
-  std::string model;             ///< path or name of a shipped model
-  std::string run;               ///< path or name of a shipped run
+  JobOptions job;
   std::string plan;              ///< plan.yaml
-  std::string load = "uniform";  ///< file or generator
-  std::string profile;           ///< path or name; empty = what the cluster's GPU says
-  bool map_layers = false;       ///< a load with another number of layers is stretched
   std::string sharing = "flow";  ///< bound, flow
   int iterations = 8;            ///< of a load trace, at most
   std::string trace;             ///< Chrome trace, written there; empty = none
