@@ -20,6 +20,17 @@ namespace {
 using base::Seconds;
 using sim::PlanSpec;
 
+/// What two plans have in common that differ in virtual stages or placement alone.
+bool same_family(const sim::ParallelLayout& a, const sim::ParallelLayout& b) { return a.tp == b.tp && a.pp == b.pp && a.ep == b.ep; }
+
+bool same_family(const Candidate& a, const Candidate& b) {
+  return same_family(a.layout, b.layout) && a.micro_batch == b.micro_batch && a.recompute == b.recompute && a.chunk_degree == b.chunk_degree;
+}
+
+bool same_family(const PlanSpec& a, const PlanSpec& b) {
+  return same_family(a.layout, b.layout) && a.micro_batch == b.micro_batch && a.recompute == b.recompute && a.chunk_degree == b.chunk_degree;
+}
+
 /// One point on its way through the sieve.
 struct Point {
   Candidate candidate;
@@ -42,7 +53,7 @@ class Search {
     sieve();
     std::vector<std::size_t> order = rank_by_estimate();
     order = cut_by_bound(std::move(order));
-    order = cut_by_budget(std::move(order));
+    order = cut_by_budget(order);
     evaluate(order);
     account();
     collect_misfits();
@@ -98,11 +109,23 @@ class Search {
     return cut(std::move(order), "bound", [this, bound](std::size_t i) { return points_[i].estimate > bound; });
   }
 
-  std::vector<std::size_t> cut_by_budget(std::vector<std::size_t> order) {
+  /// Half of the budget goes to the best of each family, in the order of estimates, the rest to the best estimates:
+  /// near-copies of one plan must not crowd out the others.
+  std::vector<std::size_t> cut_by_budget(const std::vector<std::size_t>& order) {
     const auto budget = static_cast<std::size_t>(options_.budget > 0 ? options_.budget : kDefaultBudget);
-    for (std::size_t k = budget; k < order.size(); ++k) points_[order[k]].rule = "budget";
-    order.resize(std::min(order.size(), budget));
-    return order;
+    std::vector<std::size_t> leaders;
+    for (const std::size_t i : order) {
+      if (2 * leaders.size() >= budget) break;
+      const bool led = std::any_of(leaders.begin(), leaders.end(), [&](std::size_t l) { return same_family(points_[l].candidate, points_[i].candidate); });
+      if (!led) leaders.push_back(i);
+    }
+    std::size_t left = budget - std::min(budget, leaders.size());
+    return cut(order, "budget", [&](std::size_t i) {
+      if (std::find(leaders.begin(), leaders.end(), i) != leaders.end()) return false;
+      if (left == 0) return true;
+      --left;
+      return false;
+    });
   }
 
   template <class Test>
@@ -150,16 +173,13 @@ class Search {
     std::stable_sort(plans.begin(), plans.end(), [](const RankedPlan& a, const RankedPlan& b) { return a.result.step_time < b.result.step_time; });
   }
 
-  /// Of plans that differ in placement alone, the first stands.
-  static std::vector<RankedPlan> keep_distinct(const std::vector<RankedPlan>& sorted, std::size_t limit) {
+  /// Of plans of one family the first `copies` stand.
+  static std::vector<RankedPlan> keep_distinct(const std::vector<RankedPlan>& sorted, std::size_t limit, std::ptrdiff_t copies) {
     std::vector<RankedPlan> kept;
     for (const RankedPlan& ranked : sorted) {
       if (kept.size() == limit) break;
-      const bool seen = std::any_of(kept.begin(), kept.end(), [&ranked](const RankedPlan& other) {
-        return ranked.plan.layout == other.plan.layout && ranked.plan.micro_batch == other.plan.micro_batch &&
-               ranked.plan.recompute == other.plan.recompute && ranked.plan.chunk_degree == other.plan.chunk_degree;
-      });
-      if (!seen) kept.push_back(ranked);
+      const auto seen = std::count_if(kept.begin(), kept.end(), [&ranked](const RankedPlan& other) { return same_family(ranked.plan, other.plan); });
+      if (seen < copies) kept.push_back(ranked);
     }
     return kept;
   }
@@ -167,12 +187,12 @@ class Search {
   void finish(std::vector<RankedPlan> simulated) {
     sort_by_time(simulated);
     const auto top = static_cast<std::size_t>(std::max(1, options_.top));
-    std::vector<RankedPlan> finalists = keep_distinct(simulated, 2 * top);
+    std::vector<RankedPlan> finalists = keep_distinct(simulated, 3 * top, 2);
     base::parallel_for(finalists.size(), options_.threads, [&](std::size_t k) {
       finalists[k].result = evaluator_.simulate(finalists[k].plan, options_.iterations, false);
     });
     sort_by_time(finalists);
-    finalists.resize(std::min(finalists.size(), top));
+    finalists = keep_distinct(finalists, top, 1);
     base::parallel_for(finalists.size(), options_.threads, [&](std::size_t k) {
       finalists[k].result = evaluator_.simulate(finalists[k].plan, options_.iterations, true);
     });
@@ -187,23 +207,30 @@ class Search {
     }
   }
 
-  /// Plans that do not fit and would beat rank 1 by their estimate; where nothing fits, those that miss by least.
+  /// Plans that do not fit, those first that miss by least: where some plan fits, only such as would beat rank 1 by
+  /// their estimate.
   void collect_misfits() {
+    Seconds limit = Seconds::infinity();
+    if (!result_.plans.empty()) limit = evaluator_.estimate(result_.plans.front().plan);
     std::vector<std::size_t> misfits;
     for (std::size_t i = 0; i < points_.size(); ++i) {
-      if (points_[i].rule == "memory") misfits.push_back(i);
+      if (points_[i].rule == "memory" && points_[i].estimate < limit) misfits.push_back(i);
     }
-    const bool none_fits = result_.plans.empty();
-    std::stable_sort(misfits.begin(), misfits.end(), [this, none_fits](std::size_t a, std::size_t b) {
-      return none_fits ? points_[a].over < points_[b].over : points_[a].estimate < points_[b].estimate;
-    });
+    std::stable_sort(misfits.begin(), misfits.end(), [this](std::size_t a, std::size_t b) { return points_[a].over < points_[b].over; });
+    std::vector<std::size_t> shown;
     for (const std::size_t i : misfits) {
-      if (result_.misfits.size() == 3) break;
-      const Point& point = points_[i];
-      const auto stage = static_cast<std::size_t>(point.memory.worst_stage);
-      const std::string part = stage < point.memory.per_stage.size() ? largest_part(point.memory.per_stage[stage]) : "";
-      result_.misfits.push_back({plan_at(i), point.over, point.memory.worst_stage, part, point.estimate});
+      if (shown.size() == 3) break;
+      const bool seen = std::any_of(shown.begin(), shown.end(), [&](std::size_t k) { return same_family(points_[k].candidate, points_[i].candidate); });
+      if (!seen) shown.push_back(i);
     }
+    for (const std::size_t i : shown) add_misfit(i);
+  }
+
+  void add_misfit(std::size_t i) {
+    const Point& point = points_[i];
+    const auto stage = static_cast<std::size_t>(point.memory.worst_stage);
+    const std::string part = stage < point.memory.per_stage.size() ? largest_part(point.memory.per_stage[stage]) : "";
+    result_.misfits.push_back({plan_at(i), point.over, point.memory.worst_stage, part, point.estimate});
   }
 
   /// What the engine can do and the framework cannot, on top of rank 1.

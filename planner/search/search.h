@@ -60,8 +60,9 @@ struct SearchResult {
 /// Searches the space for the plans with the shortest step.
 ///
 /// Model:   enumerate; rules of the framework; memory; estimate_step_time ranks; the best `budget` within
-///          kBoundFactor of the top-th estimate are simulated; the best 2 * top of those again with all iterations.
-///          Plans that differ only in placement count as one: the better one stands.
+///          kBoundFactor of the top-th estimate are simulated; the best of those again with all iterations.
+///          Plans that differ only in virtual stages or placement are one family: its best stands, and half of the
+///          budget goes to the best estimate of each family.
 /// Keys of `pruned`: those of megatron_rule_keys() and find_faults(), tp-within-nvlink, memory, bound, budget, placement-gains-nothing,
 ///          wall-budget.
 /// Deterministic for any number of threads unless a wall budget is set. Throws InputError where the framework

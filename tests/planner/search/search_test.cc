@@ -120,7 +120,7 @@ TEST(Search, DoesNotDependOnThreads) {
   }
 }
 
-// Device memory cut to 3 GiB: nothing fits, and the answer says by how much.
+// Device memory cut to 2 GiB: nothing fits, and the answer says by how much.
 TEST(Search, SaysByHowMuchNothingFits) {
   SmallJob small;
   topology::ClusterSpec spec = small.cluster.spec();

@@ -1,0 +1,214 @@
+#include "cli/plan_command.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include <gtest/gtest.h>
+
+#include "base/config_files.h"
+#include "base/diagnostics.h"
+#include "base/document.h"
+#include "base/files.h"
+#include "base/quantity_text.h"
+#include "cli/export_command.h"
+#include "cli/import_command.h"
+#include "cli/network_command.h"
+#include "cli/simulate_command.h"
+#include "planner/export/megatron_import.h"
+#include "tests/support/schema_checker.h"
+#include "tests/support/corpus.h"
+
+namespace moeplan::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Run {
+  int code = 0;
+  std::string out, err;
+};
+
+template <class Options>
+Run run(int (*verb)(const Options&, Console), const Options& options) {
+  std::ostringstream out;
+  std::ostringstream err;
+  Run result;
+  result.code = verb(options, {out, err});
+  result.out = out.str();
+  result.err = err.str();
+  return result;
+}
+
+const char* const kRunText = "name: small\nglobal_batch: 32\nseq_len: 1024\noptimizer: adam\n";
+
+/// tiny-moe on one node of H100.
+struct SmallCase {
+  SmallCase() {
+    base::write_file_atomically((folder.path() / "run.yaml").string(), kRunText);
+    plan.job = {"hgx-h100-1n", "tiny-moe", (folder.path() / "run.yaml").string(), "zipf:1.0", "", false};
+    plan.budget = "16";
+    plan.top = 3;
+  }
+  test::TemporaryFolder folder;
+  PlanOptions plan;
+};
+
+base::Node schema(const std::string& name) {
+  return base::load_document((test::source_root() / "docs" / "schema" / (name + ".json")).string()).root;
+}
+
+TEST(PlanCommand, JsonKeepsItsSchemaAndAddsUp) {
+  SmallCase small;
+  small.plan.common.json = true;
+  const Run result = run(run_plan, small.plan);
+  EXPECT_EQ(result.code, kOk);
+  const base::Node json = base::parse_json(result.out, "plan.json").root;
+  EXPECT_EQ(test::find_schema_fault(schema("plan"), json), "");
+  std::int64_t pruned = 0;
+  for (const base::Member& rule : json.find("pruned")->members) pruned += *base::parse_integer(rule.value.text);
+  EXPECT_EQ(*base::parse_integer(json.find("searched")->text), pruned + 16);
+  EXPECT_EQ(json.find("plans")->items.size(), 3U);
+}
+
+TEST(PlanCommand, WritesTheSameBytesForAnyNumberOfThreads) {
+  SmallCase small;
+  small.plan.common.json = true;
+  small.plan.common.threads = 1;
+  const std::string one = run(run_plan, small.plan).out;
+  small.plan.common.threads = 3;
+  EXPECT_EQ(run(run_plan, small.plan).out, one);
+}
+
+TEST(PlanCommand, WritesPlansThatSimulateReadsToTheSameNumbers) {
+  SmallCase small;
+  small.plan.common.json = true;
+  small.plan.common.output = (small.folder.path() / "out").string();
+  const base::Node plans = base::parse_json(run(run_plan, small.plan).out, "plan.json").root;
+  for (const char* file : {"plan-1.yaml", "plan-2.yaml", "plan-3.yaml", "report.html", "trace-1.json", "megatron-1.args", "megatron-1.sh"}) {
+    EXPECT_TRUE(fs::exists(small.folder.path() / "out" / file)) << file;
+  }
+  SimulateVerbOptions simulate;
+  simulate.common.json = true;
+  simulate.cluster = small.plan.job.cluster;
+  simulate.model = small.plan.job.model;
+  simulate.run = small.plan.job.run;
+  simulate.load = small.plan.job.load;
+  simulate.plan = (small.folder.path() / "out" / "plan-1.yaml").string();
+  const Run again = run(run_simulate, simulate);
+  const base::Node step = base::parse_json(again.out, "step.json").root;
+  EXPECT_EQ(test::find_schema_fault(schema("simulate"), step), "");
+  const base::Node& first = plans.find("plans")->items.front();
+  EXPECT_EQ(first.find("step_time_s")->text, step.find("step_time_s")->text);
+  EXPECT_EQ(first.find("memory")->find("peak_bytes")->text, step.find("memory")->find("peak_bytes")->text);
+}
+
+TEST(PlanCommand, ThePageHoldsEverythingItShows) {
+  SmallCase small;
+  small.plan.common.output = (small.folder.path() / "out").string();
+  run(run_plan, small.plan);
+  const std::string page = base::read_text_file((small.folder.path() / "out" / "report.html").string());
+  EXPECT_EQ(page.find("http"), std::string::npos);
+  EXPECT_EQ(page.find("<script"), std::string::npos);
+  EXPECT_NE(page.find("<svg"), std::string::npos);
+  EXPECT_NE(page.find("Account of the search"), std::string::npos);
+}
+
+TEST(PlanCommand, NothingIsWrittenOnBadInput) {
+  SmallCase small;
+  small.plan.common.output = (small.folder.path() / "out").string();
+  small.plan.pins = {"tp=zero"};
+  EXPECT_THROW(run(run_plan, small.plan), base::InputError);
+  EXPECT_FALSE(fs::exists(small.folder.path() / "out"));
+  small.plan.pins = {};
+  for (const char* budget : {"0", "-3", "five", "5 GB"}) {
+    small.plan.budget = budget;
+    EXPECT_THROW(run(run_plan, small.plan), base::InputError) << budget;
+  }
+}
+
+TEST(PlanCommand, AWallBudgetIsMarked) {
+  SmallCase small;
+  small.plan.common.json = true;
+  small.plan.budget = "60s";
+  const base::Node json = base::parse_json(run(run_plan, small.plan).out, "plan.json").root;
+  EXPECT_EQ(json.find("deterministic")->text, "false");
+}
+
+TEST(PlanCommand, RanksChangesToAPlanOneHas) {
+  SmallCase small;
+  const std::string mine = (small.folder.path() / "mine.yaml").string();
+  base::write_file_atomically(mine, "name: mine\nframework: megatron\nlayout:\n  tp: 4\n  ep: 8\n  dp: 2\nmicro_batch: 1\nrecompute:\n  mode: full\n");
+  small.plan.from = mine;
+  const Run result = run(run_plan, small.plan);
+  EXPECT_EQ(result.code, kOk);
+  EXPECT_NE(result.out.find("against the plan one has"), std::string::npos);
+}
+
+TEST(ExportCommand, WritesArgumentsThatImportReads) {
+  SmallCase small;
+  small.plan.common.output = small.folder.path().string();
+  run(run_plan, small.plan);
+  ExportOptions options;
+  options.plan = (small.folder.path() / "plan-1.yaml").string();
+  options.to = "megatron";
+  options.model = small.plan.job.model;
+  options.run = small.plan.job.run;
+  options.common.output = (small.folder.path() / "export").string();
+  EXPECT_EQ(run(run_export, options).code, kOk);
+  EXPECT_EQ(base::read_text_file((small.folder.path() / "export" / "megatron.args").string()),
+            base::read_text_file((small.folder.path() / "megatron-1.args").string()));
+  ImportOptions back;
+  back.kind = "plan";
+  back.file = (small.folder.path() / "export" / "megatron.sh").string();
+  back.model = small.plan.job.model;
+  back.common.output = (small.folder.path() / "back.yaml").string();
+  EXPECT_EQ(run(run_import, back).code, kOk);
+  EXPECT_EQ(sim::load_plan(back.common.output).layout, sim::load_plan(options.plan).layout);
+}
+
+TEST(ExportCommand, OtherFrameworksAreRefusedByName) {
+  ExportOptions options;
+  options.to = "deepspeed";
+  EXPECT_THROW(run(run_export, options), base::InputError);
+}
+
+TEST(ImportCommand, TheShippedExampleIsTheShippedPlan) {
+  const fs::path examples = fs::path(base::configs_folder()) / "examples";
+  ImportOptions options;
+  options.kind = "plan";
+  options.file = (examples / "qwen3-235b-256-h100.sh").string();
+  options.model = "qwen3-235b-a22b";
+  const Run result = run(run_import, options);
+  EXPECT_EQ(result.code, kOk);
+  EXPECT_EQ(result.err.find("not modelled"), std::string::npos) << result.err;
+  test::TemporaryFolder folder;
+  const std::string written = (folder.path() / "plan.yaml").string();
+  base::write_file_atomically(written, result.out);
+  const sim::PlanSpec imported = sim::load_plan(written);
+  const sim::PlanSpec shipped = sim::load_plan((examples / "qwen3-235b-256-h100.yaml").string());
+  EXPECT_EQ(imported.layout, shipped.layout);
+  EXPECT_EQ(imported.split, shipped.split);
+  EXPECT_EQ(imported.recompute, shipped.recompute);
+}
+
+TEST(ImportCommand, KindsOfLaterReleasesAreRefusedByName) {
+  ImportOptions options;
+  for (const char* kind : {"cluster", "run", "load", "nonsense"}) {
+    options.kind = kind;
+    EXPECT_THROW(run(run_import, options), base::InputError) << kind;
+  }
+}
+
+TEST(NetworkCommand, JsonKeepsItsSchema) {
+  NetworkOptions options;
+  options.common.json = true;
+  options.cluster = "hgx-h100-1n";
+  options.traffic = "uniform:1000000";
+  const Run result = run(run_network, options);
+  EXPECT_EQ(test::find_schema_fault(schema("network"), base::parse_json(result.out, "network.json").root), "");
+}
+
+}  // namespace
+}  // namespace moeplan::cli
