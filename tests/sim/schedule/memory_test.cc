@@ -183,14 +183,17 @@ TEST(Memory, CapacityPadsBuffersToItsFactor) {
 TEST(Memory, OneEstimateTakesTensOfMicroseconds) {
   Case c(load_model(config("models/deepseek-v3.json")), "lognormal:1.35");
   c.plan.layout = ParallelLayout{1, 16, 1, 1, 64, 1, 64, 1, true};
-  const auto start = std::chrono::steady_clock::now();
-  constexpr int kCalls = 200;
+  double us = 1e30;  // the fastest of some batches: machines are shared
   double sum = 0.0;
-  for (int i = 0; i < kCalls; ++i) sum += c.memory().peak.as_double();
-  const double us = std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count() / kCalls;
+  for (int batch = 0; batch < 20; ++batch) {
+    constexpr int kCalls = 20;
+    const auto start = std::chrono::steady_clock::now();
+    for (int i = 0; i < kCalls; ++i) sum += c.memory().peak.as_double();
+    us = std::min(us, std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count() / kCalls);
+  }
   RecordProperty("microseconds", fmt::format("{:.1f}", us));
   EXPECT_GT(sum, 0.0);
-  EXPECT_LT(us, 2000.0);  // a guard against the quadratic, not a benchmark: machines are shared
+  EXPECT_LT(us, 1000.0);  // a guard against the quadratic, sanitizers included; not a benchmark
 }
 
 TEST(Faults, AGoodPlanHasNone) {
