@@ -26,7 +26,8 @@ void ActivationBytes::keep(LayerBytes& bytes, double amount, bool recomputed) co
   (recomputed ? bytes.dropped : bytes.kept) += amount;
 }
 
-/// Saved: norm input and output, q, k, v after RoPE (their norms' inputs too), attention output, its log-sum-exp.
+/// Saved: norm input and output, q, k, v after RoPE (their norms' inputs too), attention output, its
+/// log-sum-exp.
 void ActivationBytes::add_attention(LayerBytes& bytes) const {
   const auto hidden = static_cast<double>(model_.hidden);
   const double q = static_cast<double>(model_.heads) * static_cast<double>(model_.head_dim);
@@ -39,11 +40,12 @@ void ActivationBytes::add_attention(LayerBytes& bytes) const {
   if (model_.qk_norm) keep(bytes, tokens_ * (q + k) * kBf16 / tp_, false);
   keep(bytes, tokens_ * out * kBf16 / tp_, false);
   keep(bytes, tokens_ * model_.heads * kFp32 / tp_, recompute_.has(RecomputeModule::kCoreAttn));
-  bytes.backward = std::max(bytes.backward, tokens_ * 2.0 * (q + k + v) * kBf16 / tp_ + shard_ * hidden * kBf16);
+  bytes.backward =
+      std::max(bytes.backward, tokens_ * 2.0 * (q + k + v) * kBf16 / tp_ + shard_ * hidden * kBf16);
 }
 
-/// Saved: norm input and output; compressed q and kv before and after their norms; q, k and the kv up-projection
-/// (v is a view of it); attention output.
+/// Saved: norm input and output; compressed q and kv before and after their norms; q, k and the kv
+/// up-projection (v is a view of it); attention output.
 void ActivationBytes::add_mla(LayerBytes& bytes) const {
   const auto hidden = static_cast<double>(model_.hidden);
   const auto heads = static_cast<double>(model_.heads);
@@ -54,10 +56,12 @@ void ActivationBytes::add_mla(LayerBytes& bytes) const {
   keep(bytes, shard_ * hidden * input_, recompute_.has(RecomputeModule::kLayernorm));
   keep(bytes, shard_ * compressed * (kBf16 + input_), false);
   keep(bytes, tokens_ * static_cast<double>(model_.qk_rope_dim) * kBf16, false);
-  keep(bytes, tokens_ * heads * (2.0 * qk + kv_up) * kBf16 / tp_, recompute_.has(RecomputeModule::kMlaUpProj));
+  keep(bytes, tokens_ * heads * (2.0 * qk + kv_up) * kBf16 / tp_,
+       recompute_.has(RecomputeModule::kMlaUpProj));
   keep(bytes, tokens_ * heads * static_cast<double>(model_.v_head_dim) * kBf16 / tp_, false);
   keep(bytes, tokens_ * heads * kFp32 / tp_, recompute_.has(RecomputeModule::kCoreAttn));
-  bytes.backward = std::max(bytes.backward, tokens_ * heads * (2.0 * qk + kv_up) * kBf16 / tp_ + shard_ * hidden * kBf16);
+  bytes.backward =
+      std::max(bytes.backward, tokens_ * heads * (2.0 * qk + kv_up) * kBf16 / tp_ + shard_ * hidden * kBf16);
 }
 
 /// Saved: norm input and output, fc1's output, the activation's output.
@@ -70,11 +74,13 @@ void ActivationBytes::add_dense(LayerBytes& bytes) const {
   keep(bytes, shard_ * hidden * input_, recompute_.has(RecomputeModule::kLayernorm));
   keep(bytes, tokens_ * width * halves * kBf16, again);
   keep(bytes, tokens_ * width * input_, again);
-  bytes.backward = std::max(bytes.backward, tokens_ * width * (halves + 1.0) * kBf16 + 2.0 * shard_ * hidden * kBf16);
+  bytes.backward =
+      std::max(bytes.backward, tokens_ * width * (halves + 1.0) * kBf16 + 2.0 * shard_ * hidden * kBf16);
 }
 
-/// Saved: norm input and output, router scores and probabilities, permuted tokens, fc1's output, the activation's
-/// output (which carries the probabilities, so that fc2's output is not needed), and the same of the shared experts.
+/// Saved: norm input and output, router scores and probabilities, permuted tokens, fc1's output, the
+/// activation's output (which carries the probabilities, so that fc2's output is not needed), and the same of
+/// the shared experts.
 void ActivationBytes::add_moe(LayerBytes& bytes) const {
   const auto hidden = static_cast<double>(model_.hidden);
   const auto width = static_cast<double>(model_.dispatch_width);
@@ -85,21 +91,25 @@ void ActivationBytes::add_moe(LayerBytes& bytes) const {
   keep(bytes, shard_ * hidden * kBf16, false);
   keep(bytes, shard_ * hidden * kBf16, recompute_.has(RecomputeModule::kLayernorm));
   keep(bytes, shard_ * model_.experts * 2.0 * kFp32, all);
-  keep(bytes, tokens_ * shared * (halves * kBf16 + input_), all || recompute_.has(RecomputeModule::kSharedExperts));
+  keep(bytes, tokens_ * shared * (halves * kBf16 + input_),
+       all || recompute_.has(RecomputeModule::kSharedExperts));
   if (model_.has_latent_experts()) keep(bytes, shard_ * width * kBf16, all);
 
   const double fc1 = width * input_ + ffn * halves * kBf16;
   const double activation = ffn * input_;
   (all ? bytes.dropped_per_row : bytes.kept_per_row) += fc1;
-  (all || recompute_.has(RecomputeModule::kMoeAct) ? bytes.dropped_per_row : bytes.kept_per_row) += activation;
+  (all || recompute_.has(RecomputeModule::kMoeAct) ? bytes.dropped_per_row : bytes.kept_per_row) +=
+      activation;
   bytes.backward_per_row = ffn * (halves + 1.0) * kBf16;
   bytes.backward = std::max(bytes.backward, shard_ * hidden * kBf16);
 }
 
 LayerBytes ActivationBytes::layer(const LayerSpec& layer) const {
   LayerBytes bytes;
-  if (layer.mixer == MixerKind::kMla || (layer.mixer == MixerKind::kSparseAttention && model_.is_mla())) add_mla(bytes);
-  else if (layer.mixer != MixerKind::kNone) add_attention(bytes);
+  if (layer.mixer == MixerKind::kMla || (layer.mixer == MixerKind::kSparseAttention && model_.is_mla()))
+    add_mla(bytes);
+  else if (layer.mixer != MixerKind::kNone)
+    add_attention(bytes);
   if (layer.ffn == FfnKind::kDense) add_dense(bytes);
   if (layer.ffn == FfnKind::kMoe) add_moe(bytes);
   if (recompute_.mode == RecomputeMode::kFull) {

@@ -10,15 +10,17 @@ namespace moeplan::sim {
 
 /// Bytes that one layer keeps for its backward pass, for one micro-batch on one rank.
 ///
-/// Model:   docs/models/memory.md: what TransformerEngine's and Megatron-Core's autograd functions save, in bf16 (or the
+/// Model:   docs/models/memory.md: what TransformerEngine's and Megatron-Core's autograd functions save, in
+/// bf16 (or the
 ///          GEMM format for the inputs of products), flash attention, router in fp32
 /// Symbols: rows = token copies that reach the experts of the rank
 struct LayerBytes {
-  double kept = 0.0;             ///< until the layer's backward, apart from the experts
-  double kept_per_row = 0.0;     ///< experts, per row
-  double dropped = 0.0;          ///< computed again in backward, alive for that layer alone
+  double kept = 0.0;          ///< until the layer's backward, apart from the experts
+  double kept_per_row = 0.0;  ///< experts, per row
+  double dropped = 0.0;       ///< computed again in backward, alive for that layer alone
   double dropped_per_row = 0.0;
-  double backward = 0.0;         ///< gradients alive at the worst moment of the layer's backward, apart from the experts
+  double backward =
+      0.0;  ///< gradients alive at the worst moment of the layer's backward, apart from the experts
   double backward_per_row = 0.0;
 };
 

@@ -19,76 +19,103 @@ void add(Faults& faults, const char* rule, fmt::format_string<Values...> text, V
 void check_grids(const Job& job, const PlanSpec& plan, Faults& faults) {
   const ParallelLayout& l = plan.layout;
   const std::int64_t world = std::int64_t{l.tp} * l.cp * l.dp * l.pp;
-  if (world > job.cluster.ranks()) add(faults, "gpus", "tp {} * cp {} * dp {} * pp {} = {} GPUs, the cluster has {}", l.tp, l.cp, l.dp, l.pp, world, job.cluster.ranks());
+  if (world > job.cluster.ranks())
+    add(faults, "gpus", "tp {} * cp {} * dp {} * pp {} = {} GPUs, the cluster has {}", l.tp, l.cp, l.dp, l.pp,
+        world, job.cluster.ranks());
   const std::int64_t stage = std::int64_t{l.tp} * l.cp * l.dp;
   const std::int64_t expert = std::int64_t{l.etp} * l.ep;
   if (stage % expert != 0) {
-    add(faults, "ep-divides-stage", "etp {} * ep {} = {} does not divide the {} GPUs of a stage", l.etp, l.ep, expert, stage);
+    add(faults, "ep-divides-stage", "etp {} * ep {} = {} does not divide the {} GPUs of a stage", l.etp, l.ep,
+        expert, stage);
   } else if (expert * l.edp != stage) {
-    add(faults, "edp", "etp {} * ep {} * edp {} = {}, expected the {} GPUs of a stage", l.etp, l.ep, l.edp, expert * l.edp, stage);
+    add(faults, "edp", "etp {} * ep {} * edp {} = {}, expected the {} GPUs of a stage", l.etp, l.ep, l.edp,
+        expert * l.edp, stage);
   }
 }
 
 void check_batch(const Job& job, const PlanSpec& plan, Faults& faults) {
   const std::int64_t per_round = std::int64_t{plan.layout.dp} * plan.micro_batch;
   if (job.run.global_batch % per_round != 0) {
-    add(faults, "batch", "dp {} * micro-batch {} = {} does not divide the global batch of {}", plan.layout.dp, plan.micro_batch, per_round, job.run.global_batch);
+    add(faults, "batch", "dp {} * micro-batch {} = {} does not divide the global batch of {}", plan.layout.dp,
+        plan.micro_batch, per_round, job.run.global_batch);
     return;
   }
   if (plan.layout.vp > 1 && job.run.global_batch / per_round % plan.layout.pp != 0) {
-    add(faults, "interleaved-micro-batches", "interleaving needs micro-batches in multiples of pp {}, found {}", plan.layout.pp, job.run.global_batch / per_round);
+    add(faults, "interleaved-micro-batches",
+        "interleaving needs micro-batches in multiples of pp {}, found {}", plan.layout.pp,
+        job.run.global_batch / per_round);
   }
-  if (plan.layout.vp > 1 && plan.layout.pp < 2) add(faults, "interleaved-needs-pipeline", "vp {} needs pp of at least 2", plan.layout.vp);
+  if (plan.layout.vp > 1 && plan.layout.pp < 2)
+    add(faults, "interleaved-needs-pipeline", "vp {} needs pp of at least 2", plan.layout.vp);
 }
 
 void check_sequence(const Job& job, const PlanSpec& plan, Faults& faults) {
   const ParallelLayout& l = plan.layout;
   // Causal balance: every context-parallel rank takes one early and one late part of the sequence.
-  if (l.cp > 1 && job.run.seq_len % (2 * l.cp) != 0) add(faults, "cp-divides-sequence", "2 * cp {} does not divide the sequence of {}", l.cp, job.run.seq_len);
-  if (l.sequence_parallel && job.run.seq_len / l.cp % l.tp != 0) add(faults, "tp-divides-sequence", "tp {} does not divide the {} tokens of a sequence shard", l.tp, job.run.seq_len / l.cp);
+  if (l.cp > 1 && job.run.seq_len % (2 * l.cp) != 0)
+    add(faults, "cp-divides-sequence", "2 * cp {} does not divide the sequence of {}", l.cp, job.run.seq_len);
+  if (l.sequence_parallel && job.run.seq_len / l.cp % l.tp != 0)
+    add(faults, "tp-divides-sequence", "tp {} does not divide the {} tokens of a sequence shard", l.tp,
+        job.run.seq_len / l.cp);
   const std::int64_t tokens = job.run.seq_len * plan.micro_batch / (std::int64_t{l.cp} * l.tp);
-  if (plan.chunk_degree > 1 && tokens < plan.chunk_degree) add(faults, "chunks", "{} chunks of {} tokens", plan.chunk_degree, tokens);
+  if (plan.chunk_degree > 1 && tokens < plan.chunk_degree)
+    add(faults, "chunks", "{} chunks of {} tokens", plan.chunk_degree, tokens);
 }
 
 void check_widths(const Job& job, const PlanSpec& plan, Faults& faults) {
   const ModelSpec& m = job.model;
   const ParallelLayout& l = plan.layout;
-  if (m.heads % l.tp != 0) add(faults, "tp-divides-heads", "tp {} does not divide {} attention heads", l.tp, m.heads);
-  if (!m.is_mla() && m.kv_heads % l.tp != 0 && l.tp % m.kv_heads != 0) add(faults, "tp-divides-kv-heads", "tp {} and {} key-value heads do not divide each other", l.tp, m.kv_heads);
-  if (m.dense_ffn % l.tp != 0) add(faults, "tp-divides-ffn", "tp {} does not divide the dense width {}", l.tp, m.dense_ffn);
-  if (m.shared_ffn % l.tp != 0) add(faults, "tp-divides-ffn", "tp {} does not divide the shared experts' width {}", l.tp, m.shared_ffn);
-  if (m.expert_ffn % l.etp != 0) add(faults, "etp-divides-ffn", "etp {} does not divide the expert width {}", l.etp, m.expert_ffn);
+  if (m.heads % l.tp != 0)
+    add(faults, "tp-divides-heads", "tp {} does not divide {} attention heads", l.tp, m.heads);
+  if (!m.is_mla() && m.kv_heads % l.tp != 0 && l.tp % m.kv_heads != 0)
+    add(faults, "tp-divides-kv-heads", "tp {} and {} key-value heads do not divide each other", l.tp,
+        m.kv_heads);
+  if (m.dense_ffn % l.tp != 0)
+    add(faults, "tp-divides-ffn", "tp {} does not divide the dense width {}", l.tp, m.dense_ffn);
+  if (m.shared_ffn % l.tp != 0)
+    add(faults, "tp-divides-ffn", "tp {} does not divide the shared experts' width {}", l.tp, m.shared_ffn);
+  if (m.expert_ffn % l.etp != 0)
+    add(faults, "etp-divides-ffn", "etp {} does not divide the expert width {}", l.etp, m.expert_ffn);
 }
 
 void check_experts(const Job& job, const PlanSpec& plan, Faults& faults) {
   const ModelSpec& m = job.model;
   const ParallelLayout& l = plan.layout;
   if (!m.is_moe()) {
-    if (l.ep > 1 || l.etp > 1) add(faults, "no-experts", "ep {} and etp {}, but the model has no experts", l.ep, l.etp);
+    if (l.ep > 1 || l.etp > 1)
+      add(faults, "no-experts", "ep {} and etp {}, but the model has no experts", l.ep, l.etp);
     return;
   }
-  if (plan.placement.is_contiguous() && m.experts % l.ep != 0) add(faults, "ep-divides-experts", "ep {} does not divide {} experts", l.ep, m.experts);
-  if (l.tp > 1 && !l.sequence_parallel) add(faults, "moe-needs-sequence-parallel", "tp {} with experts needs sequence parallelism", l.tp);
+  if (plan.placement.is_contiguous() && m.experts % l.ep != 0)
+    add(faults, "ep-divides-experts", "ep {} does not divide {} experts", l.ep, m.experts);
+  if (l.tp > 1 && !l.sequence_parallel)
+    add(faults, "moe-needs-sequence-parallel", "tp {} with experts needs sequence parallelism", l.tp);
 }
 
 void check_placement(const Job& job, const PlanSpec& plan, Faults& faults) {
   const auto& rows = plan.placement.slots;
   if (rows.empty()) return;
   if (static_cast<int>(rows.size()) != job.model.moe_layers()) {
-    return add(faults, "placement-layers", "the placement has {} layers, the model {} MoE layers", rows.size(), job.model.moe_layers());
+    return add(faults, "placement-layers", "the placement has {} layers, the model {} MoE layers",
+               rows.size(), job.model.moe_layers());
   }
   std::vector<char> seen(static_cast<std::size_t>(std::max(job.model.experts, 1)));
   for (std::size_t layer = 0; layer < rows.size(); ++layer) {
     if (rows[layer].size() % static_cast<std::size_t>(plan.layout.ep) != 0) {
-      return add(faults, "ep-divides-slots", "ep {} does not divide the {} slots of MoE layer {}", plan.layout.ep, rows[layer].size(), layer);
+      return add(faults, "ep-divides-slots", "ep {} does not divide the {} slots of MoE layer {}",
+                 plan.layout.ep, rows[layer].size(), layer);
     }
     std::fill(seen.begin(), seen.end(), 0);
     for (const std::int32_t expert : rows[layer]) {
-      if (expert < 0 || expert >= job.model.experts) return add(faults, "placement-expert", "MoE layer {} places expert {}, the model has {}", layer, expert, job.model.experts);
+      if (expert < 0 || expert >= job.model.experts)
+        return add(faults, "placement-expert", "MoE layer {} places expert {}, the model has {}", layer,
+                   expert, job.model.experts);
       seen[static_cast<std::size_t>(expert)] = 1;
     }
     const auto missing = std::find(seen.begin(), seen.end(), 0);
-    if (missing != seen.end()) return add(faults, "placement-complete", "MoE layer {} has no slot for expert {}", layer, missing - seen.begin());
+    if (missing != seen.end())
+      return add(faults, "placement-complete", "MoE layer {} has no slot for expert {}", layer,
+                 missing - seen.begin());
   }
 }
 
@@ -96,32 +123,43 @@ void check_split(const Job& job, const PlanSpec& plan, Faults& faults) {
   const int layers = static_cast<int>(job.model.layers.size());
   const int chunks = plan.layout.pp * plan.layout.vp;
   const bool stated = !plan.split.layers_per_chunk.empty();
-  if (!stated && layers < chunks) return add(faults, "layers", "{} layers in pp {} * vp {} = {} chunks", layers, plan.layout.pp, plan.layout.vp, chunks);
+  if (!stated && layers < chunks)
+    return add(faults, "layers", "{} layers in pp {} * vp {} = {} chunks", layers, plan.layout.pp,
+               plan.layout.vp, chunks);
   if (!stated) return;
   const std::vector<int>& split = plan.split.layers_per_chunk;
-  if (static_cast<int>(split.size()) != chunks) return add(faults, "split-chunks", "the split has {} chunks, expected pp {} * vp {} = {}", split.size(), plan.layout.pp, plan.layout.vp, chunks);
+  if (static_cast<int>(split.size()) != chunks)
+    return add(faults, "split-chunks", "the split has {} chunks, expected pp {} * vp {} = {}", split.size(),
+               plan.layout.pp, plan.layout.vp, chunks);
   const std::int64_t sum = std::accumulate(split.begin(), split.end(), std::int64_t{0});
   if (sum != layers) add(faults, "split-layers", "the split has {} layers, the model {}", sum, layers);
   // The first chunk holds the embedding and the last the loss: they may stand without layers.
   for (int c = 0; c < chunks; ++c) {
     const bool end = c == 0 || c == chunks - 1;
-    if (split[static_cast<std::size_t>(c)] < (end ? 0 : 1)) return add(faults, "split-empty", "chunk {} has {} layers", c, split[static_cast<std::size_t>(c)]);
+    if (split[static_cast<std::size_t>(c)] < (end ? 0 : 1))
+      return add(faults, "split-empty", "chunk {} has {} layers", c, split[static_cast<std::size_t>(c)]);
   }
 }
 
 void check_recompute(const Job& job, const PlanSpec& plan, Faults& faults) {
-  if (plan.recompute.has(RecomputeModule::kMlaUpProj) && !job.model.is_mla()) add(faults, "recompute-module", "mla_up_proj recompute, but the model has no MLA");
+  if (plan.recompute.has(RecomputeModule::kMlaUpProj) && !job.model.is_mla())
+    add(faults, "recompute-module", "mla_up_proj recompute, but the model has no MLA");
   for (const RecomputeModule module : {RecomputeModule::kMoeAct, RecomputeModule::kMoe}) {
-    if (plan.recompute.has(module) && !job.model.is_moe()) add(faults, "recompute-module", "{} recompute, but the model has no experts", name(module));
+    if (plan.recompute.has(module) && !job.model.is_moe())
+      add(faults, "recompute-module", "{} recompute, but the model has no experts", name(module));
   }
-  if (plan.recompute.has(RecomputeModule::kSharedExperts) && job.model.shared_ffn == 0) add(faults, "recompute-module", "shared_experts recompute, but the model has none");
+  if (plan.recompute.has(RecomputeModule::kSharedExperts) && job.model.shared_ffn == 0)
+    add(faults, "recompute-module", "shared_experts recompute, but the model has none");
 }
 
 /// Degrees below one would divide by zero in every other rule.
 bool has_degrees(const PlanSpec& plan, Faults& faults) {
   const ParallelLayout& l = plan.layout;
-  const int least = std::min({l.tp, l.pp, l.vp, l.cp, l.ep, l.etp, l.dp, l.edp, plan.micro_batch, plan.chunk_degree});
-  if (least < 1) add(faults, "degrees", "every degree of parallelism, the micro-batch and the chunks are at least 1, found {}", least);
+  const int least =
+      std::min({l.tp, l.pp, l.vp, l.cp, l.ep, l.etp, l.dp, l.edp, plan.micro_batch, plan.chunk_degree});
+  if (least < 1)
+    add(faults, "degrees",
+        "every degree of parallelism, the micro-batch and the chunks are at least 1, found {}", least);
   return least >= 1;
 }
 

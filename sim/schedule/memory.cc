@@ -10,15 +10,20 @@ namespace moeplan::sim {
 
 namespace {
 
-constexpr double kBf16 = 2.0;           ///< bytes of a parameter
-constexpr int kMaxIterations = 4;       ///< of a load trace, spread evenly; the worst one counts
+constexpr double kBf16 = 2.0;      ///< bytes of a parameter
+constexpr int kMaxIterations = 4;  ///< of a load trace, spread evenly; the worst one counts
 
 /// What the stages of one plan hold. Everything in bytes or elements as double; rounded at the end.
 class StageMemory {
  public:
   StageMemory(const Job& job, const PlanSpec& plan)
-      : job_(job), plan_(plan), layout_(plan.layout), activations_(job.model, job.run, plan),
-        split_(plan.split.layers_per_chunk.empty() ? even_split(static_cast<int>(job.model.layers.size()), plan.layout.pp, plan.layout.vp) : plan.split) {
+      : job_(job),
+        plan_(plan),
+        layout_(plan.layout),
+        activations_(job.model, job.run, plan),
+        split_(plan.split.layers_per_chunk.empty()
+                   ? even_split(static_cast<int>(job.model.layers.size()), plan.layout.pp, plan.layout.vp)
+                   : plan.split) {
     find_moe_indices();
   }
 
@@ -56,7 +61,7 @@ class StageMemory {
   StageSplit split_;
   std::vector<int> first_layer_;  // [chunk]
   std::vector<int> moe_before_;   // [layer]: MoE layers before it
-  std::vector<double> rows_;      // [layer of the stage]: token copies that the hottest rank's experts receive
+  std::vector<double> rows_;  // [layer of the stage]: token copies that the hottest rank's experts receive
 };
 
 void StageMemory::find_moe_indices() {
@@ -73,8 +78,8 @@ void StageMemory::find_moe_indices() {
 }
 
 /// Micro-batches in flight per virtual stage of a pipeline rank when its first backward starts.
-/// 1F1B: pp - stage. Interleaved (Megatron): 2 (pp - stage - 1) + (vp - 1) pp + 1 forwards of chunks, in groups of pp
-/// micro-batches a chunk. Shape: [virtual stage]
+/// 1F1B: pp - stage. Interleaved (Megatron): 2 (pp - stage - 1) + (vp - 1) pp + 1 forwards of chunks, in
+/// groups of pp micro-batches a chunk. Shape: [virtual stage]
 std::vector<double> StageMemory::in_flight_of(int stage) const {
   const std::int64_t micro = std::max<std::int64_t>(1, micro_batches(plan_, job_.run.global_batch));
   const int pp = layout_.pp;
@@ -95,7 +100,8 @@ std::vector<StageMemory::Placed> StageMemory::layers_of(int stage) const {
       const auto l = static_cast<std::size_t>(first_layer_[chunk] + i);
       if (l >= job_.model.layers.size()) continue;
       const LayerSpec& layer = job_.model.layers[l];
-      all.push_back({layer, layer.ffn == FfnKind::kMoe ? moe_before_[l] : -1, in_flight[static_cast<std::size_t>(v)]});
+      all.push_back(
+          {layer, layer.ffn == FfnKind::kMoe ? moe_before_[l] : -1, in_flight[static_cast<std::size_t>(v)]});
     }
   }
   if (is_last(stage)) {
@@ -104,19 +110,22 @@ std::vector<StageMemory::Placed> StageMemory::layers_of(int stage) const {
       LayerSpec layer = job_.model.layers.back();
       if (layer.mixer == MixerKind::kNone) layer.mixer = MixerKind::kAttention;
       if (layer.ffn == FfnKind::kNone) layer.ffn = job_.model.is_moe() ? FfnKind::kMoe : FfnKind::kDense;
-      all.push_back({layer, layer.ffn == FfnKind::kMoe ? std::max(0, job_.model.moe_layers() - 1) : -1, in_flight.back()});
+      all.push_back({layer, layer.ffn == FfnKind::kMoe ? std::max(0, job_.model.moe_layers() - 1) : -1,
+                     in_flight.back()});
     }
   }
   return all;
 }
 
 std::int64_t StageMemory::slots_per_rank(int moe_index) const {
-  const std::size_t slots = plan_.placement.is_contiguous() ? static_cast<std::size_t>(job_.model.experts) : plan_.placement.slots[static_cast<std::size_t>(moe_index)].size();
+  const std::size_t slots = plan_.placement.is_contiguous()
+                                ? static_cast<std::size_t>(job_.model.experts)
+                                : plan_.placement.slots[static_cast<std::size_t>(moe_index)].size();
   return static_cast<std::int64_t>(slots) / layout_.ep;
 }
 
-/// Parameters of the dense grid on one rank: attention, dense and shared feed-forward cut by tp; router, norms and
-/// MLA's down projections on every rank.
+/// Parameters of the dense grid on one rank: attention, dense and shared feed-forward cut by tp; router,
+/// norms and MLA's down projections on every rank.
 double StageMemory::dense_elements(const std::vector<Placed>& layers) const {
   const ModelSpec& m = job_.model;
   const auto hidden = static_cast<double>(m.hidden);
@@ -127,7 +136,9 @@ double StageMemory::dense_elements(const std::vector<Placed>& layers) const {
     const double whole = placed.layer.mixer == MixerKind::kMla ? std::min(attention, mla_down) : 0.0;
     sum += whole + (attention - whole) / layout_.tp + 2.0 * hidden;
     if (placed.layer.ffn == FfnKind::kDense) sum += static_cast<double>(dense_ffn_parameters(m)) / layout_.tp;
-    if (placed.layer.ffn == FfnKind::kMoe) sum += static_cast<double>(shared_expert_parameters(m)) / layout_.tp + static_cast<double>(router_parameters(m) + latent_parameters(m));
+    if (placed.layer.ffn == FfnKind::kMoe)
+      sum += static_cast<double>(shared_expert_parameters(m)) / layout_.tp +
+             static_cast<double>(router_parameters(m) + latent_parameters(m));
   }
   return sum;
 }
@@ -138,13 +149,15 @@ void StageMemory::add_weights(int stage, const std::vector<Placed>& layers, Memo
   if (stage == 0) dense += head_elements();
   if (is_last(stage)) {
     const bool own_head = !m.tied_embeddings || layout_.pp > 1;
-    const bool own_table = m.mtp_layers > 0 && layout_.pp > 1 && !m.tied_embeddings;  // MTP embeds the next tokens here
+    const bool own_table =
+        m.mtp_layers > 0 && layout_.pp > 1 && !m.tied_embeddings;  // MTP embeds the next tokens here
     dense += (own_head ? head_elements() : 0.0) + (own_table ? head_elements() : 0.0);
     dense += m.mtp_layers * 2.0 * static_cast<double>(m.hidden) * static_cast<double>(m.hidden) / layout_.tp;
   }
   double experts = 0.0;
   for (const Placed& placed : layers) {
-    if (placed.moe_index >= 0) experts += static_cast<double>(slots_per_rank(placed.moe_index) * expert_parameters(m)) / layout_.etp;
+    if (placed.moe_index >= 0)
+      experts += static_cast<double>(slots_per_rank(placed.moe_index) * expert_parameters(m)) / layout_.etp;
   }
   const PrecisionRecipe& p = job_.run.precision;
   const double low = value_bytes(p.gemm);
@@ -155,7 +168,8 @@ void StageMemory::add_weights(int stage, const std::vector<Placed>& layers, Memo
   const double expert_share = plan_.distributed_optimizer ? static_cast<double>(layout_.edp) : 1.0;
   part.parameters = base::Bytes::rounded((dense + experts) * weight_bytes);
   part.gradients = base::Bytes::rounded((dense + experts) * value_bytes(p.gradient_reduce));
-  part.optimizer_states = base::Bytes::rounded(dense * states / dense_share + experts * states / expert_share);
+  part.optimizer_states =
+      base::Bytes::rounded(dense * states / dense_share + experts * states / expert_share);
 }
 
 /// Token copies that one rank's experts get where all get the same.
@@ -180,7 +194,8 @@ void StageMemory::load_rows(const std::vector<Placed>& layers, int iteration) {
         row[r] = sum * static_cast<double>(ep);
       }
     } else {
-      const std::vector<std::int32_t>& slots = plan_.placement.slots[static_cast<std::size_t>(layers[i].moe_index)];
+      const std::vector<std::int32_t>& slots =
+          plan_.placement.slots[static_cast<std::size_t>(layers[i].moe_index)];
       copies.assign(share.size(), 0);
       for (const std::int32_t expert : slots) ++copies[static_cast<std::size_t>(expert)];
       for (std::size_t s = 0; s < slots.size(); ++s) {
@@ -195,7 +210,8 @@ void StageMemory::load_rows(const std::vector<Placed>& layers, int iteration) {
   for (std::size_t i = 0; i < layers.size(); ++i) rows_[i] = factor[i * ep + hottest] * mean_rows();
 }
 
-/// The higher of two moments: the loss and the output head's backward; the backward of the layer that needs most.
+/// The higher of two moments: the loss and the output head's backward; the backward of the layer that needs
+/// most.
 StageMemory::Peak StageMemory::peak_of(int stage, const std::vector<Placed>& layers) const {
   const ModelSpec& m = job_.model;
   const double hidden_bytes = activations_.tokens() * static_cast<double>(m.hidden) * kBf16;
@@ -205,12 +221,17 @@ StageMemory::Peak StageMemory::peak_of(int stage, const std::vector<Placed>& lay
     const LayerBytes bytes = activations_.layer(layers[i].layer);
     kept += layers[i].in_flight * (bytes.kept + bytes.kept_per_row * rows_[i]);
     Peak own;
-    own.activations = bytes.dropped + bytes.dropped_per_row * rows_[i] + bytes.backward + bytes.backward_per_row * rows_[i];
-    double gradient = layers[i].layer.ffn == FfnKind::kDense ? static_cast<double>(dense_ffn_parameters(m)) / layout_.tp : 0.0;
+    own.activations =
+        bytes.dropped + bytes.dropped_per_row * rows_[i] + bytes.backward + bytes.backward_per_row * rows_[i];
+    double gradient = layers[i].layer.ffn == FfnKind::kDense
+                          ? static_cast<double>(dense_ffn_parameters(m)) / layout_.tp
+                          : 0.0;
     if (layers[i].moe_index >= 0) {
-      gradient = static_cast<double>(slots_per_rank(layers[i].moe_index) * expert_parameters(m)) / layout_.etp;
+      gradient =
+          static_cast<double>(slots_per_rank(layers[i].moe_index) * expert_parameters(m)) / layout_.etp;
       // Sent and received token copies of one all-to-all, forward payload or its gradient in bf16.
-      own.buffers = (activations_.shard_tokens() * m.top_k + rows_[i]) * static_cast<double>(m.dispatch_width) * kBf16;
+      own.buffers =
+          (activations_.shard_tokens() * m.top_k + rows_[i]) * static_cast<double>(m.dispatch_width) * kBf16;
     }
     // fc1 holds 2 of 3 matrices of a gated block, 1 of 2 otherwise.
     own.activations += gradient * (m.gated ? 2.0 / 3.0 : 0.5) * MemoryConstants::kWeightGradientBytes / 2.0;
@@ -221,8 +242,10 @@ StageMemory::Peak StageMemory::peak_of(int stage, const std::vector<Placed>& lay
   if (is_last(stage)) {
     const bool fused = job_.run.fused_cross_entropy;
     const double logits = activations_.tokens() * static_cast<double>(m.vocab) / layout_.tp;
-    const double per_logit = (fused ? MemoryConstants::kLogitBytesFused : MemoryConstants::kLogitBytesUnfused) +
-                             m.mtp_layers * (fused ? MemoryConstants::kMtpLogitBytesFused : MemoryConstants::kMtpLogitBytesUnfused);
+    const double per_logit =
+        (fused ? MemoryConstants::kLogitBytesFused : MemoryConstants::kLogitBytesUnfused) +
+        m.mtp_layers *
+            (fused ? MemoryConstants::kMtpLogitBytesFused : MemoryConstants::kMtpLogitBytesUnfused);
     head_peak.logits = logits * per_logit + head_elements() * MemoryConstants::kWeightGradientBytes;
     if (layout_.tp > 1) head_peak.activations += hidden_bytes;
   }
@@ -253,7 +276,8 @@ MemoryPart StageMemory::part(int stage) {
   part.activations = base::Bytes::rounded(worst.activations);
   part.moe_buffers = base::Bytes::rounded(worst.buffers);
   part.logits = base::Bytes::rounded(worst.logits);
-  const int groups = (layout_.tp > 1) + (layout_.cp > 1) + (layout_.pp > 1) + (layout_.ep > 1) + (layout_.etp > 1) + (layout_.dp > 1) + (layout_.edp > 1);
+  const int groups = (layout_.tp > 1) + (layout_.cp > 1) + (layout_.pp > 1) + (layout_.ep > 1) +
+                     (layout_.etp > 1) + (layout_.dp > 1) + (layout_.edp > 1);
   part.communicators = MemoryConstants::kCommunicator * groups;
   part.context = MemoryConstants::kContext;
   part.reserve = base::Bytes::rounded(worst.sum() * MemoryConstants::kFragmentation);

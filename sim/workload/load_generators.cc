@@ -18,8 +18,12 @@ namespace {
 /// Shares that are the same in every iteration.
 class GeneratedLoads final : public ExpertLoads {
  public:
-  GeneratedLoads(std::string description, std::vector<std::vector<double>> shares, int top_k, std::uint64_t seed)
-      : description_(std::move(description)), shares_(std::move(shares)), top_k_(top_k), random_(seed, "routing") {}
+  GeneratedLoads(std::string description, std::vector<std::vector<double>> shares, int top_k,
+                 std::uint64_t seed)
+      : description_(std::move(description)),
+        shares_(std::move(shares)),
+        top_k_(top_k),
+        random_(seed, "routing") {}
 
   int iterations() const override { return 1; }
   int moe_layers() const override { return static_cast<int>(shares_.size()); }
@@ -27,8 +31,11 @@ class GeneratedLoads final : public ExpertLoads {
   int top_k() const override { return top_k_; }
   std::string description() const override { return description_; }
   LoadOrigin origin(const RoutingShape&) const override { return LoadOrigin::kGenerated; }
-  std::span<const double> mean_share(int, int moe_layer) const override { return shares_[static_cast<std::size_t>(moe_layer)]; }
-  RoutingMatrix routing(int iteration, int moe_layer, int micro_batch, const RoutingShape& shape) const override {
+  std::span<const double> mean_share(int, int moe_layer) const override {
+    return shares_[static_cast<std::size_t>(moe_layer)];
+  }
+  RoutingMatrix routing(int iteration, int moe_layer, int micro_batch,
+                        const RoutingShape& shape) const override {
     const base::RandomStream stream = random_.substream(static_cast<std::uint64_t>(iteration))
                                           .substream(static_cast<std::uint64_t>(moe_layer))
                                           .substream(static_cast<std::uint64_t>(micro_batch));
@@ -55,7 +62,9 @@ class UniformLoads final : public ExpertLoads {
   std::string description() const override { return "uniform"; }
   LoadOrigin origin(const RoutingShape&) const override { return LoadOrigin::kGenerated; }
   std::span<const double> mean_share(int, int) const override { return share_; }
-  RoutingMatrix routing(int, int, int, const RoutingShape& shape) const override { return even_routing(experts(), top_k_, shape); }
+  RoutingMatrix routing(int, int, int, const RoutingShape& shape) const override {
+    return even_routing(experts(), top_k_, shape);
+  }
   int distinct_micro_batches(const RoutingShape&) const override { return 1; }
 
  private:
@@ -124,14 +133,21 @@ std::vector<double> hot_shares(int hot, int experts) {
 
 void check_hot(const std::string& source, double parameter, const LoadOptions& options) {
   if (parameter != std::floor(parameter) || parameter >= options.experts) {
-    throw base::InputError(fmt::format("load \"{}\": found {} hot experts, expected a whole number below the {} experts", source, parameter, options.experts));
+    throw base::InputError(
+        fmt::format("load \"{}\": found {} hot experts, expected a whole number below the {} experts", source,
+                    parameter, options.experts));
   }
   if (2 * parameter < options.top_k) {
-    throw base::InputError(fmt::format("load \"{}\": {} experts cannot take half of the tokens, as a token goes to {} distinct ones", source, parameter, options.top_k),
-                           fmt::format("at least hot:{}", (options.top_k + 1) / 2));
+    throw base::InputError(
+        fmt::format(
+            "load \"{}\": {} experts cannot take half of the tokens, as a token goes to {} distinct ones",
+            source, parameter, options.top_k),
+        fmt::format("at least hot:{}", (options.top_k + 1) / 2));
   }
   if (2 * (options.experts - parameter) < options.top_k) {
-    throw base::InputError(fmt::format("load \"{}\": the other {} experts cannot take the other half of the tokens", source, options.experts - parameter));
+    throw base::InputError(
+        fmt::format("load \"{}\": the other {} experts cannot take the other half of the tokens", source,
+                    options.experts - parameter));
   }
 }
 
@@ -145,8 +161,13 @@ double read_parameter(const std::string& source, const Generator& generator) {
 }
 
 void check_options(const std::string& source, const LoadOptions& options) {
-  if (options.experts < 1 || options.moe_layers < 1) throw base::InputError(fmt::format("load \"{}\" needs to know the number of experts and MoE layers", source), "give a MoE model");
-  if (options.top_k < 1 || options.top_k > options.experts) throw base::InputError(fmt::format("load \"{}\": top-{} of {} experts is impossible", source, options.top_k, options.experts));
+  if (options.experts < 1 || options.moe_layers < 1)
+    throw base::InputError(
+        fmt::format("load \"{}\" needs to know the number of experts and MoE layers", source),
+        "give a MoE model");
+  if (options.top_k < 1 || options.top_k > options.experts)
+    throw base::InputError(fmt::format("load \"{}\": top-{} of {} experts is impossible", source,
+                                       options.top_k, options.experts));
 }
 
 }  // namespace
@@ -154,7 +175,8 @@ void check_options(const std::string& source, const LoadOptions& options) {
 std::vector<std::string> generator_names() { return {"uniform", "zipf", "lognormal", "dirichlet", "hot"}; }
 
 std::unique_ptr<ExpertLoads> make_uniform_loads(int moe_layers, int experts, int top_k) {
-  MOEPLAN_CHECK(moe_layers > 0 && experts > 0 && top_k > 0 && top_k <= experts, fmt::format("{} layers, top-{} of {} experts", moe_layers, top_k, experts));
+  MOEPLAN_CHECK(moe_layers > 0 && experts > 0 && top_k > 0 && top_k <= experts,
+                fmt::format("{} layers, top-{} of {} experts", moe_layers, top_k, experts));
   return std::make_unique<UniformLoads>(moe_layers, experts, top_k);
 }
 
@@ -164,7 +186,8 @@ std::unique_ptr<ExpertLoads> make_generated_loads(const std::string& source, con
     return make_uniform_loads(options.moe_layers, options.experts, options.top_k);
   }
   const std::string stem = source.substr(0, source.find(':'));
-  const auto generator = std::find_if(std::begin(kGenerators), std::end(kGenerators), [&](const Generator& g) { return stem == g.name; });
+  const auto generator = std::find_if(std::begin(kGenerators), std::end(kGenerators),
+                                      [&](const Generator& g) { return stem == g.name; });
   if (generator == std::end(kGenerators)) return nullptr;
   const double parameter = read_parameter(source, *generator);
   check_options(source, options);
@@ -175,8 +198,11 @@ std::unique_ptr<ExpertLoads> make_generated_loads(const std::string& source, con
   std::vector<std::vector<double>> shares;
   for (int l = 0; l < options.moe_layers; ++l) {
     base::RandomStream random = weights_stream.substream(static_cast<std::uint64_t>(l));
-    const std::vector<double> sorted = generator->kind == Kind::kHot ? hot_shares(static_cast<int>(parameter), options.experts)
-                                                                     : distinct_shares(draw_weights(generator->kind, parameter, options.experts, random), options.top_k);
+    const std::vector<double> sorted =
+        generator->kind == Kind::kHot
+            ? hot_shares(static_cast<int>(parameter), options.experts)
+            : distinct_shares(draw_weights(generator->kind, parameter, options.experts, random),
+                              options.top_k);
     std::vector<std::int32_t> order(sorted.size());
     for (std::size_t e = 0; e < order.size(); ++e) order[e] = static_cast<std::int32_t>(e);
     base::RandomStream shuffle = order_stream.substream(static_cast<std::uint64_t>(l));
@@ -184,7 +210,8 @@ std::unique_ptr<ExpertLoads> make_generated_loads(const std::string& source, con
     std::vector<double>& layer = shares.emplace_back(sorted.size());
     for (std::size_t e = 0; e < sorted.size(); ++e) layer[static_cast<std::size_t>(order[e])] = sorted[e];
   }
-  return std::make_unique<GeneratedLoads>(fmt::format("{} (generated, seed {})", source, options.seed), std::move(shares), options.top_k, options.seed);
+  return std::make_unique<GeneratedLoads>(fmt::format("{} (generated, seed {})", source, options.seed),
+                                          std::move(shares), options.top_k, options.seed);
 }
 
 }  // namespace moeplan::sim

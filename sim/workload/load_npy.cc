@@ -28,18 +28,22 @@ const ZipEntry& pick_entry(const std::vector<ZipEntry>& entries, const std::stri
   }
   if (entries.size() == 1) return entries.front();
   std::string names;
-  for (const ZipEntry& entry : entries) names += fmt::format("{}{}", names.empty() ? "" : ", ", entry.name.substr(0, 60));
-  refuse(file, fmt::format("found {} arrays ({}), expected one called counts", entries.size(), names.substr(0, 400)));
+  for (const ZipEntry& entry : entries)
+    names += fmt::format("{}{}", names.empty() ? "" : ", ", entry.name.substr(0, 60));
+  refuse(file, fmt::format("found {} arrays ({}), expected one called counts", entries.size(),
+                           names.substr(0, 400)));
 }
 
 double checked(double value, const std::string& file) {
-  if (!(value >= 0.0) || !std::isfinite(value)) refuse(file, fmt::format("found {} tokens, expected counts or rates", value));
+  if (!(value >= 0.0) || !std::isfinite(value))
+    refuse(file, fmt::format("found {} tokens, expected counts or rates", value));
   return value;
 }
 
 std::int32_t checked_count(double value, const std::string& file) {
   if (checked(value, file) != std::floor(value) || value > std::numeric_limits<std::int32_t>::max()) {
-    refuse(file, fmt::format("found {} tokens, expected whole counts below 2^31 by source and micro-batch", value));
+    refuse(file,
+           fmt::format("found {} tokens, expected whole counts below 2^31 by source and micro-batch", value));
   }
   return static_cast<std::int32_t>(value);
 }
@@ -47,8 +51,11 @@ std::int32_t checked_count(double value, const std::string& file) {
 LoadLog to_log(const NpyArray& array, const std::string& file) {
   const std::vector<std::int64_t>& shape = array.shape;
   const bool good_rank = shape.size() == 2 || shape.size() == 3 || shape.size() == 5;
-  if (!good_rank || std::any_of(shape.begin(), shape.end(), [](std::int64_t n) { return n < 1 || n > kMaxDimension; })) {
-    refuse(file, fmt::format("found an array of shape [{}]", fmt::join(shape, ", ")), "expected [layer, expert], [iteration, layer, expert] or [iteration, rank, layer, micro-batch, expert]");
+  if (!good_rank ||
+      std::any_of(shape.begin(), shape.end(), [](std::int64_t n) { return n < 1 || n > kMaxDimension; })) {
+    refuse(file, fmt::format("found an array of shape [{}]", fmt::join(shape, ", ")),
+           "expected [layer, expert], [iteration, layer, expert] or [iteration, rank, layer, micro-batch, "
+           "expert]");
   }
   const auto size = [&](std::size_t i) { return static_cast<int>(shape[i]); };
   LoadLog log;

@@ -14,9 +14,12 @@ namespace moeplan::sim {
 
 std::string_view name(LoadOrigin origin) {
   switch (origin) {
-    case LoadOrigin::kMeasured: return "measured";
-    case LoadOrigin::kRemapped: return "remapped";
-    case LoadOrigin::kGenerated: return "generated";
+    case LoadOrigin::kMeasured:
+      return "measured";
+    case LoadOrigin::kRemapped:
+      return "remapped";
+    case LoadOrigin::kGenerated:
+      return "generated";
   }
   return "?";
 }
@@ -31,7 +34,8 @@ std::vector<std::int64_t> RoutingMatrix::per_expert() const {
 }
 
 double max_over_mean(std::span<const double> share, int groups) {
-  MOEPLAN_CHECK(groups > 0 && share.size() % static_cast<std::size_t>(groups) == 0, fmt::format("{} shares in {} groups", share.size(), groups));
+  MOEPLAN_CHECK(groups > 0 && share.size() % static_cast<std::size_t>(groups) == 0,
+                fmt::format("{} shares in {} groups", share.size(), groups));
   const std::size_t size = share.size() / static_cast<std::size_t>(groups);
   double largest = 0.0;
   double total = 0.0;
@@ -56,7 +60,8 @@ std::unique_ptr<ExpertLoads> load_expert_loads(const std::string& source, const 
   const std::string near = base::nearest_word(stem, generator_names());
   throw base::InputError(fmt::format("load \"{}\" is no generator and no file of a known kind", source),
                          !near.empty() ? fmt::format("did you mean \"{}\"?", near)
-                                       : "generators: uniform, zipf:S, lognormal:S, dirichlet:A, hot:N; files: .csv, .npy, .npz, a folder of SmartMoE tables");
+                                       : "generators: uniform, zipf:S, lognormal:S, dirichlet:A, hot:N; "
+                                         "files: .csv, .npy, .npz, a folder of SmartMoE tables");
 }
 
 namespace {
@@ -79,12 +84,14 @@ Quartiles imbalance(const ExpertLoads& loads, int groups) {
 
 std::string describe(const ExpertLoads& loads) {
   std::string text = fmt::format("load {}\n", loads.description());
-  text += fmt::format("  {:<18} {} iteration(s), {} MoE layers, {} experts, top-{}\n", "holds", loads.iterations(), loads.moe_layers(), loads.experts(), loads.top_k());
+  text += fmt::format("  {:<18} {} iteration(s), {} MoE layers, {} experts, top-{}\n", "holds",
+                      loads.iterations(), loads.moe_layers(), loads.experts(), loads.top_k());
   for (int groups = loads.experts(); groups > 1; groups = groups > 64 ? 64 : groups / 2) {
     if (loads.experts() % groups != 0) continue;
     const Quartiles q = imbalance(loads, groups);
     const std::string what = groups == loads.experts() ? "experts" : fmt::format("EP{}", groups);
-    text += fmt::format("  {:<18} max/mean {:.2f} in the median, {:.2f} at most\n", what, q.median, q.largest);
+    text +=
+        fmt::format("  {:<18} max/mean {:.2f} in the median, {:.2f} at most\n", what, q.median, q.largest);
   }
   return text;
 }

@@ -8,21 +8,30 @@ namespace moeplan::sim {
 
 std::string_view name(MixerKind kind) {
   switch (kind) {
-    case MixerKind::kAttention: return "attention";
-    case MixerKind::kMla: return "mla";
-    case MixerKind::kMamba: return "mamba";
-    case MixerKind::kLinearAttention: return "linear-attention";
-    case MixerKind::kSparseAttention: return "sparse-attention";
-    case MixerKind::kNone: return "none";
+    case MixerKind::kAttention:
+      return "attention";
+    case MixerKind::kMla:
+      return "mla";
+    case MixerKind::kMamba:
+      return "mamba";
+    case MixerKind::kLinearAttention:
+      return "linear-attention";
+    case MixerKind::kSparseAttention:
+      return "sparse-attention";
+    case MixerKind::kNone:
+      return "none";
   }
   return "?";
 }
 
 std::string_view name(FfnKind kind) {
   switch (kind) {
-    case FfnKind::kDense: return "dense";
-    case FfnKind::kMoe: return "moe";
-    case FfnKind::kNone: return "none";
+    case FfnKind::kDense:
+      return "dense";
+    case FfnKind::kMoe:
+      return "moe";
+    case FfnKind::kNone:
+      return "none";
   }
   return "?";
 }
@@ -89,18 +98,20 @@ std::string describe(const ModelSpec& model) {
                         model.q_lora_rank, model.kv_lora_rank, model.qk_nope_dim, model.qk_rope_dim,
                         model.v_head_dim);
   } else {
-    text += fmt::format("  {:<18} {} / {} key-value, {} wide\n", "heads", model.heads, model.kv_heads, model.head_dim);
+    text += fmt::format("  {:<18} {} / {} key-value, {} wide\n", "heads", model.heads, model.kv_heads,
+                        model.head_dim);
   }
   if (model.dense_ffn > 0) {
     text += fmt::format("  {:<18} width {}, layers {}\n", "dense ffn", model.dense_ffn,
                         layer_ranges(model, [](const LayerSpec& l) { return l.ffn == FfnKind::kDense; }));
   }
   if (model.is_moe()) {
-    text += fmt::format("  {:<18} {} experts, top-{}, width {}, layers {}\n", "moe", model.experts, model.top_k,
-                        model.expert_ffn,
+    text += fmt::format("  {:<18} {} experts, top-{}, width {}, layers {}\n", "moe", model.experts,
+                        model.top_k, model.expert_ffn,
                         layer_ranges(model, [](const LayerSpec& l) { return l.ffn == FfnKind::kMoe; }));
     if (model.shared_ffn > 0) text += fmt::format("  {:<18} width {}\n", "shared experts", model.shared_ffn);
-    if (model.has_latent_experts()) text += fmt::format("  {:<18} {} wide\n", "dispatched", model.dispatch_width);
+    if (model.has_latent_experts())
+      text += fmt::format("  {:<18} {} wide\n", "dispatched", model.dispatch_width);
     if (model.groups > 1) {
       text += fmt::format("  {:<18} {} of {} groups\n", "group-limited", model.topk_groups, model.groups);
     }

@@ -13,8 +13,9 @@ namespace moeplan::sim {
 
 namespace {
 
-constexpr std::int64_t kMaxWidth = 1'000'000'000;  ///< larger dimensions are broken files, and would overflow products
-constexpr int kMaxCount = 1'000'000;               ///< the same for heads, experts ...
+constexpr std::int64_t kMaxWidth =
+    1'000'000'000;                    ///< larger dimensions are broken files, and would overflow products
+constexpr int kMaxCount = 1'000'000;  ///< the same for heads, experts ...
 
 using Keys = std::vector<std::string>;
 
@@ -30,7 +31,8 @@ class ConfigReader {
     return {};
   }
 
-  std::int64_t optional(const Keys& keys, std::int64_t fallback, std::int64_t least = 0, std::int64_t most = kMaxWidth) {
+  std::int64_t optional(const Keys& keys, std::int64_t fallback, std::int64_t least = 0,
+                        std::int64_t most = kMaxWidth) {
     const std::string key = first_present(keys);
     if (key.empty()) return fallback;
     const auto value = reader_.optional<std::int64_t>(key);
@@ -61,9 +63,15 @@ class ConfigReader {
 };
 
 const Keys kExperts = {"num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts"};
-const Keys kTopK = {"num_experts_per_tok", "experts_per_token", "top_k_experts", "num_experts_per_token", "moe_k", "moe_top_k"};
+const Keys kTopK = {"num_experts_per_tok",
+                    "experts_per_token",
+                    "top_k_experts",
+                    "num_experts_per_token",
+                    "moe_k",
+                    "moe_top_k"};
 const Keys kSharedCount = {"n_shared_experts", "num_shared_experts", "moe_num_shared_experts"};
-const Keys kSharedWidth = {"shared_expert_intermediate_size", "moe_shared_expert_intermediate_size", "share_expert_dim", "share_expert_dims", "shared_intermediate_size"};
+const Keys kSharedWidth = {"shared_expert_intermediate_size", "moe_shared_expert_intermediate_size",
+                           "share_expert_dim", "share_expert_dims", "shared_intermediate_size"};
 const Keys kLatent = {"moe_latent_size", "routed_expert_hidden_size"};
 const Keys kMtp = {"num_nextn_predict_layers", "mtp_num_hidden_layers", "mtp_num_layers"};
 
@@ -71,7 +79,8 @@ const Keys kMtp = {"num_nextn_predict_layers", "mtp_num_hidden_layers", "mtp_num
 bool is_gated(base::ObjectReader& config) {
   if (config.has("gated_linear_unit")) return config.required<bool>("gated_linear_unit");
   const std::string key = config.has("mlp_hidden_act") ? "mlp_hidden_act" : "hidden_act";
-  static const std::set<std::string> ungated = {"relu", "relu2", "gelu", "gelu_new", "gelu_fast", "quick_gelu"};
+  static const std::set<std::string> ungated = {"relu",     "relu2",     "gelu",
+                                                "gelu_new", "gelu_fast", "quick_gelu"};
   return ungated.count(config.value_or<std::string>(key, "silu")) == 0;
 }
 
@@ -90,18 +99,22 @@ void read_attention(ConfigReader& config, ModelSpec& model) {
   }
   base::ObjectReader& reader = config.reader();
   if (model.heads > 0 && model.heads % model.kv_heads != 0) {
-    reader.fault("num_key_value_heads", fmt::format("found {}, expected a divisor of the {} attention heads", model.kv_heads, model.heads));
+    reader.fault("num_key_value_heads", fmt::format("found {}, expected a divisor of the {} attention heads",
+                                                    model.kv_heads, model.heads));
   }
   model.head_dim = config.optional({"head_dim", "attention_head_dim"}, 0);
   if (model.head_dim == 0 && model.heads > 0) {
     if (model.hidden % model.heads != 0) {
-      reader.fault("num_attention_heads", fmt::format("found {}, which does not divide hidden_size {}", model.heads, model.hidden), "state head_dim");
+      reader.fault("num_attention_heads",
+                   fmt::format("found {}, which does not divide hidden_size {}", model.heads, model.hidden),
+                   "state head_dim");
     }
     model.head_dim = model.hidden / model.heads;
   }
   model.attention_bias = reader.value_or("attention_bias", false) || reader.value_or("qkv_bias", false);
   const auto norm = [&](const char* key) { return reader.has(key) && reader.required<bool>(key); };
-  model.qk_norm = norm("use_qk_norm") || norm("qk_norm") || model.architecture.rfind("Qwen3", 0) == 0 || model.architecture.rfind("Olmoe", 0) == 0;
+  model.qk_norm = norm("use_qk_norm") || norm("qk_norm") || model.architecture.rfind("Qwen3", 0) == 0 ||
+                  model.architecture.rfind("Olmoe", 0) == 0;
   if (model.v_head_dim == model.head_dim) model.v_head_dim = 0;
 }
 
@@ -113,12 +126,18 @@ void read_widths(ConfigReader& config, ModelSpec& model) {
     model.dense_ffn = config.required({"intermediate_size", "ffn_hidden_size", "n_inner"});
     return;
   }
-  model.expert_ffn = separate ? config.required(expert_keys) : config.required({"intermediate_size"}, "or moe_intermediate_size, the width of one expert");
-  const bool any_dense = std::any_of(model.layers.begin(), model.layers.end(), [](const LayerSpec& l) { return l.ffn == FfnKind::kDense; });
+  model.expert_ffn =
+      separate ? config.required(expert_keys)
+               : config.required({"intermediate_size"}, "or moe_intermediate_size, the width of one expert");
+  const bool any_dense = std::any_of(model.layers.begin(), model.layers.end(),
+                                     [](const LayerSpec& l) { return l.ffn == FfnKind::kDense; });
   if (!any_dense) return;
-  const Keys dense_keys = separate ? Keys{"dense_intermediate_size", "intermediate_size", "intermediate_size_mlp"} : Keys{"intermediate_size_mlp", "dense_intermediate_size"};
+  const Keys dense_keys = separate
+                              ? Keys{"dense_intermediate_size", "intermediate_size", "intermediate_size_mlp"}
+                              : Keys{"intermediate_size_mlp", "dense_intermediate_size"};
   if (config.first_present(dense_keys).empty() && model.architecture.rfind("NemotronH", 0) != 0) {
-    config.reader().fault(dense_keys.front(), "no width for the dense layers", "state intermediate_size (dense layers) and moe_intermediate_size (experts)");
+    config.reader().fault(dense_keys.front(), "no width for the dense layers",
+                          "state intermediate_size (dense layers) and moe_intermediate_size (experts)");
     return;
   }
   model.dense_ffn = config.optional(dense_keys, 0, 1);
@@ -134,7 +153,8 @@ void read_shared_experts(ConfigReader& config, const std::string& model_type, Mo
   } else {
     model.shared_ffn = count * model.expert_ffn;
   }
-  model.shared_gate = model.shared_ffn > 0 && width_key == "shared_expert_intermediate_size" && model_type.rfind("qwen", 0) == 0;
+  model.shared_gate = model.shared_ffn > 0 && width_key == "shared_expert_intermediate_size" &&
+                      model_type.rfind("qwen", 0) == 0;
   if (model_type.rfind("llama4", 0) == 0) {
     model.shared_ffn = model.expert_ffn;
     model.notes.emplace_back("one shared expert of the expert width, which Llama-4 configs leave unsaid");
@@ -152,22 +172,29 @@ void read_moe(ConfigReader& config, const std::string& model_type, ModelSpec& mo
   model.groups = config.count({"n_group", "moe_router_num_groups"}, 0);
   model.topk_groups = config.count({"topk_group", "moe_router_group_topk"}, 0);
   if (model.groups > 1) {
-    if (model.experts % model.groups != 0) reader.fault("n_group", fmt::format("found {}, expected a divisor of the {} experts", model.groups, model.experts));
-    if (model.topk_groups < 1 || model.topk_groups > model.groups) reader.fault("topk_group", fmt::format("found {}, expected 1 to n_group {}", model.topk_groups, model.groups));
+    if (model.experts % model.groups != 0)
+      reader.fault("n_group", fmt::format("found {}, expected a divisor of the {} experts", model.groups,
+                                          model.experts));
+    if (model.topk_groups < 1 || model.topk_groups > model.groups)
+      reader.fault("topk_group",
+                   fmt::format("found {}, expected 1 to n_group {}", model.topk_groups, model.groups));
   }
-  const std::string scoring = config.first_present({"scoring_func", "scoring_function", "moe_router_activation_func"});
+  const std::string scoring =
+      config.first_present({"scoring_func", "scoring_function", "moe_router_activation_func"});
   model.scoring = scoring.empty() ? "softmax" : reader.required<std::string>(scoring);
 }
 
 void read_top_k(ConfigReader& config, ModelSpec& model) {
   const std::string key = config.first_present(kTopK);
   if (key.empty()) {
-    config.reader().fault(kTopK.front(), "key \"num_experts_per_tok\" is missing", "the number of experts that a token goes to");
+    config.reader().fault(kTopK.front(), "key \"num_experts_per_tok\" is missing",
+                          "the number of experts that a token goes to");
     return;
   }
   model.top_k = config.count({key}, 0, 1);
   if (model.top_k > model.experts) {
-    config.reader().fault(key, fmt::format("found {}, more than the {} experts", model.top_k, model.experts), fmt::format("top-k are distinct experts: at most {}", model.experts));
+    config.reader().fault(key, fmt::format("found {}, more than the {} experts", model.top_k, model.experts),
+                          fmt::format("top-k are distinct experts: at most {}", model.experts));
   }
 }
 
@@ -182,11 +209,16 @@ int read_mtp(ConfigReader& config, ModelSpec& model) {
 
 void add_notes(ConfigReader& config, ModelSpec& model) {
   base::ObjectReader& reader = config.reader();
-  if (reader.has("attention_chunk_size")) model.notes.emplace_back("chunked attention is counted as full causal attention");
-  if (reader.value_or("attn_output_gate", false)) model.notes.emplace_back("the attention output gate is not counted");
-  if (reader.has("num_hash_layers")) model.notes.emplace_back("layers with hash routing are counted as learned routing");
-  if (model.has_latent_experts()) model.notes.push_back(fmt::format("experts work in a latent width of {}", model.dispatch_width));
-  if (reader.value_or<std::string>("position_embedding", "") == "learned_absolute") model.notes.emplace_back("learned position embeddings are not counted");
+  if (reader.has("attention_chunk_size"))
+    model.notes.emplace_back("chunked attention is counted as full causal attention");
+  if (reader.value_or("attn_output_gate", false))
+    model.notes.emplace_back("the attention output gate is not counted");
+  if (reader.has("num_hash_layers"))
+    model.notes.emplace_back("layers with hash routing are counted as learned routing");
+  if (model.has_latent_experts())
+    model.notes.push_back(fmt::format("experts work in a latent width of {}", model.dispatch_width));
+  if (reader.value_or<std::string>("position_embedding", "") == "learned_absolute")
+    model.notes.emplace_back("learned position embeddings are not counted");
 }
 
 std::optional<std::string> container_key(const base::ObjectReader& top) {
@@ -204,15 +236,19 @@ ModelSpec import_model(const base::Document& document, std::string name) {
   base::ObjectReader top(document, sink, "model");
   ModelSpec model;
   model.name = std::move(name);
-  if (const base::Node* architectures = top.node("architectures"); architectures != nullptr && architectures->kind == base::NodeKind::kSequence && !architectures->items.empty()) {
+  if (const base::Node* architectures = top.node("architectures");
+      architectures != nullptr && architectures->kind == base::NodeKind::kSequence &&
+      !architectures->items.empty()) {
     model.architecture = architectures->items.front().text;
   }
   const auto key = container_key(top);
   base::ObjectReader inner = key ? top.object(*key) : top;
   ConfigReader config(inner);
-  const std::string model_type = top.value_or<std::string>("model_type", inner.value_or<std::string>("model_type", ""));
+  const std::string model_type =
+      top.value_or<std::string>("model_type", inner.value_or<std::string>("model_type", ""));
 
-  model.hidden = config.required({"hidden_size", "n_embd"}, "the width of the residual stream; is this a Hugging Face config.json?");
+  model.hidden = config.required({"hidden_size", "n_embd"},
+                                 "the width of the residual stream; is this a Hugging Face config.json?");
   model.vocab = config.required({"vocab_size"});
   model.tied_embeddings = inner.value_or("tie_word_embeddings", top.value_or("tie_word_embeddings", false));
   model.gated = is_gated(inner);

@@ -18,14 +18,20 @@ constexpr std::int64_t kMaxLayers = 100'000;  ///< more is a broken file, not a 
 bool is_list(const base::Node* node) { return node != nullptr && node->kind == base::NodeKind::kSequence; }
 bool is_text(const base::Node* node) { return node != nullptr && node->kind == base::NodeKind::kScalar; }
 
-/// Splits "MEM*E" or ["mamba", "moe", ...] into one layer each; hybrid models give a block either a mixer or an FFN.
+/// Splits "MEM*E" or ["mamba", "moe", ...] into one layer each; hybrid models give a block either a mixer or
+/// an FFN.
 bool read_block(std::string_view word, const ModelSpec& model, LayerSpec& layer) {
   const MixerKind attention = model.is_mla() ? MixerKind::kMla : MixerKind::kAttention;
-  if (word == "M" || word == "mamba") layer = {MixerKind::kMamba, FfnKind::kNone, 0};
-  else if (word == "E" || word == "moe") layer = {MixerKind::kNone, FfnKind::kMoe, 0};
-  else if (word == "*" || word == "attention") layer = {attention, FfnKind::kNone, 0};
-  else if (word == "-" || word == "mlp") layer = {MixerKind::kNone, FfnKind::kDense, 0};
-  else return false;
+  if (word == "M" || word == "mamba")
+    layer = {MixerKind::kMamba, FfnKind::kNone, 0};
+  else if (word == "E" || word == "moe")
+    layer = {MixerKind::kNone, FfnKind::kMoe, 0};
+  else if (word == "*" || word == "attention")
+    layer = {attention, FfnKind::kNone, 0};
+  else if (word == "-" || word == "mlp")
+    layer = {MixerKind::kNone, FfnKind::kDense, 0};
+  else
+    return false;
   return true;
 }
 
@@ -42,7 +48,8 @@ void read_hybrid_pattern(base::ObjectReader& config, ModelSpec& model) {
     LayerSpec layer;
     if (!read_block(words[i], model, layer)) {
       config.fault(key, fmt::format("unknown layer kind \"{}\" at layer {}", words[i], i),
-                   letters ? "known are M (mamba), E (moe), * (attention), - (mlp)" : "known are mamba, moe, attention, mlp");
+                   letters ? "known are M (mamba), E (moe), * (attention), - (mlp)"
+                           : "known are mamba, moe, attention, mlp");
       return;
     }
     model.layers.push_back(layer);
@@ -54,16 +61,20 @@ void read_hybrid_pattern(base::ObjectReader& config, ModelSpec& model) {
 }
 
 /// A list of 0 and 1, one per layer.
-void apply_flags(base::ObjectReader& config, const char* key, const std::vector<int>& flags, ModelSpec& model) {
+void apply_flags(base::ObjectReader& config, const char* key, const std::vector<int>& flags,
+                 ModelSpec& model) {
   if (flags.size() != model.layers.size()) {
-    config.fault(key, fmt::format("found {} entries, expected one for each of the {} layers", flags.size(), model.layers.size()));
+    config.fault(key, fmt::format("found {} entries, expected one for each of the {} layers", flags.size(),
+                                  model.layers.size()));
     return;
   }
-  for (std::size_t i = 0; i < flags.size(); ++i) model.layers[i].ffn = flags[i] != 0 ? FfnKind::kMoe : FfnKind::kDense;
+  for (std::size_t i = 0; i < flags.size(); ++i)
+    model.layers[i].ffn = flags[i] != 0 ? FfnKind::kMoe : FfnKind::kDense;
 }
 
 /// The listed layers are MoE, the others dense.
-void apply_indices(base::ObjectReader& config, const char* key, const std::vector<std::int64_t>& moe, ModelSpec& model) {
+void apply_indices(base::ObjectReader& config, const char* key, const std::vector<std::int64_t>& moe,
+                   ModelSpec& model) {
   for (LayerSpec& layer : model.layers) layer.ffn = FfnKind::kDense;
   for (const std::int64_t index : moe) {
     if (index < 0 || index >= static_cast<std::int64_t>(model.layers.size())) {
@@ -78,16 +89,21 @@ void apply_indices(base::ObjectReader& config, const char* key, const std::vecto
 void apply_frequency(base::ObjectReader& config, ModelSpec& model) {
   const auto first = config.value_or<std::int64_t>("first_k_dense_replace", 0);
   const base::Node* node = config.node("moe_layer_freq");
-  if (is_list(node)) return apply_flags(config, "moe_layer_freq", config.required<std::vector<int>>("moe_layer_freq"), model);
+  if (is_list(node))
+    return apply_flags(config, "moe_layer_freq", config.required<std::vector<int>>("moe_layer_freq"), model);
   if (is_text(node) && !node->text.empty() && (node->text[0] == '(' || node->text[0] == '[')) {
     const auto flags = parse_moe_pattern(node->text, static_cast<std::size_t>(kMaxLayers));
     if (flags) return apply_flags(config, "moe_layer_freq", *flags, model);
-    return config.fault("moe_layer_freq", fmt::format("found \"{}\", expected a number, a list of 0 and 1, or \"([0]*3+[1]*58)\"", node->text));
+    return config.fault(
+        "moe_layer_freq",
+        fmt::format("found \"{}\", expected a number, a list of 0 and 1, or \"([0]*3+[1]*58)\"", node->text));
   }
   const auto every = config.value_or<std::int64_t>("moe_layer_freq", 1);
   if (every < 1) return config.fault("moe_layer_freq", fmt::format("found {}, expected at least 1", every));
   if (first < 0 || first > static_cast<std::int64_t>(model.layers.size())) {
-    return config.fault("first_k_dense_replace", fmt::format("found {}, expected 0 to {} (the number of layers)", first, model.layers.size()));
+    return config.fault(
+        "first_k_dense_replace",
+        fmt::format("found {}, expected 0 to {} (the number of layers)", first, model.layers.size()));
   }
   for (std::size_t i = 0; i < model.layers.size(); ++i) {
     const auto l = static_cast<std::int64_t>(i);
@@ -113,7 +129,8 @@ void apply_interval(base::ObjectReader& config, ModelSpec& model) {
   const auto start = config.value_or<std::int64_t>("moe_layer_start_index", 0);
   const auto stated_end = config.value_or<std::int64_t>("moe_layer_end_index", -1);
   const auto interval = config.value_or<std::int64_t>("moe_layer_interval", 1);
-  if (interval < 1) return config.fault("moe_layer_interval", fmt::format("found {}, expected at least 1", interval));
+  if (interval < 1)
+    return config.fault("moe_layer_interval", fmt::format("found {}, expected at least 1", interval));
   const std::int64_t end = stated_end < 0 ? last : stated_end;
   for (std::int64_t l = 0; l <= last; ++l) {
     const bool moe = l >= start && l <= end && (l + 1) % interval == 0;
@@ -128,7 +145,9 @@ void apply_enumeration(base::ObjectReader& config, ModelSpec& model) {
   for (std::size_t at = 0; at < text.size();) {
     const std::size_t comma = std::min(text.find(',', at), text.size());
     const auto value = base::parse_integer(text.substr(at, comma - at));
-    if (!value) return config.fault("moe_layers_enum", fmt::format("found \"{}\", expected layer numbers joined by commas", text));
+    if (!value)
+      return config.fault("moe_layers_enum",
+                          fmt::format("found \"{}\", expected layer numbers joined by commas", text));
     indices.push_back(*value);
     at = comma + 1;
   }
@@ -141,17 +160,24 @@ void read_ffn_kinds(base::ObjectReader& config, ModelSpec& model) {
     return;
   }
   const bool listed = is_list(config.node("moe_layers"));
-  if (config.has("moe_layers_enum")) apply_enumeration(config, model);
-  else if (listed) apply_indices(config, "moe_layers", config.required<std::vector<std::int64_t>>("moe_layers"), model);
-  else if (config.has("first_k_dense_replace") || config.has("moe_layer_freq")) apply_frequency(config, model);
-  else if (config.has("interleave_moe_layer_step")) apply_step(config, "interleave_moe_layer_step", model);
-  else if (config.has("moe_layer_start_index") || config.has("moe_layer_interval")) apply_interval(config, model);
-  else apply_step(config, "decoder_sparse_step", model);
+  if (config.has("moe_layers_enum"))
+    apply_enumeration(config, model);
+  else if (listed)
+    apply_indices(config, "moe_layers", config.required<std::vector<std::int64_t>>("moe_layers"), model);
+  else if (config.has("first_k_dense_replace") || config.has("moe_layer_freq"))
+    apply_frequency(config, model);
+  else if (config.has("interleave_moe_layer_step"))
+    apply_step(config, "interleave_moe_layer_step", model);
+  else if (config.has("moe_layer_start_index") || config.has("moe_layer_interval"))
+    apply_interval(config, model);
+  else
+    apply_step(config, "decoder_sparse_step", model);
 
   if (!listed && config.has("moe_layers")) {
     const auto stated = config.required<std::int64_t>("moe_layers");
     if (stated != model.moe_layers()) {
-      config.fault("moe_layers", fmt::format("found {}, but the other keys make {} of {} layers MoE", stated, model.moe_layers(), model.layers.size()));
+      config.fault("moe_layers", fmt::format("found {}, but the other keys make {} of {} layers MoE", stated,
+                                             model.moe_layers(), model.layers.size()));
     }
   }
 }
@@ -165,21 +191,25 @@ std::optional<MixerKind> mixer_of(const std::string& word, MixerKind attention) 
       {"heavily_compressed_attention", MixerKind::kSparseAttention},
       {"sparse_attention", MixerKind::kSparseAttention},
   };
-  static const std::set<std::string> plain = {"full_attention", "sliding_attention", "chunked_attention", "attention", "global_attention"};
+  static const std::set<std::string> plain = {"full_attention", "sliding_attention", "chunked_attention",
+                                              "attention", "global_attention"};
   if (plain.count(word) > 0) return attention;
   const auto found = special.find(word);
   return found != special.end() ? std::optional(found->second) : std::nullopt;
 }
 
-void read_layer_types(base::ObjectReader& config, std::int64_t window, MixerKind attention, ModelSpec& model) {
+void read_layer_types(base::ObjectReader& config, std::int64_t window, MixerKind attention,
+                      ModelSpec& model) {
   const auto words = config.required<std::vector<std::string>>("layer_types");
   // Reduced models keep the list of the whole one: the first entries count.
   if (words.size() < model.layers.size()) {
-    return config.fault("layer_types", fmt::format("found {} entries, expected one for each of the {} layers", words.size(), model.layers.size()));
+    return config.fault("layer_types", fmt::format("found {} entries, expected one for each of the {} layers",
+                                                   words.size(), model.layers.size()));
   }
   for (std::size_t i = 0; i < model.layers.size(); ++i) {
     const auto kind = mixer_of(words[i], attention);
-    if (!kind) return config.fault("layer_types", fmt::format("unknown layer kind \"{}\" at layer {}", words[i], i));
+    if (!kind)
+      return config.fault("layer_types", fmt::format("unknown layer kind \"{}\" at layer {}", words[i], i));
     model.layers[i].mixer = *kind;
     if (words[i] == "sliding_attention") model.layers[i].window = window;
   }
@@ -191,14 +221,18 @@ void read_windows(base::ObjectReader& config, std::int64_t window, ModelSpec& mo
   if (is_list(hybrid)) {  // MiMo: 1 = sliding window
     const auto flags = config.required<std::vector<int>>("hybrid_layer_pattern");
     if (flags.size() != model.layers.size()) {
-      return config.fault("hybrid_layer_pattern", fmt::format("found {} entries, expected one for each of the {} layers", flags.size(), model.layers.size()));
+      return config.fault("hybrid_layer_pattern",
+                          fmt::format("found {} entries, expected one for each of the {} layers",
+                                      flags.size(), model.layers.size()));
     }
     for (std::size_t i = 0; i < flags.size(); ++i) model.layers[i].window = flags[i] != 0 ? window : 0;
     return;
   }
   if (window <= 0 || !config.value_or("use_sliding_window", true)) return;
-  const auto pattern = config.value_or<std::int64_t>("sliding_window_pattern", 0);  // Gemma: every n-th sees all
-  const auto full_below = config.has("use_sliding_window") ? config.value_or<std::int64_t>("max_window_layers", 0) : 0;
+  const auto pattern =
+      config.value_or<std::int64_t>("sliding_window_pattern", 0);  // Gemma: every n-th sees all
+  const auto full_below =
+      config.has("use_sliding_window") ? config.value_or<std::int64_t>("max_window_layers", 0) : 0;
   for (std::size_t i = 0; i < model.layers.size(); ++i) {
     const auto l = static_cast<std::int64_t>(i);
     if (l >= full_below && (pattern <= 0 || (l + 1) % pattern != 0)) model.layers[i].window = window;
@@ -211,30 +245,37 @@ void read_linear_config(base::ObjectReader& config, ModelSpec& model) {
   if (!linear) return;
   for (const std::int64_t l : linear->value_or<std::vector<std::int64_t>>("kda_layers", {})) {
     if (l < 1 || l > static_cast<std::int64_t>(model.layers.size())) {
-      return linear->fault("kda_layers", fmt::format("found layer {}, expected 1 to {}", l, model.layers.size()));
+      return linear->fault("kda_layers",
+                           fmt::format("found layer {}, expected 1 to {}", l, model.layers.size()));
     }
     model.layers[static_cast<std::size_t>(l - 1)].mixer = MixerKind::kLinearAttention;
   }
 }
 
 void read_mixers(base::ObjectReader& config, ModelSpec& model) {
-  const bool indexed = config.has("index_topk") || config.has("index_n_heads") || config.has("compress_ratios");
+  const bool indexed =
+      config.has("index_topk") || config.has("index_n_heads") || config.has("compress_ratios");
   const MixerKind attention = indexed          ? MixerKind::kSparseAttention
                               : model.is_mla() ? MixerKind::kMla
                                                : MixerKind::kAttention;
   for (LayerSpec& layer : model.layers) layer.mixer = attention;
   const auto window = config.value_or<std::int64_t>("sliding_window", 0);
   const bool typed = config.has("layer_types");
-  if (typed) read_layer_types(config, window, attention, model);
-  else if (!indexed) read_windows(config, window, model);
+  if (typed)
+    read_layer_types(config, window, attention, model);
+  else if (!indexed)
+    read_windows(config, window, model);
 
   if (const auto interval = config.optional<std::int64_t>("full_attention_interval"); interval && !typed) {
-    if (*interval < 1) return config.fault("full_attention_interval", fmt::format("found {}, expected at least 1", *interval));
+    if (*interval < 1)
+      return config.fault("full_attention_interval", fmt::format("found {}, expected at least 1", *interval));
     for (std::size_t i = 0; i < model.layers.size(); ++i) {
-      if (static_cast<std::int64_t>(i + 1) % *interval != 0) model.layers[i].mixer = MixerKind::kLinearAttention;
+      if (static_cast<std::int64_t>(i + 1) % *interval != 0)
+        model.layers[i].mixer = MixerKind::kLinearAttention;
     }
   }
-  if (is_list(config.node("attn_type_list"))) {  // MiniMax: 0 = lightning (linear) attention, 1 = softmax attention
+  if (is_list(config.node(
+          "attn_type_list"))) {  // MiniMax: 0 = lightning (linear) attention, 1 = softmax attention
     const auto types = config.required<std::vector<int>>("attn_type_list");
     for (std::size_t i = 0; i < std::min(types.size(), model.layers.size()); ++i) {
       if (types[i] == 0) model.layers[i].mixer = MixerKind::kLinearAttention;
@@ -246,9 +287,13 @@ void read_mixers(base::ObjectReader& config, ModelSpec& model) {
 }  // namespace
 
 void read_layers(base::ObjectReader& config, ModelSpec& model) {
-  if (config.has("hybrid_override_pattern") || config.has("layers_block_type")) return read_hybrid_pattern(config, model);
+  if (config.has("hybrid_override_pattern") || config.has("layers_block_type"))
+    return read_hybrid_pattern(config, model);
 
-  const char* key = config.has("num_hidden_layers") ? "num_hidden_layers" : config.has("num_layers") ? "num_layers" : config.has("n_layer") ? "n_layer" : "num_hidden_layers";
+  const char* key = config.has("num_hidden_layers") ? "num_hidden_layers"
+                    : config.has("num_layers")      ? "num_layers"
+                    : config.has("n_layer")         ? "n_layer"
+                                                    : "num_hidden_layers";
   const auto count = config.required<std::int64_t>(key);
   if (config.has(key) && (count < 1 || count > kMaxLayers)) {
     return config.fault(key, fmt::format("found {}, expected 1 to {} layers", count, kMaxLayers));

@@ -14,7 +14,9 @@ std::int64_t mla_parameters(const ModelSpec& m) {
   return q + kv_down + kv_up + m.heads * m.v_head_dim * m.hidden;
 }
 
-std::int64_t qkv_width(const ModelSpec& m) { return m.heads * m.head_dim + m.kv_heads * (m.head_dim + m.value_dim()); }
+std::int64_t qkv_width(const ModelSpec& m) {
+  return m.heads * m.head_dim + m.kv_heads * (m.head_dim + m.value_dim());
+}
 
 std::int64_t gqa_matrices(const ModelSpec& m) { return m.hidden * (qkv_width(m) + m.heads * m.value_dim()); }
 
@@ -50,13 +52,15 @@ double mixer_products(const ModelSpec& m, const LayerSpec& layer, std::int64_t s
 double ffn_products(const ModelSpec& m, const LayerSpec& layer) {
   if (layer.ffn == FfnKind::kDense) return static_cast<double>(dense_ffn_parameters(m));
   if (layer.ffn == FfnKind::kNone) return 0.0;
-  return static_cast<double>(m.top_k * expert_parameters(m) + matrices(m) * m.hidden * m.shared_ffn + latent_parameters(m));
+  return static_cast<double>(m.top_k * expert_parameters(m) + matrices(m) * m.hidden * m.shared_ffn +
+                             latent_parameters(m));
 }
 
 std::int64_t ffn_parameters(const ModelSpec& m, const LayerSpec& layer, std::int64_t routed) {
   if (layer.ffn == FfnKind::kDense) return dense_ffn_parameters(m);
   if (layer.ffn == FfnKind::kNone) return 0;
-  return routed * expert_parameters(m) + shared_expert_parameters(m) + router_parameters(m) + latent_parameters(m);
+  return routed * expert_parameters(m) + shared_expert_parameters(m) + router_parameters(m) +
+         latent_parameters(m);
 }
 
 /// The layer that an MTP block repeats: the last one of the model that has a feed-forward part.
@@ -87,17 +91,23 @@ std::int64_t layers_parameters(const ModelSpec& m, std::int64_t routed) {
 
 std::int64_t attention_parameters(const ModelSpec& model, const LayerSpec& layer) {
   switch (layer.mixer) {
-    case MixerKind::kMla: return mla_parameters(model);
-    case MixerKind::kAttention: return gqa_parameters(model);
-    case MixerKind::kSparseAttention: return model.is_mla() ? mla_parameters(model) : gqa_parameters(model);
+    case MixerKind::kMla:
+      return mla_parameters(model);
+    case MixerKind::kAttention:
+      return gqa_parameters(model);
+    case MixerKind::kSparseAttention:
+      return model.is_mla() ? mla_parameters(model) : gqa_parameters(model);
     case MixerKind::kMamba:
     case MixerKind::kLinearAttention:
-    case MixerKind::kNone: return 0;
+    case MixerKind::kNone:
+      return 0;
   }
   return 0;
 }
 
-std::int64_t dense_ffn_parameters(const ModelSpec& model) { return matrices(model) * model.hidden * model.dense_ffn; }
+std::int64_t dense_ffn_parameters(const ModelSpec& model) {
+  return matrices(model) * model.hidden * model.dense_ffn;
+}
 
 std::int64_t expert_parameters(const ModelSpec& model) {
   return model.is_moe() ? matrices(model) * model.dispatch_width * model.expert_ffn : 0;
@@ -116,7 +126,8 @@ std::int64_t latent_parameters(const ModelSpec& model) {
 std::int64_t embedding_parameters(const ModelSpec& model) { return model.vocab * model.hidden; }
 
 std::int64_t total_parameters(const ModelSpec& model) {
-  return layers_parameters(model, model.experts) + embedding_parameters(model) * (model.tied_embeddings ? 1 : 2);
+  return layers_parameters(model, model.experts) +
+         embedding_parameters(model) * (model.tied_embeddings ? 1 : 2);
 }
 
 std::int64_t active_parameters(const ModelSpec& model) {
@@ -130,7 +141,8 @@ double training_flops_per_token(const ModelSpec& model, std::int64_t seq_len) {
   }
   const LayerSpec extra = mtp_layer(model);
   const auto hidden = static_cast<double>(model.hidden);
-  products += model.mtp_layers * (mixer_products(model, extra, seq_len) + ffn_products(model, extra) + 2.0 * hidden * hidden);
+  products += model.mtp_layers *
+              (mixer_products(model, extra, seq_len) + ffn_products(model, extra) + 2.0 * hidden * hidden);
   products += (1 + model.mtp_layers) * static_cast<double>(embedding_parameters(model));
   return 6.0 * products;
 }

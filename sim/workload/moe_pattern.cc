@@ -6,7 +6,8 @@ namespace moeplan::sim {
 
 namespace {
 
-/// Recursive descent over   sum = term {+ term} ;  term = atom {* number} ;  atom = ( sum ) | [ digits, ... ].
+/// Recursive descent over   sum = term {+ term} ;  term = atom {* number} ;  atom = ( sum ) | [ digits, ...
+/// ].
 class PatternParser {
  public:
   PatternParser(std::string_view text, std::size_t limit) : text_(text), limit_(limit) {}

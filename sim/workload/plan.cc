@@ -10,36 +10,50 @@ namespace moeplan::sim {
 
 std::string_view name(RecomputeModule module) {
   switch (module) {
-    case RecomputeModule::kCoreAttn: return "core_attn";
-    case RecomputeModule::kMoeAct: return "moe_act";
-    case RecomputeModule::kLayernorm: return "layernorm";
-    case RecomputeModule::kMlaUpProj: return "mla_up_proj";
-    case RecomputeModule::kMlp: return "mlp";
-    case RecomputeModule::kMoe: return "moe";
-    case RecomputeModule::kSharedExperts: return "shared_experts";
+    case RecomputeModule::kCoreAttn:
+      return "core_attn";
+    case RecomputeModule::kMoeAct:
+      return "moe_act";
+    case RecomputeModule::kLayernorm:
+      return "layernorm";
+    case RecomputeModule::kMlaUpProj:
+      return "mla_up_proj";
+    case RecomputeModule::kMlp:
+      return "mlp";
+    case RecomputeModule::kMoe:
+      return "moe";
+    case RecomputeModule::kSharedExperts:
+      return "shared_experts";
   }
   return "?";
 }
 
 std::string_view name(RecomputeMode mode) {
   switch (mode) {
-    case RecomputeMode::kNone: return "none";
-    case RecomputeMode::kSelective: return "selective";
-    case RecomputeMode::kFull: return "full";
+    case RecomputeMode::kNone:
+      return "none";
+    case RecomputeMode::kSelective:
+      return "selective";
+    case RecomputeMode::kFull:
+      return "full";
   }
   return "?";
 }
 
 std::string_view name(Dispatcher dispatcher) { return dispatcher == Dispatcher::kFlat ? "flat" : "pairwise"; }
 
-std::string_view name(PipelineSchedule schedule) { return schedule == PipelineSchedule::kInterleaved ? "interleaved" : "1f1b"; }
+std::string_view name(PipelineSchedule schedule) {
+  return schedule == PipelineSchedule::kInterleaved ? "interleaved" : "1f1b";
+}
 
 bool Recompute::has(RecomputeModule module) const {
-  return mode == RecomputeMode::kSelective && std::find(modules.begin(), modules.end(), module) != modules.end();
+  return mode == RecomputeMode::kSelective &&
+         std::find(modules.begin(), modules.end(), module) != modules.end();
 }
 
 std::int64_t micro_batches(const PlanSpec& plan, std::int64_t global_batch) {
-  MOEPLAN_CHECK(plan.layout.dp > 0 && plan.micro_batch > 0, "a plan has at least one replica and one sequence a micro-batch");
+  MOEPLAN_CHECK(plan.layout.dp > 0 && plan.micro_batch > 0,
+                "a plan has at least one replica and one sequence a micro-batch");
   return global_batch / (static_cast<std::int64_t>(plan.layout.dp) * plan.micro_batch);
 }
 
@@ -48,7 +62,8 @@ StageSplit even_split(int layers, int pp, int vp) {
   const int chunks = pp * vp;
   const int remainder = layers % chunks;
   StageSplit split;
-  for (int c = 0; c < chunks; ++c) split.layers_per_chunk.push_back(layers / chunks + (c >= 1 && c <= remainder ? 1 : 0));
+  for (int c = 0; c < chunks; ++c)
+    split.layers_per_chunk.push_back(layers / chunks + (c >= 1 && c <= remainder ? 1 : 0));
   return split;
 }
 
@@ -57,7 +72,8 @@ namespace {
 std::string recompute_words(const Recompute& recompute) {
   if (recompute.mode != RecomputeMode::kSelective) return std::string(name(recompute.mode));
   std::string words;
-  for (const RecomputeModule module : recompute.modules) words += fmt::format("{}{}", words.empty() ? "" : "+", name(module));
+  for (const RecomputeModule module : recompute.modules)
+    words += fmt::format("{}{}", words.empty() ? "" : "+", name(module));
   return words.empty() ? "none" : words;
 }
 
@@ -96,17 +112,24 @@ std::string describe(const PlanSpec& plan) {
   const auto on = [](bool flag) { return flag ? "yes" : "no"; };
   std::string text = fmt::format("plan {}: {}\n", plan.name, short_name(plan));
   text += fmt::format("  {:<22} {}\n", "framework", plan.framework);
-  text += fmt::format("  {:<22} {} GPUs = TP {} x CP {} x DP {} x PP {}\n", "dense grid", l.world(), l.tp, l.cp, l.dp, l.pp);
+  text += fmt::format("  {:<22} {} GPUs = TP {} x CP {} x DP {} x PP {}\n", "dense grid", l.world(), l.tp,
+                      l.cp, l.dp, l.pp);
   text += fmt::format("  {:<22} ETP {} x EP {} x EDP {} x PP {}\n", "expert grid", l.etp, l.ep, l.edp, l.pp);
   text += fmt::format("  {:<22} {}\n", "sequence parallel", on(l.sequence_parallel));
-  text += fmt::format("  {:<22} {}, {} sequence(s) a micro-batch\n", "schedule", name(plan.schedule()), plan.micro_batch);
-  text += fmt::format("  {:<22} {}\n", "layers per chunk", plan.split.layers_per_chunk.empty() ? "as even as they go" : runs(plan.split.layers_per_chunk));
+  text += fmt::format("  {:<22} {}, {} sequence(s) a micro-batch\n", "schedule", name(plan.schedule()),
+                      plan.micro_batch);
+  text += fmt::format(
+      "  {:<22} {}\n", "layers per chunk",
+      plan.split.layers_per_chunk.empty() ? "as even as they go" : runs(plan.split.layers_per_chunk));
   text += fmt::format("  {:<22} {}\n", "recompute", recompute_words(plan.recompute));
-  text += fmt::format("  {:<22} {}, {} chunk(s) a layer\n", "dispatcher", name(plan.dispatcher), plan.chunk_degree);
+  text += fmt::format("  {:<22} {}, {} chunk(s) a layer\n", "dispatcher", name(plan.dispatcher),
+                      plan.chunk_degree);
   text += fmt::format("  {:<22} {}\n", "distributed optimizer", on(plan.distributed_optimizer));
-  text += fmt::format("  {:<22} gradients {}, parameters {}\n", "overlap", on(plan.overlap_grad_reduce), on(plan.overlap_param_gather));
+  text += fmt::format("  {:<22} gradients {}, parameters {}\n", "overlap", on(plan.overlap_grad_reduce),
+                      on(plan.overlap_param_gather));
   text += fmt::format("  {:<22} {}", "placement", plan.placement.algorithm);
-  if (!plan.placement.is_contiguous()) text += fmt::format(", {} slots a layer", plan.placement.slots.front().size());
+  if (!plan.placement.is_contiguous())
+    text += fmt::format(", {} slots a layer", plan.placement.slots.front().size());
   text += "\n";
   if (!plan.why.empty()) text += fmt::format("  {:<22} {}\n", "why", plan.why);
   return text;

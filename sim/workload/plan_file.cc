@@ -17,8 +17,9 @@ constexpr int kMaxDegree = 1 << 20;           ///< of any kind of parallelism
 constexpr std::size_t kMaxSlots = 1'000'000;  ///< of one layer
 constexpr int kMaxLayers = 100'000;
 
-constexpr std::array kModules = {RecomputeModule::kCoreAttn, RecomputeModule::kMoeAct, RecomputeModule::kLayernorm,
-                                 RecomputeModule::kMlaUpProj, RecomputeModule::kMlp, RecomputeModule::kMoe,
+constexpr std::array kModules = {RecomputeModule::kCoreAttn,     RecomputeModule::kMoeAct,
+                                 RecomputeModule::kLayernorm,    RecomputeModule::kMlaUpProj,
+                                 RecomputeModule::kMlp,          RecomputeModule::kMoe,
                                  RecomputeModule::kSharedExperts};
 
 /// "3" or "0-57".
@@ -42,8 +43,11 @@ std::optional<std::vector<std::int32_t>> parse_slots(std::string_view text) {
     const std::size_t space = std::min(text.find(' '), text.size());
     if (space > 0) {
       const auto range = parse_range(text.substr(0, space));
-      if (!range || range->last > std::int64_t{1} << 30 || static_cast<std::size_t>(range->last - range->first) + slots.size() >= kMaxSlots) return std::nullopt;
-      for (std::int64_t e = range->first; e <= range->last; ++e) slots.push_back(static_cast<std::int32_t>(e));
+      if (!range || range->last > std::int64_t{1} << 30 ||
+          static_cast<std::size_t>(range->last - range->first) + slots.size() >= kMaxSlots)
+        return std::nullopt;
+      for (std::int64_t e = range->first; e <= range->last; ++e)
+        slots.push_back(static_cast<std::int32_t>(e));
     }
     text.remove_prefix(std::min(space + 1, text.size()));
   }
@@ -86,12 +90,16 @@ ParallelLayout read_layout(base::ObjectReader reader) {
   if (dense * l.pp > kMaxDegree * std::int64_t{64}) {
     reader.fault("dp", fmt::format("tp * cp * dp * pp = {} GPUs, expected fewer than 2^26", dense * l.pp));
   } else if (dense % expert != 0) {
-    reader.fault("ep", fmt::format("etp * ep = {} does not divide the {} GPUs of a stage (tp {} * cp {} * dp {})", expert, dense, l.tp, l.cp, l.dp),
+    reader.fault("ep",
+                 fmt::format("etp * ep = {} does not divide the {} GPUs of a stage (tp {} * cp {} * dp {})",
+                             expert, dense, l.tp, l.cp, l.dp),
                  "experts are laid over the GPUs of one pipeline stage");
   } else {
     const auto derived = static_cast<int>(dense / expert);
     l.edp = read_degree(reader, "edp", derived);
-    if (l.edp != derived) reader.fault("edp", fmt::format("found {}, expected tp * cp * dp / (etp * ep) = {}", l.edp, derived), "leave edp out");
+    if (l.edp != derived)
+      reader.fault("edp", fmt::format("found {}, expected tp * cp * dp / (etp * ep) = {}", l.edp, derived),
+                   "leave edp out");
   }
   reader.ignore("edp");
   reader.finish();
@@ -101,7 +109,9 @@ ParallelLayout read_layout(base::ObjectReader reader) {
 Recompute read_recompute(base::ObjectReader reader) {
   Recompute recompute;
   const std::string mode = reader.one_of("mode", {"none", "selective", "full"}, "none");
-  recompute.mode = mode == "full" ? RecomputeMode::kFull : mode == "selective" ? RecomputeMode::kSelective : RecomputeMode::kNone;
+  recompute.mode = mode == "full"        ? RecomputeMode::kFull
+                   : mode == "selective" ? RecomputeMode::kSelective
+                                         : RecomputeMode::kNone;
   std::vector<std::string> known;
   for (const RecomputeModule module : kModules) known.emplace_back(name(module));
   std::set<RecomputeModule> chosen;
@@ -109,7 +119,10 @@ Recompute read_recompute(base::ObjectReader reader) {
     const auto found = std::find(known.begin(), known.end(), word);
     if (found == known.end()) {
       const std::string near = base::nearest_word(word, known);
-      reader.fault("modules", fmt::format("unknown module \"{}\"", word), near.empty() ? "known are core_attn, moe_act, layernorm, mla_up_proj, mlp, moe, shared_experts" : fmt::format("did you mean \"{}\"?", near));
+      reader.fault("modules", fmt::format("unknown module \"{}\"", word),
+                   near.empty()
+                       ? "known are core_attn, moe_act, layernorm, mla_up_proj, mlp, moe, shared_experts"
+                       : fmt::format("did you mean \"{}\"?", near));
       continue;
     }
     chosen.insert(kModules[static_cast<std::size_t>(found - known.begin())]);
@@ -119,7 +132,8 @@ Recompute read_recompute(base::ObjectReader reader) {
     reader.fault("modules", "selective recompute names no modules", "for instance modules: [core_attn]");
   }
   if (recompute.mode != RecomputeMode::kSelective && !recompute.modules.empty()) {
-    reader.fault("modules", fmt::format("modules have no effect with mode {}", mode), "write \"mode: selective\"");
+    reader.fault("modules", fmt::format("modules have no effect with mode {}", mode),
+                 "write \"mode: selective\"");
   }
   reader.finish();
   return recompute;
@@ -132,7 +146,8 @@ void read_slot_rows(base::ObjectReader& reader, Placement& placement) {
     row.finish();
     const auto have = static_cast<std::int64_t>(placement.slots.size());
     if (!layers || layers->first != have || layers->last >= kMaxLayers) {
-      row.fault("layers", fmt::format("expected a range of MoE layers that starts at {}, such as \"{}-{}\"", have, have, have + 1));
+      row.fault("layers", fmt::format("expected a range of MoE layers that starts at {}, such as \"{}-{}\"",
+                                      have, have, have + 1));
       return;
     }
     if (!experts) {
@@ -140,14 +155,16 @@ void read_slot_rows(base::ObjectReader& reader, Placement& placement) {
       return;
     }
     if (have > 0 && experts->size() != placement.slots.front().size()) {
-      row.fault("experts", fmt::format("found {} slots, but the layers before have {}", experts->size(), placement.slots.front().size()));
+      row.fault("experts", fmt::format("found {} slots, but the layers before have {}", experts->size(),
+                                       placement.slots.front().size()));
       return;
     }
     if (static_cast<std::size_t>(layers->last + 1) * experts->size() > 10 * kMaxSlots) {
       row.fault("layers", "more than 10 million slots");
       return;
     }
-    placement.slots.insert(placement.slots.end(), static_cast<std::size_t>(layers->last - layers->first + 1), *experts);
+    placement.slots.insert(placement.slots.end(), static_cast<std::size_t>(layers->last - layers->first + 1),
+                           *experts);
   }
 }
 
@@ -156,7 +173,8 @@ Placement read_placement(base::ObjectReader reader) {
   placement.algorithm = reader.value_or<std::string>("algorithm", "contiguous");
   read_slot_rows(reader, placement);
   if (placement.slots.empty() && placement.algorithm != "contiguous" && reader.sink().empty()) {
-    reader.fault("algorithm", fmt::format("placement \"{}\" has no slots", placement.algorithm), "only \"contiguous\" needs none");
+    reader.fault("algorithm", fmt::format("placement \"{}\" has no slots", placement.algorithm),
+                 "only \"contiguous\" needs none");
   }
   reader.finish();
   return placement;
@@ -166,9 +184,11 @@ StageSplit read_split(base::ObjectReader& reader, const ParallelLayout& layout) 
   StageSplit split{reader.value_or<std::vector<int>>("layers_per_chunk", {})};
   const auto wanted = static_cast<std::int64_t>(layout.pp) * layout.vp;
   if (!split.layers_per_chunk.empty() && static_cast<std::int64_t>(split.layers_per_chunk.size()) != wanted) {
-    reader.fault("layers_per_chunk", fmt::format("found {} entries, expected pp * vp = {}", split.layers_per_chunk.size(), wanted));
+    reader.fault("layers_per_chunk", fmt::format("found {} entries, expected pp * vp = {}",
+                                                 split.layers_per_chunk.size(), wanted));
   }
-  if (std::any_of(split.layers_per_chunk.begin(), split.layers_per_chunk.end(), [](int n) { return n < 0 || n > kMaxLayers; })) {
+  if (std::any_of(split.layers_per_chunk.begin(), split.layers_per_chunk.end(),
+                  [](int n) { return n < 0 || n > kMaxLayers; })) {
     reader.fault("layers_per_chunk", "numbers of layers are not negative");
   }
   return split;
@@ -184,7 +204,9 @@ PlanSpec read_plan(const base::Document& document) {
   plan.micro_batch = read_degree(reader, "micro_batch");
   plan.split = read_split(reader, plan.layout);
   if (auto recompute = reader.optional_object("recompute")) plan.recompute = read_recompute(*recompute);
-  plan.dispatcher = reader.one_of("dispatcher", {"flat", "pairwise"}, "flat") == "flat" ? Dispatcher::kFlat : Dispatcher::kPairwise;
+  plan.dispatcher = reader.one_of("dispatcher", {"flat", "pairwise"}, "flat") == "flat"
+                        ? Dispatcher::kFlat
+                        : Dispatcher::kPairwise;
   plan.chunk_degree = read_degree(reader, "chunk_degree");
   plan.distributed_optimizer = reader.value_or("distributed_optimizer", true);
   plan.overlap_grad_reduce = reader.value_or("overlap_grad_reduce", true);
@@ -204,7 +226,8 @@ std::string write_placement(const Placement& placement) {
     std::size_t end = i;
     while (end + 1 < placement.slots.size() && placement.slots[end + 1] == placement.slots[i]) ++end;
     const std::string layers = i == end ? fmt::format("{}", i) : fmt::format("{}-{}", i, end);
-    text += fmt::format("    - {{layers: \"{}\", experts: \"{}\"}}\n", layers, write_slots(placement.slots[i]));
+    text +=
+        fmt::format("    - {{layers: \"{}\", experts: \"{}\"}}\n", layers, write_slots(placement.slots[i]));
     i = end + 1;
   }
   return text;
@@ -214,21 +237,28 @@ std::string write_placement(const Placement& placement) {
 
 PlanSpec load_plan(const std::string& path) { return read_plan(base::load_document(path)); }
 
-PlanSpec parse_plan(const std::string& text, const std::string& file) { return read_plan(base::parse_yaml(text, file)); }
+PlanSpec parse_plan(const std::string& text, const std::string& file) {
+  return read_plan(base::parse_yaml(text, file));
+}
 
 std::string write_plan(const PlanSpec& plan) {
   const ParallelLayout& l = plan.layout;
-  std::string text = fmt::format("name: {}\nframework: {}\n", base::json_quote(plan.name), base::json_quote(plan.framework));
-  text += fmt::format("layout: {{tp: {}, pp: {}, vp: {}, cp: {}, dp: {}, ep: {}, etp: {}, edp: {}, sequence_parallel: {}}}\n",
-                      l.tp, l.pp, l.vp, l.cp, l.dp, l.ep, l.etp, l.edp, l.sequence_parallel);
+  std::string text =
+      fmt::format("name: {}\nframework: {}\n", base::json_quote(plan.name), base::json_quote(plan.framework));
+  text += fmt::format(
+      "layout: {{tp: {}, pp: {}, vp: {}, cp: {}, dp: {}, ep: {}, etp: {}, edp: {}, sequence_parallel: {}}}\n",
+      l.tp, l.pp, l.vp, l.cp, l.dp, l.ep, l.etp, l.edp, l.sequence_parallel);
   text += fmt::format("micro_batch: {}\n", plan.micro_batch);
-  if (!plan.split.layers_per_chunk.empty()) text += fmt::format("layers_per_chunk: [{}]\n", fmt::join(plan.split.layers_per_chunk, ", "));
+  if (!plan.split.layers_per_chunk.empty())
+    text += fmt::format("layers_per_chunk: [{}]\n", fmt::join(plan.split.layers_per_chunk, ", "));
   std::string modules;
-  for (const RecomputeModule module : plan.recompute.modules) modules += fmt::format("{}{}", modules.empty() ? "" : ", ", name(module));
-  text += fmt::format("recompute: {{mode: {}{}}}\n", name(plan.recompute.mode), modules.empty() ? "" : fmt::format(", modules: [{}]", modules));
+  for (const RecomputeModule module : plan.recompute.modules)
+    modules += fmt::format("{}{}", modules.empty() ? "" : ", ", name(module));
+  text += fmt::format("recompute: {{mode: {}{}}}\n", name(plan.recompute.mode),
+                      modules.empty() ? "" : fmt::format(", modules: [{}]", modules));
   text += fmt::format("dispatcher: {}\nchunk_degree: {}\n", name(plan.dispatcher), plan.chunk_degree);
-  text += fmt::format("distributed_optimizer: {}\noverlap_grad_reduce: {}\noverlap_param_gather: {}\n", plan.distributed_optimizer,
-                      plan.overlap_grad_reduce, plan.overlap_param_gather);
+  text += fmt::format("distributed_optimizer: {}\noverlap_grad_reduce: {}\noverlap_param_gather: {}\n",
+                      plan.distributed_optimizer, plan.overlap_grad_reduce, plan.overlap_param_gather);
   text += write_placement(plan.placement);
   if (!plan.why.empty()) text += fmt::format("why: {}\n", base::json_quote(plan.why));
   return text;

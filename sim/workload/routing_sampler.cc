@@ -35,7 +35,8 @@ double normal_quantile(double p) {
 const std::array<double, kQuantiles>& normal_quantiles() {
   static const std::array<double, kQuantiles> table = [] {
     std::array<double, kQuantiles> all{};
-    for (std::size_t i = 0; i < kQuantiles; ++i) all[i] = normal_quantile((static_cast<double>(i) + 0.5) / kQuantiles);
+    for (std::size_t i = 0; i < kQuantiles; ++i)
+      all[i] = normal_quantile((static_cast<double>(i) + 0.5) / kQuantiles);
     return all;
   }();
   return table;
@@ -141,8 +142,10 @@ void fit_row(std::vector<double>& row, double total, double cap) {
   }
 }
 
-/// Systematic rounding: entry e becomes floor or ceil of itself, in expectation itself; the row sums to total.
-void round_row(const std::vector<double>& row, double offset, std::int64_t total, std::int64_t cap, std::int32_t* out) {
+/// Systematic rounding: entry e becomes floor or ceil of itself, in expectation itself; the row sums to
+/// total.
+void round_row(const std::vector<double>& row, double offset, std::int64_t total, std::int64_t cap,
+               std::int32_t* out) {
   double running = offset;
   std::int64_t before = 0;
   std::int64_t sum = 0;
@@ -156,7 +159,8 @@ void round_row(const std::vector<double>& row, double offset, std::int64_t total
   }
   // Rounding errors of the running sum: at most a token or two.
   for (std::size_t e = 0; sum != total && e < row.size(); ++e) {
-    const std::int64_t room = sum < total ? std::min(cap - out[e], total - sum) : -std::min<std::int64_t>(out[e], sum - total);
+    const std::int64_t room =
+        sum < total ? std::min(cap - out[e], total - sum) : -std::min<std::int64_t>(out[e], sum - total);
     out[e] += static_cast<std::int32_t>(room);
     sum += room;
   }
@@ -164,7 +168,8 @@ void round_row(const std::vector<double>& row, double offset, std::int64_t total
 
 RoutingMatrix empty_matrix(int experts, int top_k, const RoutingShape& shape) {
   MOEPLAN_CHECK(shape.sources > 0 && shape.tokens >= 0 && experts > 0 && top_k > 0 && top_k <= experts,
-                fmt::format("sources {}, tokens {}, experts {}, top-k {}", shape.sources, shape.tokens, experts, top_k));
+                fmt::format("sources {}, tokens {}, experts {}, top-k {}", shape.sources, shape.tokens,
+                            experts, top_k));
   MOEPLAN_CHECK(shape.tokens < (std::int64_t{1} << 31), fmt::format("{} tokens a micro-batch", shape.tokens));
   RoutingMatrix matrix;
   matrix.sources = shape.sources;
@@ -189,7 +194,8 @@ RoutingMatrix sample_routing(std::span<const double> share, int top_k, const Rou
       row[e] = noise[e].scale * root * root * root;
     }
     fit_row(row, tokens * top_k, tokens);
-    round_row(row, normals.uniform(), shape.tokens * top_k, shape.tokens, matrix.tokens.data() + static_cast<std::size_t>(source) * row.size());
+    round_row(row, normals.uniform(), shape.tokens * top_k, shape.tokens,
+              matrix.tokens.data() + static_cast<std::size_t>(source) * row.size());
   }
   return matrix;
 }
@@ -200,7 +206,8 @@ RoutingMatrix even_routing(int experts, int top_k, const RoutingShape& shape) {
   const std::int64_t each = total / experts;
   const std::int64_t extra = total % experts;
   for (int source = 0; source < shape.sources; ++source) {
-    std::int32_t* row = matrix.tokens.data() + static_cast<std::size_t>(source) * static_cast<std::size_t>(experts);
+    std::int32_t* row =
+        matrix.tokens.data() + static_cast<std::size_t>(source) * static_cast<std::size_t>(experts);
     std::fill(row, row + experts, static_cast<std::int32_t>(each));
     for (std::int64_t j = 0; j < extra; ++j) ++row[(source * extra + j) % experts];
   }

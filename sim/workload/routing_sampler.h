@@ -23,9 +23,9 @@ struct Dispersion {
   }
 };
 
-/// Spread between sources and micro-batches where a load does not say it: what the SmartMoE training trace has,
-/// pooled over its 350 snapshots, median over its 24 layers (16 ranks x 4 micro-batches of 2,048 tokens, 32 experts,
-/// top-2; thu-pacman/SmartMoE-AE, moe_trace). Unit: 1. See docs/models/loads.md.
+/// Spread between sources and micro-batches where a load does not say it: what the SmartMoE training trace
+/// has, pooled over its 350 snapshots, median over its 24 layers (16 ranks x 4 micro-batches of 2,048 tokens,
+/// 32 experts, top-2; thu-pacman/SmartMoE-AE, moe_trace). Unit: 1. See docs/models/loads.md.
 inline constexpr Dispersion kDefaultDispersion{0.0014, 2048.0};
 
 /// Fills one matrix: every row sums to tokens x top_k, no entry exceeds tokens. `share` sums to 1.

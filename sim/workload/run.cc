@@ -31,7 +31,8 @@ void read_format(base::ObjectReader& reader, const char* key, NumberFormat& form
   const std::string near = base::nearest_word(*text, names);
   std::string list;
   for (const std::string& known : names) list += (list.empty() ? "" : ", ") + known;
-  reader.fault(key, fmt::format("found \"{}\", expected one of {}", *text, list), near.empty() ? "" : fmt::format("did you mean \"{}\"?", near));
+  reader.fault(key, fmt::format("found \"{}\", expected one of {}", *text, list),
+               near.empty() ? "" : fmt::format("did you mean \"{}\"?", near));
 }
 
 PrecisionRecipe read_precision(base::ObjectReader& reader, const std::string& optimizer) {
@@ -43,9 +44,11 @@ PrecisionRecipe read_precision(base::ObjectReader& reader, const std::string& op
   read_format(reader, "combine", recipe.combine);
   read_format(reader, "gradient_reduce", recipe.gradient_reduce);
   read_format(reader, "parameter_gather", recipe.parameter_gather);
-  recipe.optimizer_bytes_per_parameter = reader.value_or("optimizer_bytes_per_parameter", recipe.optimizer_bytes_per_parameter);
+  recipe.optimizer_bytes_per_parameter =
+      reader.value_or("optimizer_bytes_per_parameter", recipe.optimizer_bytes_per_parameter);
   if (recipe.optimizer_bytes_per_parameter < 0 || recipe.optimizer_bytes_per_parameter > 64) {
-    reader.fault("optimizer_bytes_per_parameter", fmt::format("found {}, expected 0 to 64", recipe.optimizer_bytes_per_parameter));
+    reader.fault("optimizer_bytes_per_parameter",
+                 fmt::format("found {}, expected 0 to 64", recipe.optimizer_bytes_per_parameter));
   }
   reader.finish();
   return recipe;
@@ -53,15 +56,20 @@ PrecisionRecipe read_precision(base::ObjectReader& reader, const std::string& op
 
 std::int64_t read_size(base::ObjectReader& reader, const char* key, std::int64_t most) {
   const auto value = reader.required<std::int64_t>(key);
-  if (reader.has(key) && (value < 1 || value > most)) reader.fault(key, fmt::format("found {}, expected 1 to {}", value, most));
+  if (reader.has(key) && (value < 1 || value > most))
+    reader.fault(key, fmt::format("found {}, expected 1 to {}", value, most));
   return value;
 }
 
 void read_gate(base::ObjectReader& reader, RunSpec& run) {
   const std::string gate = reader.one_of("gate", {"dropless", "capacity", "force_balanced"}, "dropless");
-  run.gate = gate == "capacity" ? GatePolicy::kCapacity : gate == "force_balanced" ? GatePolicy::kForceBalanced : GatePolicy::kDropless;
+  run.gate = gate == "capacity"         ? GatePolicy::kCapacity
+             : gate == "force_balanced" ? GatePolicy::kForceBalanced
+                                        : GatePolicy::kDropless;
   if (run.gate != GatePolicy::kCapacity) {
-    if (reader.has("capacity_factor")) reader.fault("capacity_factor", fmt::format("a capacity factor has no effect with gate {}", gate), "write \"gate: capacity\"");
+    if (reader.has("capacity_factor"))
+      reader.fault("capacity_factor", fmt::format("a capacity factor has no effect with gate {}", gate),
+                   "write \"gate: capacity\"");
     reader.ignore("capacity_factor");
     return;
   }
@@ -80,7 +88,8 @@ RunSpec read_run(const base::Document& document) {
   run.seq_len = read_size(reader, "seq_len", kMaxSeqLen);
   run.optimizer = reader.one_of("optimizer", {"adam", "adamw", "muon", "sgd"}, "adam");
   run.precision.optimizer_bytes_per_parameter = default_optimizer_bytes(run.optimizer);
-  if (auto precision = reader.optional_object("precision")) run.precision = read_precision(*precision, run.optimizer);
+  if (auto precision = reader.optional_object("precision"))
+    run.precision = read_precision(*precision, run.optimizer);
   read_gate(reader, run);
   run.fused_cross_entropy = reader.value_or("fused_cross_entropy", true);
   run.stack = reader.value_or<std::string>("stack", "");
@@ -93,27 +102,37 @@ RunSpec read_run(const base::Document& document) {
 
 std::string_view name(GatePolicy gate) {
   switch (gate) {
-    case GatePolicy::kDropless: return "dropless";
-    case GatePolicy::kCapacity: return "capacity";
-    case GatePolicy::kForceBalanced: return "force_balanced";
+    case GatePolicy::kDropless:
+      return "dropless";
+    case GatePolicy::kCapacity:
+      return "capacity";
+    case GatePolicy::kForceBalanced:
+      return "force_balanced";
   }
   return "?";
 }
 
 RunSpec load_run(const std::string& path) { return read_run(base::load_document(path)); }
 
-RunSpec parse_run(const std::string& text, const std::string& file) { return read_run(base::parse_yaml(text, file)); }
+RunSpec parse_run(const std::string& text, const std::string& file) {
+  return read_run(base::parse_yaml(text, file));
+}
 
 std::string describe(const RunSpec& run) {
   const PrecisionRecipe& p = run.precision;
   std::string text = fmt::format("run {}\n", run.name);
-  text += fmt::format("  {:<18} {} sequences of {} tokens = {:.2f} M tokens a step\n", "global batch", run.global_batch, run.seq_len,
+  text += fmt::format("  {:<18} {} sequences of {} tokens = {:.2f} M tokens a step\n", "global batch",
+                      run.global_batch, run.seq_len,
                       static_cast<double>(run.global_batch) * static_cast<double>(run.seq_len) * 1e-6);
   text += fmt::format("  {:<18} GEMM {}, attention {}\n", "precision", name(p.gemm), name(p.attention));
   text += fmt::format("  {:<18} dispatch {}, combine {}\n", "all-to-all", name(p.dispatch), name(p.combine));
-  text += fmt::format("  {:<18} gradients {}, parameters {}\n", "data parallel", name(p.gradient_reduce), name(p.parameter_gather));
-  text += fmt::format("  {:<18} {}, {} bytes of state a parameter\n", "optimizer", run.optimizer, p.optimizer_bytes_per_parameter);
-  text += fmt::format("  {:<18} {}{}\n", "gate", name(run.gate), run.gate == GatePolicy::kCapacity ? fmt::format(", capacity factor {}", run.capacity_factor) : "");
+  text += fmt::format("  {:<18} gradients {}, parameters {}\n", "data parallel", name(p.gradient_reduce),
+                      name(p.parameter_gather));
+  text += fmt::format("  {:<18} {}, {} bytes of state a parameter\n", "optimizer", run.optimizer,
+                      p.optimizer_bytes_per_parameter);
+  text += fmt::format(
+      "  {:<18} {}{}\n", "gate", name(run.gate),
+      run.gate == GatePolicy::kCapacity ? fmt::format(", capacity factor {}", run.capacity_factor) : "");
   text += fmt::format("  {:<18} {}\n", "cross entropy", run.fused_cross_entropy ? "fused" : "not fused");
   if (!run.stack.empty()) text += fmt::format("  {:<18} {}\n", "software", run.stack);
   return text;

@@ -41,7 +41,8 @@ std::size_t find_end_record(std::string_view archive, const std::string& file) {
   refuse(file, "found no zip directory: the file is cut short or no archive");
 }
 
-std::string inflate_all(std::string_view compressed, std::size_t limit, const std::string& file, const std::string& entry) {
+std::string inflate_all(std::string_view compressed, std::size_t limit, const std::string& file,
+                        const std::string& entry) {
   z_stream stream{};
   if (inflateInit2(&stream, -MAX_WBITS) != Z_OK) refuse(file, "zlib cannot be started");
   std::string out;
@@ -71,7 +72,8 @@ std::vector<ZipEntry> list_zip(std::string_view archive, const std::string& file
   std::uint64_t at = number(archive, end + 16, 4);
   std::vector<ZipEntry> entries;
   for (std::uint64_t i = 0; i < count; ++i) {
-    if (at + kDirectoryHeaderSize > end || number(archive, at, 4) != kDirectoryHeader) refuse(file, fmt::format("entry {} of the zip directory is broken", i));
+    if (at + kDirectoryHeaderSize > end || number(archive, at, 4) != kDirectoryHeader)
+      refuse(file, fmt::format("entry {} of the zip directory is broken", i));
     ZipEntry entry;
     entry.method = static_cast<unsigned>(number(archive, at + 10, 2));
     entry.crc = static_cast<std::uint32_t>(number(archive, at + 16, 4));
@@ -80,7 +82,8 @@ std::vector<ZipEntry> list_zip(std::string_view archive, const std::string& file
     entry.header_offset = number(archive, at + 42, 4);
     const std::size_t name_size = number(archive, at + 28, 2);
     const std::size_t rest = number(archive, at + 30, 2) + number(archive, at + 32, 2);
-    if (at + kDirectoryHeaderSize + name_size + rest > end) refuse(file, fmt::format("entry {} of the zip directory is broken", i));
+    if (at + kDirectoryHeaderSize + name_size + rest > end)
+      refuse(file, fmt::format("entry {} of the zip directory is broken", i));
     entry.name = std::string(archive.substr(at + kDirectoryHeaderSize, name_size));
     entries.push_back(std::move(entry));
     at += kDirectoryHeaderSize + name_size + rest;
@@ -88,23 +91,29 @@ std::vector<ZipEntry> list_zip(std::string_view archive, const std::string& file
   return entries;
 }
 
-std::string read_zip_entry(std::string_view archive, const ZipEntry& entry, std::size_t limit, const std::string& file) {
+std::string read_zip_entry(std::string_view archive, const ZipEntry& entry, std::size_t limit,
+                           const std::string& file) {
   const std::uint64_t at = entry.header_offset;
-  if (at + kLocalHeaderSize > archive.size() || number(archive, at, 4) != kLocalHeader) refuse(file, fmt::format("the header of \"{}\" is broken", entry.name));
-  const std::uint64_t data = at + kLocalHeaderSize + number(archive, at + 26, 2) + number(archive, at + 28, 2);
+  if (at + kLocalHeaderSize > archive.size() || number(archive, at, 4) != kLocalHeader)
+    refuse(file, fmt::format("the header of \"{}\" is broken", entry.name));
+  const std::uint64_t data =
+      at + kLocalHeaderSize + number(archive, at + 26, 2) + number(archive, at + 28, 2);
   if (data + entry.compressed > archive.size()) refuse(file, fmt::format("\"{}\" is cut short", entry.name));
   const std::string_view compressed = archive.substr(data, entry.compressed);
   std::string content;
   if (entry.method == 0) {
-    if (compressed.size() > limit) refuse(file, fmt::format("\"{}\" holds more than {} bytes", entry.name, limit));
+    if (compressed.size() > limit)
+      refuse(file, fmt::format("\"{}\" holds more than {} bytes", entry.name, limit));
     content = std::string(compressed);
   } else if (entry.method == 8) {
     content = inflate_all(compressed, limit, file, entry.name);
   } else {
-    refuse(file, fmt::format("\"{}\" is compressed by method {}, expected none or deflate", entry.name, entry.method));
+    refuse(file, fmt::format("\"{}\" is compressed by method {}, expected none or deflate", entry.name,
+                             entry.method));
   }
   const auto crc = crc32_z(0, reinterpret_cast<const Bytef*>(content.data()), content.size());
-  if (content.size() != entry.size || static_cast<std::uint32_t>(crc) != entry.crc) refuse(file, fmt::format("\"{}\" does not match its checksum", entry.name));
+  if (content.size() != entry.size || static_cast<std::uint32_t>(crc) != entry.crc)
+    refuse(file, fmt::format("\"{}\" does not match its checksum", entry.name));
   return content;
 }
 

@@ -16,12 +16,13 @@ struct ZipEntry {
   std::uint64_t header_offset = 0;
 };
 
-/// The entries of an archive in memory. Throws InputError where the directory is broken. No zip64 archives of more
-/// than 4 GiB, no encryption, no archives in parts.
+/// The entries of an archive in memory. Throws InputError where the directory is broken. No zip64 archives of
+/// more than 4 GiB, no encryption, no archives in parts.
 std::vector<ZipEntry> list_zip(std::string_view archive, const std::string& file);
 
 /// The content of an entry, at most `limit` bytes; its checksum is verified. Memory grows with what is really
 /// there, not with what the header claims. Throws InputError.
-std::string read_zip_entry(std::string_view archive, const ZipEntry& entry, std::size_t limit, const std::string& file);
+std::string read_zip_entry(std::string_view archive, const ZipEntry& entry, std::size_t limit,
+                           const std::string& file);
 
 }  // namespace moeplan::sim

@@ -42,7 +42,9 @@ struct Case {
   MemoryResult memory() const { return compute_memory(job(), plan); }
 };
 
-Case tiny(const std::string& load = "uniform") { return Case(load_model(config("models/tiny-moe.json")), load); }
+Case tiny(const std::string& load = "uniform") {
+  return Case(load_model(config("models/tiny-moe.json")), load);
+}
 
 std::string rules_of(const Case& c) {
   std::string text;
@@ -50,7 +52,8 @@ std::string rules_of(const Case& c) {
   return text;
 }
 
-// One GPU. Parameters: everything the model has; 2 bytes of bf16, 4 of gradients, 12 of Adam, nothing shared out.
+// One GPU. Parameters: everything the model has; 2 bytes of bf16, 4 of gradients, 12 of Adam, nothing shared
+// out.
 TEST(Memory, OneGpuHoldsEveryParameterWithItsGradientAndStates) {
   const Case c = tiny();
   const MemoryResult memory = c.memory();
@@ -65,12 +68,14 @@ TEST(Memory, OneGpuHoldsEveryParameterWithItsGradientAndStates) {
   EXPECT_EQ(memory.reserved, part.reserved());
 }
 
-// By hand for tiny-moe (hidden 1024, 8 heads of 128, 2 key-value heads, dense 3072, 16 experts top-2 of width 512,
-// qk norm), 4,096 tokens, in bytes per token:
-//   attention  2x1024 (norm input) + 2x1024 (norm output) + 2x(1024 + 256 + 256) (q, k, v) + 2x(1024 + 256) (norm inputs)
-//              + 2x1024 (output) + 8x4 (log-sum-exp)                                                        = 11,808
-//   dense      2x1024 + 2x1024 + 2x2x3072 + 2x3072                                                          = 22,528
-//   moe        2x1024 + 2x1024 + 2x16x4 (router) + 2 rows x (2x1024 + 2x2x512 + 2x512)                      = 14,464
+// By hand for tiny-moe (hidden 1024, 8 heads of 128, 2 key-value heads, dense 3072, 16 experts top-2 of width
+// 512, qk norm), 4,096 tokens, in bytes per token:
+//   attention  2x1024 (norm input) + 2x1024 (norm output) + 2x(1024 + 256 + 256) (q, k, v) + 2x(1024 + 256)
+//   (norm inputs)
+//              + 2x1024 (output) + 8x4 (log-sum-exp)                                                        =
+//              11,808
+//   dense      2x1024 + 2x1024 + 2x2x3072 + 2x3072                                                          =
+//   22,528 moe        2x1024 + 2x1024 + 2x16x4 (router) + 2 rows x (2x1024 + 2x2x512 + 2x512) = 14,464
 TEST(Memory, ActivationsAreTheTensorsThatBackwardNeeds) {
   const Case c = tiny();
   const ActivationBytes bytes(c.model, c.run, c.plan);
@@ -84,7 +89,8 @@ TEST(Memory, ActivationsAreTheTensorsThatBackwardNeeds) {
 TEST(Memory, RecomputeMovesBytesFromKeptToDropped) {
   Case c = tiny();
   const LayerBytes none = ActivationBytes(c.model, c.run, c.plan).layer(c.model.layers[1]);
-  for (const RecomputeModule module : {RecomputeModule::kCoreAttn, RecomputeModule::kMoeAct, RecomputeModule::kLayernorm, RecomputeModule::kMoe}) {
+  for (const RecomputeModule module : {RecomputeModule::kCoreAttn, RecomputeModule::kMoeAct,
+                                       RecomputeModule::kLayernorm, RecomputeModule::kMoe}) {
     c.plan.recompute = {RecomputeMode::kSelective, {module}};
     const LayerBytes some = ActivationBytes(c.model, c.run, c.plan).layer(c.model.layers[1]);
     EXPECT_NEAR(some.kept + some.dropped, none.kept, 1.0) << name(module);
@@ -104,7 +110,8 @@ TEST(Memory, TheDistributedOptimizerSharesStatesOutOverDataParallelRanks) {
   c.plan.distributed_optimizer = false;
   const MemoryResult whole = c.memory();
   // Dense states over dp 8, expert states over edp 2.
-  const double experts = 3 * 4 * static_cast<double>(expert_parameters(c.model));  // 3 MoE layers, 16 / ep 4 experts
+  const double experts =
+      3 * 4 * static_cast<double>(expert_parameters(c.model));  // 3 MoE layers, 16 / ep 4 experts
   const double dense = whole.per_stage[0].parameters.as_double() / 2 - experts;
   EXPECT_NEAR(shared.per_stage[0].optimizer_states.as_double(), 12 * (dense / 8 + experts / 2), 16);
   EXPECT_NEAR(whole.per_stage[0].optimizer_states.as_double(), 12 * (dense + experts), 16);
@@ -118,14 +125,15 @@ TEST(Memory, EarlyStagesKeepMoreMicroBatches) {
   c.plan.layout = ParallelLayout{1, 4, 1, 1, 1, 1, 1, 1, true};
   const LayerBytes layer = ActivationBytes(c.model, c.run, c.plan).layer(c.model.layers[0]);
   const MemoryResult memory = c.memory();
-  const double one = memory.per_stage[1].activations.as_double() - memory.per_stage[2].activations.as_double();
+  const double one =
+      memory.per_stage[1].activations.as_double() - memory.per_stage[2].activations.as_double();
   EXPECT_NEAR(one, layer.kept, 1.0);
   EXPECT_EQ(memory.per_stage[0].logits, base::Bytes());
   EXPECT_GT(memory.per_stage[3].logits, base::Bytes());
 }
 
-// Megatron's interleaved schedule: 2 (pp - i - 1) + (vp - 1) pp + 1 forwards in flight. pp 2, vp 2, one layer a chunk:
-// stage 0: 5, stage 1: 3.
+// Megatron's interleaved schedule: 2 (pp - i - 1) + (vp - 1) pp + 1 forwards in flight. pp 2, vp 2, one layer
+// a chunk: stage 0: 5, stage 1: 3.
 TEST(Memory, InterleavingKeepsMegatronsWarmUpForwards) {
   Case c = tiny();
   for (LayerSpec& layer : c.model.layers) layer.ffn = FfnKind::kDense;
@@ -135,20 +143,25 @@ TEST(Memory, InterleavingKeepsMegatronsWarmUpForwards) {
   const MemoryResult memory = c.memory();
   const double backward = memory.per_stage[0].activations.as_double() - 5 * layer.kept;
   EXPECT_GT(backward, 0.0);
-  const double others = memory.per_stage[1].activations.as_double() + memory.per_stage[1].logits.as_double() - 3 * layer.kept;
+  const double others =
+      memory.per_stage[1].activations.as_double() + memory.per_stage[1].logits.as_double() - 3 * layer.kept;
   EXPECT_GE(others, backward - 1.0);  // the last stage's loss, or the same layer
 }
 
-// A hot rank's rows are its share of all; with one expert a rank and hot:8 over 16 experts, 8 ranks have 2 x 1/2 x 16/8.
+// A hot rank's rows are its share of all; with one expert a rank and hot:8 over 16 experts, 8 ranks have 2 x
+// 1/2 x 16/8.
 TEST(Memory, TheRankWithTheHottestExpertsCounts) {
   Case even = tiny("uniform");
   Case hot = tiny("hot:1");
   for (Case* c : {&even, &hot}) c->plan.layout = ParallelLayout{1, 1, 1, 1, 16, 1, 16, 1, true};
   EXPECT_GT(hot.memory().peak, even.memory().peak);
-  // hot:1 sends half of all assignments to one expert: 16 / 2 = 8 times the mean, in one layer of three at a time unless
-  // the same rank is hot in several: the hottest keeps at least (8 + 2 * 0.53) and at most 24 mean rows.
+  // hot:1 sends half of all assignments to one expert: 16 / 2 = 8 times the mean, in one layer of three at a
+  // time unless the same rank is hot in several: the hottest keeps at least (8 + 2 * 0.53) and at most 24
+  // mean rows.
   const LayerBytes moe = ActivationBytes(hot.model, hot.run, hot.plan).layer(hot.model.layers[1]);
-  const double rows = (hot.memory().per_stage[0].activations - even.memory().per_stage[0].activations).as_double() / moe.kept_per_row / (4096 * 2);
+  const double rows =
+      (hot.memory().per_stage[0].activations - even.memory().per_stage[0].activations).as_double() /
+      moe.kept_per_row / (4096 * 2);
   EXPECT_GT(rows, 5.0);
   EXPECT_LT(rows, 25.0);
 }
@@ -160,7 +173,8 @@ TEST(Memory, SpreadingReplicasLowersTheHottestRank) {
   c.plan.placement.algorithm = "replicated";
   for (int layer = 0; layer < 3; ++layer) {
     const auto share = c.loads->mean_share(0, layer);
-    const auto hottest = static_cast<std::int32_t>(std::max_element(share.begin(), share.end()) - share.begin());
+    const auto hottest =
+        static_cast<std::int32_t>(std::max_element(share.begin(), share.end()) - share.begin());
     std::vector<std::int32_t> slots;
     for (std::int32_t e = 0; e < 16; ++e) {
       slots.push_back(e);
@@ -189,7 +203,9 @@ TEST(Memory, OneEstimateTakesTensOfMicroseconds) {
     constexpr int kCalls = 20;
     const auto start = std::chrono::steady_clock::now();
     for (int i = 0; i < kCalls; ++i) sum += c.memory().peak.as_double();
-    us = std::min(us, std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count() / kCalls);
+    us = std::min(
+        us,
+        std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count() / kCalls);
   }
   RecordProperty("microseconds", fmt::format("{:.1f}", us));
   EXPECT_GT(sum, 0.0);
@@ -217,21 +233,35 @@ TEST(Faults, EveryRuleHasItsKeyAndNumbers) {
   EXPECT_THAT(with([](Case& c) { c.run.global_batch = 100; }), HasSubstr("batch;"));
   EXPECT_THAT(with([](Case& c) { c.run.global_batch = 24; }), HasSubstr("interleaved-micro-batches;"));
   EXPECT_THAT(with([](Case& c) { c.model.heads = 9; }), HasSubstr("tp-divides-heads;"));
-  EXPECT_THAT(with([](Case& c) { c.plan.layout.sequence_parallel = false; }), HasSubstr("moe-needs-sequence-parallel;"));
+  EXPECT_THAT(with([](Case& c) { c.plan.layout.sequence_parallel = false; }),
+              HasSubstr("moe-needs-sequence-parallel;"));
   EXPECT_THAT(with([](Case& c) { c.model.layers.resize(3); }), HasSubstr("layers;"));
-  EXPECT_THAT(with([](Case& c) { c.plan.split.layers_per_chunk = {1, 1, 1, 2}; }), HasSubstr("split-layers;"));
+  EXPECT_THAT(with([](Case& c) {
+                c.plan.split.layers_per_chunk = {1, 1, 1, 2};
+              }),
+              HasSubstr("split-layers;"));
   EXPECT_THAT(with([](Case& c) { c.plan.split.layers_per_chunk = {2, 0, 1, 1}; }), HasSubstr("split-empty;"));
   EXPECT_EQ(with([](Case& c) { c.plan.split.layers_per_chunk = {0, 2, 2, 0}; }), "");
   EXPECT_THAT(with([](Case& c) { c.plan.placement.slots = {{0, 1}}; }), HasSubstr("placement-layers;"));
-  EXPECT_THAT(with([](Case& c) { c.plan.placement.slots.assign(3, {0, 1, 2, 3, 4, 5, 6, 7}); }), HasSubstr("placement-complete;"));
-  EXPECT_THAT(with([](Case& c) { c.plan.placement.slots.assign(3, {0, 1, 2}); }), HasSubstr("ep-divides-slots;"));
-  EXPECT_THAT(with([](Case& c) { c.plan.recompute = {RecomputeMode::kSelective, {RecomputeModule::kMlaUpProj}}; }), HasSubstr("recompute-module;"));
+  EXPECT_THAT(with([](Case& c) {
+                c.plan.placement.slots.assign(3, {0, 1, 2, 3, 4, 5, 6, 7});
+              }),
+              HasSubstr("placement-complete;"));
+  EXPECT_THAT(with([](Case& c) {
+                c.plan.placement.slots.assign(3, {0, 1, 2});
+              }),
+              HasSubstr("ep-divides-slots;"));
+  EXPECT_THAT(with([](Case& c) {
+                c.plan.recompute = {RecomputeMode::kSelective, {RecomputeModule::kMlaUpProj}};
+              }),
+              HasSubstr("recompute-module;"));
   EXPECT_THAT(with([](Case& c) { c.plan.micro_batch = 0; }), HasSubstr("degrees;"));
   EXPECT_THAT(with([](Case& c) { c.run.seq_len = 4095; }), HasSubstr("tp-divides-sequence;"));
 }
 
-/// One published peak (e2e/steps.csv), with what its source's recipe says that the row does not: SimuMax accumulates in
-/// fp32; Megatron-Bridge's Moonlight recipe has bf16 gradients and bf16 Adam moments beside fp32 weights.
+/// One published peak (e2e/steps.csv), with what its source's recipe says that the row does not: SimuMax
+/// accumulates in fp32; Megatron-Bridge's Moonlight recipe has bf16 gradients and bf16 Adam moments beside
+/// fp32 weights.
 struct Published {
   std::string id;
   double error = 0.0;
@@ -239,14 +269,18 @@ struct Published {
 
 std::vector<Published> judge_published_peaks(const std::filesystem::path& corpus) {
   const base::CsvTable table = base::load_csv((corpus / "e2e/steps.csv").string());
-  const auto cell = [&](std::size_t row, const char* column) { return table.cell(row, table.require_column(column)); };
+  const auto cell = [&](std::size_t row, const char* column) {
+    return table.cell(row, table.require_column(column));
+  };
   const auto number = [&](std::size_t row, const char* column) { return std::stoi(cell(row, column)); };
   std::vector<Published> all;
   for (std::size_t row = 0; row < table.rows(); ++row) {
     const std::string release = cell(row, "release");
     const std::string model_id = cell(row, "model_id");
     const bool moonlight = model_id == "moonlight-16b-a3b";
-    if (cell(row, "peak_alloc_bytes").empty() || cell(row, "usable") != "yes" || (release.rfind("simumax", 0) != 0 && !moonlight)) continue;
+    if (cell(row, "peak_alloc_bytes").empty() || cell(row, "usable") != "yes" ||
+        (release.rfind("simumax", 0) != 0 && !moonlight))
+      continue;
     Case c(load_model((corpus / "models" / (model_id + ".json")).string()), "uniform");
     c.run.seq_len = number(row, "seq_len");
     c.run.global_batch = number(row, "gbs");
@@ -264,11 +298,20 @@ std::vector<Published> judge_published_peaks(const std::filesystem::path& corpus
       if (!modules.empty()) c.plan.recompute = {RecomputeMode::kSelective, modules};
     }
     ParallelLayout& l = c.plan.layout;
-    l = {number(row, "tp"), number(row, "pp"), number(row, "vp"), number(row, "cp"), number(row, "ep"), number(row, "etp"), number(row, "dp"), 1, true};
+    l = {number(row, "tp"),
+         number(row, "pp"),
+         number(row, "vp"),
+         number(row, "cp"),
+         number(row, "ep"),
+         number(row, "etp"),
+         number(row, "dp"),
+         1,
+         true};
     l.edp = l.tp * l.cp * l.dp / (l.ep * l.etp);
     c.plan.micro_batch = number(row, "mbs");
     const double measured = std::stod(cell(row, "peak_alloc_bytes"));
-    all.push_back({fmt::format("{} {} {} {}", cell(row, "id"), model_id, short_name(c.plan), c.run.seq_len), c.memory().peak.as_double() / measured - 1.0});
+    all.push_back({fmt::format("{} {} {} {}", cell(row, "id"), model_id, short_name(c.plan), c.run.seq_len),
+                   c.memory().peak.as_double() / measured - 1.0});
   }
   return all;
 }

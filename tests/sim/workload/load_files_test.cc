@@ -51,8 +51,10 @@ std::string little(std::uint64_t value, int bytes) {
   return text;
 }
 
-std::string npy(const std::string& type, const std::string& shape, const std::string& data, const std::string& order = "False") {
-  std::string header = fmt::format("{{'descr': '{}', 'fortran_order': {}, 'shape': {}, }}", type, order, shape);
+std::string npy(const std::string& type, const std::string& shape, const std::string& data,
+                const std::string& order = "False") {
+  std::string header =
+      fmt::format("{{'descr': '{}', 'fortran_order': {}, 'shape': {}, }}", type, order, shape);
   header.resize((header.size() + 10 + 63) / 64 * 64 - 10, ' ');
   return std::string("\x93NUMPY\x01\x00", 8) + little(header.size(), 2) + header + data;
 }
@@ -74,14 +76,18 @@ std::uint32_t crc(const std::string& text) {
 
 /// A zip archive with one stored file.
 std::string zip(const std::string& name, const std::string& data) {
-  const std::string tail = little(0, 2) + little(0, 4) + little(crc(data), 4) + little(data.size(), 4) + little(data.size(), 4) + little(name.size(), 2) + little(0, 2);
+  const std::string tail = little(0, 2) + little(0, 4) + little(crc(data), 4) + little(data.size(), 4) +
+                           little(data.size(), 4) + little(name.size(), 2) + little(0, 2);
   const std::string local = "PK\x03\x04" + little(20, 2) + little(0, 2) + tail + name + data;
-  const std::string entry = "PK\x01\x02" + little(20, 2) + little(20, 2) + little(0, 2) + tail + little(0, 2) + little(0, 2) + little(0, 2) + little(0, 4) + little(0, 4) + name;
-  return local + entry + "PK\x05\x06" + little(0, 4) + little(1, 2) + little(1, 2) + little(entry.size(), 4) + little(local.size(), 4) + little(0, 2);
+  const std::string entry = "PK\x01\x02" + little(20, 2) + little(20, 2) + little(0, 2) + tail +
+                            little(0, 2) + little(0, 2) + little(0, 2) + little(0, 4) + little(0, 4) + name;
+  return local + entry + "PK\x05\x06" + little(0, 4) + little(1, 2) + little(1, 2) + little(entry.size(), 4) +
+         little(local.size(), 4) + little(0, 2);
 }
 
 TEST_F(LoadFiles, ACsvOfModelLayersBecomesMoeLayersInOrder) {
-  const std::string path = write("load.csv", "dataset,layer,language,e0,e1\na,4,x,1,3\na,3,x,1,1\nb,3,y,3,1\nb,4,y,2,2\n");
+  const std::string path =
+      write("load.csv", "dataset,layer,language,e0,e1\na,4,x,1,3\na,3,x,1,1\nb,3,y,3,1\nb,4,y,2,2\n");
   const auto loads = load_expert_loads(path, options(2, 2, 1));
   EXPECT_EQ(loads->iterations(), 2);
   EXPECT_DOUBLE_EQ(loads->mean_share(0, 0)[0], 0.5);   // layer 3, first row
@@ -102,7 +108,8 @@ TEST_F(LoadFiles, AnIterationCanBeChosen) {
 TEST_F(LoadFiles, SomeLayersOnlyIsAnErrorThatOffersMapLayers) {
   const std::string path = write("load.csv", "layer,e0,e1\n3,1,3\n30,3,1\n");
   EXPECT_THAT(errors_of(path, options(4, 2, 1)), HasSubstr("found 2 MoE layers, but the model has 4"));
-  EXPECT_THAT(errors_of(path, options(4, 2, 1)), HasSubstr("hint: --map-layers stretches the load: layer l reads layer l * 2 / 4 of the file"));
+  EXPECT_THAT(errors_of(path, options(4, 2, 1)),
+              HasSubstr("hint: --map-layers stretches the load: layer l reads layer l * 2 / 4 of the file"));
   LoadOptions o = options(4, 2, 1);
   o.map_layers = true;
   const auto loads = load_expert_loads(path, o);
@@ -115,19 +122,25 @@ TEST_F(LoadFiles, OtherExpertsOrTopKAreErrors) {
   const std::string path = write("load.csv", "layer,e0,e1,e2\n0,8,1,1\n");
   EXPECT_THAT(errors_of(path, options(1, 4, 1)), HasSubstr("found 3 experts, but the model has 4"));
   // 80 % on one expert cannot be if every token takes two distinct ones.
-  EXPECT_THAT(errors_of(path, options(1, 3, 2)), HasSubstr("expert 0 gets 80.0 % of the assignments, but with top-2 at most 50.0 %"));
+  EXPECT_THAT(errors_of(path, options(1, 3, 2)),
+              HasSubstr("expert 0 gets 80.0 % of the assignments, but with top-2 at most 50.0 %"));
   const std::string rates = write("rates.csv", "layer,e0,e1,e2\n0,0.9,0.6,0.5\n");
-  EXPECT_THAT(errors_of(rates, options(1, 3, 1)), HasSubstr("rates sum to 2 experts a token, but the model has top-1"));
+  EXPECT_THAT(errors_of(rates, options(1, 3, 1)),
+              HasSubstr("rates sum to 2 experts a token, but the model has top-1"));
   EXPECT_EQ(load_expert_loads(rates, LoadOptions{})->top_k(), 2);
 }
 
 TEST_F(LoadFiles, BrokenTablesSayWhere) {
   const LoadOptions o = options(0, 0, 1);
   EXPECT_THAT(errors_of(write("a.csv", "layer,x0\n0,1\n"), o), HasSubstr("found no column \"e0\""));
-  EXPECT_THAT(errors_of(write("b.csv", "layer,e0,e2\n0,1,1\n"), o), HasSubstr("found column \"e2\", but no \"e1\""));
-  EXPECT_THAT(errors_of(write("c.csv", "layer,e0,e1\n0,1,-1\n"), o), HasSubstr("c.csv:2:1: error: found -1 tokens in column e1"));
-  EXPECT_THAT(errors_of(write("d.csv", "layer,e0,e1\n0,1,1\n0,1,1\n1,1,1\n"), o), HasSubstr("layer 1 has 1 rows, but layer 0 has 2"));
-  EXPECT_THAT(errors_of(write("e.csv", "layer,e0,e1\n0,0,0\n"), o), HasSubstr("iteration 0, layer 0 has no tokens"));
+  EXPECT_THAT(errors_of(write("b.csv", "layer,e0,e2\n0,1,1\n"), o),
+              HasSubstr("found column \"e2\", but no \"e1\""));
+  EXPECT_THAT(errors_of(write("c.csv", "layer,e0,e1\n0,1,-1\n"), o),
+              HasSubstr("c.csv:2:1: error: found -1 tokens in column e1"));
+  EXPECT_THAT(errors_of(write("d.csv", "layer,e0,e1\n0,1,1\n0,1,1\n1,1,1\n"), o),
+              HasSubstr("layer 1 has 1 rows, but layer 0 has 2"));
+  EXPECT_THAT(errors_of(write("e.csv", "layer,e0,e1\n0,0,0\n"), o),
+              HasSubstr("iteration 0, layer 0 has no tokens"));
   EXPECT_THAT(errors_of((folder_.path() / "absent.csv").string(), o), HasSubstr("absent.csv"));
 }
 
@@ -159,11 +172,17 @@ TEST_F(LoadFiles, CountsBySourceAreExactInTheirOwnShape) {
 TEST_F(LoadFiles, BrokenArraysAreRefused) {
   const LoadOptions o = options(0, 0, 1);
   EXPECT_THAT(errors_of(write("a.npy", "junk"), o), HasSubstr("found no .npy header"));
-  EXPECT_THAT(errors_of(write("b.npy", npy("<i2", "(2, 2)", int16s({1, 2, 3}))), o), HasSubstr("does not fit its 6 bytes"));
-  EXPECT_THAT(errors_of(write("c.npy", npy("<i2", "(2, 2)", int16s({1, 2, 3, 4}), "True")), o), HasSubstr("Fortran order"));
-  EXPECT_THAT(errors_of(write("d.npy", npy("|O", "(2, 2)", "1234")), o), HasSubstr("found items of type \"|O\""));
-  EXPECT_THAT(errors_of(write("e.npy", npy("<i2", "(4,)", int16s({1, 2, 3, 4}))), o), HasSubstr("found an array of shape [4]"));
-  EXPECT_THAT(errors_of(write("f.npy", npy("<i2", "(4611686018427387904, 4611686018427387904)", int16s({1}))), o), HasSubstr("does not fit"));
+  EXPECT_THAT(errors_of(write("b.npy", npy("<i2", "(2, 2)", int16s({1, 2, 3}))), o),
+              HasSubstr("does not fit its 6 bytes"));
+  EXPECT_THAT(errors_of(write("c.npy", npy("<i2", "(2, 2)", int16s({1, 2, 3, 4}), "True")), o),
+              HasSubstr("Fortran order"));
+  EXPECT_THAT(errors_of(write("d.npy", npy("|O", "(2, 2)", "1234")), o),
+              HasSubstr("found items of type \"|O\""));
+  EXPECT_THAT(errors_of(write("e.npy", npy("<i2", "(4,)", int16s({1, 2, 3, 4}))), o),
+              HasSubstr("found an array of shape [4]"));
+  EXPECT_THAT(
+      errors_of(write("f.npy", npy("<i2", "(4611686018427387904, 4611686018427387904)", int16s({1}))), o),
+      HasSubstr("does not fit"));
   EXPECT_THAT(errors_of(write("g.npz", "PK"), o), HasSubstr("cut short"));
   std::string archive = zip("counts.npy", npy("<i2", "(1, 2)", int16s({1, 3})));
   archive[archive.find("NUMPY") + 4] = 'X';
@@ -177,7 +196,8 @@ TEST_F(LoadFiles, FlippedBytesNeverCrash) {
   const std::string plain = npy("<i2", "(2, 3)", int16s({1, 1, 2, 4, 0, 0}));
   for (int i = 0; i < 600; ++i) {
     std::string bytes = i % 2 == 0 ? good : plain;
-    for (int flips = 0; flips < 3; ++flips) bytes[random.below(bytes.size())] = static_cast<char>(random.below(256));
+    for (int flips = 0; flips < 3; ++flips)
+      bytes[random.below(bytes.size())] = static_cast<char>(random.below(256));
     if (i % 5 == 0) bytes.resize(random.below(bytes.size()));
     const std::string path = write("flip.npz", bytes);
     try {
@@ -198,7 +218,8 @@ TEST_F(LoadFiles, SmartMoeTablesReadRankByRank) {
   EXPECT_EQ(loads->iterations(), 2);
   EXPECT_EQ(loads->routing(0, 0, 0, {2, 4, 2}).tokens, (std::vector<std::int32_t>{1, 3, 3, 1}));
   write("trace/table_iter11_rank1.log", "0:[[4.0, 0.0], [2.0]]\n");
-  EXPECT_THAT(errors_of(path, options(2, 2, 1)), HasSubstr("table_iter11_rank1.log:1:1: error: expected lists of whole counts"));
+  EXPECT_THAT(errors_of(path, options(2, 2, 1)),
+              HasSubstr("table_iter11_rank1.log:1:1: error: expected lists of whole counts"));
   std::filesystem::remove(folder_.path() / "trace/table_iter11_rank1.log");
   EXPECT_THAT(errors_of(path, options(2, 2, 1)), HasSubstr("iteration 11 has 1 ranks"));
 }
@@ -207,7 +228,8 @@ class RoutingCorpus : public ::testing::Test {
  protected:
   void SetUp() override {
     const auto folder = test::corpus();
-    if (!folder || !std::filesystem::exists(*folder / "routing")) GTEST_SKIP() << "the corpus of measured data is absent";
+    if (!folder || !std::filesystem::exists(*folder / "routing"))
+      GTEST_SKIP() << "the corpus of measured data is absent";
     folder_ = *folder / "routing";
   }
   std::filesystem::path folder_;
@@ -219,13 +241,15 @@ TEST_F(RoutingCorpus, PublishedTablesRead) {
   LoadOptions o = options(58, 256, 8);
   o.map_layers = true;
   EXPECT_EQ(load_expert_loads((folder_ / "deepseek_v3_prefill.csv").string(), o)->moe_layers(), 58);
-  EXPECT_EQ(load_expert_loads((folder_ / "mixtral_8x7b_mmlu.csv").string(), options(32, 8, 2))->iterations(), 8);
+  EXPECT_EQ(load_expert_loads((folder_ / "mixtral_8x7b_mmlu.csv").string(), options(32, 8, 2))->iterations(),
+            8);
 }
 
-// The trace's own counts come back in its own shape, and a sample in the same shape has their spread between sources:
-// the variance between rows within 15 %, and the mean max/mean of device loads within 3 %.
+// The trace's own counts come back in its own shape, and a sample in the same shape has their spread between
+// sources: the variance between rows within 15 %, and the mean max/mean of device loads within 3 %.
 TEST_F(RoutingCorpus, SamplesOfATrainingTraceHaveItsSpread) {
-  const auto loads = load_expert_loads((folder_ / "smartmoe_gpt_32e_top2_trace.npz").string(), options(24, 32, 2));
+  const auto loads =
+      load_expert_loads((folder_ / "smartmoe_gpt_32e_top2_trace.npz").string(), options(24, 32, 2));
   ASSERT_EQ(loads->iterations(), 350);
   const RoutingShape native{16, 2048, 4};
   ASSERT_EQ(loads->origin(native), LoadOrigin::kMeasured);

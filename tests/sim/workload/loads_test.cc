@@ -37,7 +37,8 @@ std::string errors_of(const std::string& source, const LoadOptions& o) {
 void expect_valid(const RoutingMatrix& matrix, const RoutingShape& shape, int experts, int top_k) {
   ASSERT_EQ(matrix.sources, shape.sources);
   ASSERT_EQ(matrix.experts, experts);
-  ASSERT_EQ(matrix.tokens.size(), static_cast<std::size_t>(shape.sources) * static_cast<std::size_t>(experts));
+  ASSERT_EQ(matrix.tokens.size(),
+            static_cast<std::size_t>(shape.sources) * static_cast<std::size_t>(experts));
   for (int s = 0; s < shape.sources; ++s) {
     const auto row = matrix.row(s);
     EXPECT_EQ(std::accumulate(row.begin(), row.end(), std::int64_t{0}), shape.tokens * top_k);
@@ -48,11 +49,14 @@ void expect_valid(const RoutingMatrix& matrix, const RoutingShape& shape, int ex
 
 TEST(Generators, EveryMatrixSumsToTokensTimesTopKWithDistinctExperts) {
   const std::vector<RoutingShape> shapes = {{1, 1, 1}, {3, 7, 2}, {8, 4096, 4}, {2, 131072, 1}};
-  for (const char* source : {"uniform", "zipf:0", "zipf:1.2", "zipf:5", "lognormal:0", "lognormal:1.35", "lognormal:4", "dirichlet:0.01", "dirichlet:1", "dirichlet:1000", "hot:4", "hot:10"}) {
+  for (const char* source :
+       {"uniform", "zipf:0", "zipf:1.2", "zipf:5", "lognormal:0", "lognormal:1.35", "lognormal:4",
+        "dirichlet:0.01", "dirichlet:1", "dirichlet:1000", "hot:4", "hot:10"}) {
     const auto loads = load_expert_loads(source, options(2, 32, 8));
     for (const RoutingShape& shape : shapes) {
       SCOPED_TRACE(fmt::format("{} {}x{}", source, shape.sources, shape.tokens));
-      for (int layer = 0; layer < 2; ++layer) expect_valid(loads->routing(0, layer, shape.micro_batches - 1, shape), shape, 32, 8);
+      for (int layer = 0; layer < 2; ++layer)
+        expect_valid(loads->routing(0, layer, shape.micro_batches - 1, shape), shape, 32, 8);
     }
   }
 }
@@ -118,15 +122,16 @@ TEST(Generators, ParametersAreChecked) {
   EXPECT_THAT(errors_of("zipf", o), HasSubstr("needs an exponent of 0 to 10, such as zipf:0.8"));
   EXPECT_THAT(errors_of("zipf:abc", o), HasSubstr("needs an exponent"));
   EXPECT_THAT(errors_of("lognormal:-1", o), HasSubstr("needs a sigma"));
-  EXPECT_THAT(errors_of("hot:3", o), HasSubstr("3 experts cannot take half of the tokens, as a token goes to 8 distinct ones"));
+  EXPECT_THAT(errors_of("hot:3", o),
+              HasSubstr("3 experts cannot take half of the tokens, as a token goes to 8 distinct ones"));
   EXPECT_THAT(errors_of("hot:64", o), HasSubstr("expected a whole number below the 64 experts"));
   EXPECT_THAT(errors_of("hot:61", o), HasSubstr("cannot take the other half"));
   EXPECT_THAT(errors_of("zip:1", o), HasSubstr("did you mean \"zipf\"?"));
   EXPECT_THAT(errors_of("uniform", LoadOptions{}), HasSubstr("needs to know the number of experts"));
 }
 
-// Qwen3-30B-A3B's published rates have, over 480 rows, an expert max/mean of 9.07 in the median and 1.59 at EP8
-// (data index: 9.44 and 1.61 over layers). lognormal:1.35 draws 128 experts that agree within 5 %.
+// Qwen3-30B-A3B's published rates have, over 480 rows, an expert max/mean of 9.07 in the median and 1.59 at
+// EP8 (data index: 9.44 and 1.61 over layers). lognormal:1.35 draws 128 experts that agree within 5 %.
 TEST(Generators, LognormalOf135LooksLikePublishedRates) {
   LoadOptions o = options(480, 128, 8);
   o.seed = 1;
@@ -142,8 +147,8 @@ TEST(Generators, LognormalOf135LooksLikePublishedRates) {
   EXPECT_NEAR(devices[240], 1.6, 0.05 * 1.6);
 }
 
-// Means and variances of 4,000 rows against the model: T q and T q (1 - q) (1 + (T - 1) rho), rho = 0.0014 over
-// 2,048 tokens. The row's fixed sum takes a share of order 1/experts from the variance: tolerance 10 %.
+// Means and variances of 4,000 rows against the model: T q and T q (1 - q) (1 + (T - 1) rho), rho = 0.0014
+// over 2,048 tokens. The row's fixed sum takes a share of order 1/experts from the variance: tolerance 10 %.
 TEST(Sampling, CountsHaveTheStatedMeanAndVariance) {
   const auto loads = load_expert_loads("lognormal:1", options(1, 64, 4));
   const RoutingShape shape{4000, 2048, 1};

@@ -81,16 +81,27 @@ TEST(PlanFile, RunsOfExpertsAndOfEqualLayersAreShort) {
 }
 
 TEST(PlanFile, FaultsSayWhatWasFoundAndWhatWasExpected) {
-  EXPECT_THAT(errors_of("name: a\nlayout: {dp: 8, ep: 3}\n"), HasSubstr("plan.yaml:2:21: error: etp * ep = 3 does not divide the 8 GPUs of a stage"));
+  EXPECT_THAT(errors_of("name: a\nlayout: {dp: 8, ep: 3}\n"),
+              HasSubstr("plan.yaml:2:21: error: etp * ep = 3 does not divide the 8 GPUs of a stage"));
   EXPECT_THAT(errors_of("name: a\nlayout: {ep: 1}\n"), HasSubstr("key \"dp\" is missing"));
-  EXPECT_THAT(errors_of("name: a\nlayout: {dp: 8, ep: 4, edp: 3}\n"), HasSubstr("found 3, expected tp * cp * dp / (etp * ep) = 2"));
-  EXPECT_THAT(errors_of("name: a\nlayout: {dp: 1}\nmicrobatch: 2\n"), HasSubstr("unknown key \"microbatch\"\n    in plan\n    hint: did you mean \"micro_batch\"?"));
-  EXPECT_THAT(errors_of("name: a\nlayout: {dp: 1, pp: 2}\nlayers_per_chunk: [3]\n"), HasSubstr("found 1 entries, expected pp * vp = 2"));
-  EXPECT_THAT(errors_of("name: a\nlayout: {dp: 1}\nrecompute: {mode: selective, modules: [core_atn]}\n"), HasSubstr("did you mean \"core_attn\"?"));
-  EXPECT_THAT(errors_of("name: a\nlayout: {dp: 1}\nrecompute: {mode: full, modules: [mlp]}\n"), HasSubstr("modules have no effect with mode full"));
-  EXPECT_THAT(errors_of("name: a\nlayout: {dp: 1}\nplacement: {algorithm: eplb}\n"), HasSubstr("placement \"eplb\" has no slots"));
-  EXPECT_THAT(errors_of("name: a\nlayout: {dp: 1}\nplacement: {slots: [{layers: \"1\", experts: \"0\"}]}\n"), HasSubstr("starts at 0"));
-  EXPECT_THAT(errors_of("name: a\nlayout: {dp: 1}\nplacement: {slots: [{layers: \"0\", experts: \"0-99999999999\"}]}\n"), HasSubstr("expected expert numbers"));
+  EXPECT_THAT(errors_of("name: a\nlayout: {dp: 8, ep: 4, edp: 3}\n"),
+              HasSubstr("found 3, expected tp * cp * dp / (etp * ep) = 2"));
+  EXPECT_THAT(errors_of("name: a\nlayout: {dp: 1}\nmicrobatch: 2\n"),
+              HasSubstr("unknown key \"microbatch\"\n    in plan\n    hint: did you mean \"micro_batch\"?"));
+  EXPECT_THAT(errors_of("name: a\nlayout: {dp: 1, pp: 2}\nlayers_per_chunk: [3]\n"),
+              HasSubstr("found 1 entries, expected pp * vp = 2"));
+  EXPECT_THAT(errors_of("name: a\nlayout: {dp: 1}\nrecompute: {mode: selective, modules: [core_atn]}\n"),
+              HasSubstr("did you mean \"core_attn\"?"));
+  EXPECT_THAT(errors_of("name: a\nlayout: {dp: 1}\nrecompute: {mode: full, modules: [mlp]}\n"),
+              HasSubstr("modules have no effect with mode full"));
+  EXPECT_THAT(errors_of("name: a\nlayout: {dp: 1}\nplacement: {algorithm: eplb}\n"),
+              HasSubstr("placement \"eplb\" has no slots"));
+  EXPECT_THAT(errors_of("name: a\nlayout: {dp: 1}\nplacement: {slots: [{layers: \"1\", experts: \"0\"}]}\n"),
+              HasSubstr("starts at 0"));
+  EXPECT_THAT(
+      errors_of(
+          "name: a\nlayout: {dp: 1}\nplacement: {slots: [{layers: \"0\", experts: \"0-99999999999\"}]}\n"),
+      HasSubstr("expected expert numbers"));
 }
 
 TEST(EvenSplit, WholeDivisionsAreEqualAndRemaindersStartAtTheSecondChunk) {

@@ -40,7 +40,8 @@ TEST(RunFile, DefaultsAreTheStatedOnes) {
 }
 
 TEST(RunFile, FaultsAreReportedTogetherWithTheirPlaces) {
-  const std::string text = errors_of("name: r\nglobal_batch: 0\nseq_len: 4096\nprecision:\n  gemm: fp9\ngates: capacity\n");
+  const std::string text =
+      errors_of("name: r\nglobal_batch: 0\nseq_len: 4096\nprecision:\n  gemm: fp9\ngates: capacity\n");
   EXPECT_THAT(text, HasSubstr("run.yaml:2:15: error: found 0, expected 1 to"));
   EXPECT_THAT(text, HasSubstr("run.yaml:5:9: error: found \"fp9\", expected one of"));
   EXPECT_THAT(text, HasSubstr("unknown key \"gates\""));
@@ -48,9 +49,13 @@ TEST(RunFile, FaultsAreReportedTogetherWithTheirPlaces) {
 }
 
 TEST(RunFile, ACapacityFactorNeedsTheCapacityGate) {
-  EXPECT_THAT(errors_of("name: r\nglobal_batch: 8\nseq_len: 8\ncapacity_factor: 1.2\n"), HasSubstr("has no effect with gate dropless"));
-  EXPECT_THAT(errors_of("name: r\nglobal_batch: 8\nseq_len: 8\ngate: capacity\n"), HasSubstr("key \"capacity_factor\" is missing"));
-  EXPECT_EQ(parse_run("name: r\nglobal_batch: 8\nseq_len: 8\ngate: capacity\ncapacity_factor: 1.25\n", "r").capacity_factor, 1.25);
+  EXPECT_THAT(errors_of("name: r\nglobal_batch: 8\nseq_len: 8\ncapacity_factor: 1.2\n"),
+              HasSubstr("has no effect with gate dropless"));
+  EXPECT_THAT(errors_of("name: r\nglobal_batch: 8\nseq_len: 8\ngate: capacity\n"),
+              HasSubstr("key \"capacity_factor\" is missing"));
+  EXPECT_EQ(parse_run("name: r\nglobal_batch: 8\nseq_len: 8\ngate: capacity\ncapacity_factor: 1.25\n", "r")
+                .capacity_factor,
+            1.25);
 }
 
 }  // namespace
