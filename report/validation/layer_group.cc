@@ -83,6 +83,7 @@ std::optional<sim::NumberFormat> parse_format(const std::string& text) {
 
 struct Prediction {
   sim::Estimate forward, backward;
+  base::Bytes peak;
   std::string note;
   std::string why;  ///< empty: predicted
 };
@@ -107,9 +108,11 @@ Prediction predict(const LayerRow& row, const ClusterTable& clusters, const sim:
   plan.layout.dp = row.gpus;
   plan.layout.edp = row.gpus / row.ep;
   plan.micro_batch = row.micro_batch;
-  const MoeLayerTimes times = compute_moe_layer(*built.cluster, *profile, make_model(row), run, plan);
+  const sim::ModelSpec model = make_model(row);
+  const MoeLayerTimes times = compute_moe_layer(*built.cluster, *profile, model, run, plan);
   result.forward = times.forward;
   result.backward = times.backward;
+  result.peak = compute_moe_layer_peak(model, run, plan);
   if (row.dispatcher != "a2a" && row.dispatcher != "alltoall") {
     result.note = fmt::format("dispatcher {} predicted as a flat all-to-all (no de-duplication, no fused permute)", row.dispatcher);
     result.forward.evidence = sim::worst(result.forward.evidence, sim::Evidence::kExtrapolated);
@@ -142,19 +145,24 @@ GroupReport judge_layer(const Context& context) {
       Case one;
       one.name = fmt::format("{}#{}/{}", kFile, row.id, kind);
       if (!context.selection.has_case("layer", one.name)) continue;
-      if (!predicted.why.empty() || kind == "peak") {
-        report.skipped.push_back({one.name, predicted.why.empty() ? "the peak of a layer alone is not modelled" : predicted.why, true});
+      if (!predicted.why.empty()) {
+        report.skipped.push_back({one.name, predicted.why, true});
         continue;
       }
-      const sim::Estimate& estimate = kind == "forward" ? predicted.forward : predicted.backward;
       one.measured = measured;
-      one.predicted = estimate.time.s();
-      one.unit = "s";
-      if (const auto slope = slopes.at(kind).without(measured / row.load())) one.naive = *slope * row.load();
-      one.band = Band{estimate.earliest().s(), estimate.latest().s()};
-      one.evidence = estimate.evidence;
       one.gpu = row.gpu;
       one.note = predicted.note;
+      if (const auto slope = slopes.at(kind).without(measured / row.load())) one.naive = *slope * row.load();
+      if (kind == "peak") {
+        one.predicted = predicted.peak.as_double();
+        one.unit = "B";
+        one.evidence = sim::Evidence::kExtrapolated;  // counted from shapes, not fitted
+      } else {
+        const sim::Estimate& estimate = kind == "forward" ? predicted.forward : predicted.backward;
+        one.predicted = estimate.time.s();
+        one.band = Band{estimate.earliest().s(), estimate.latest().s()};
+        one.evidence = estimate.evidence;
+      }
       report.cases.push_back(std::move(one));
     }
   }

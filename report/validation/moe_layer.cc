@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "sim/network/sharing.h"
+#include "sim/schedule/activation_bytes.h"
 #include "sim/schedule/layer_kernels.h"
 #include "sim/schedule/moe_times.h"
 
@@ -49,6 +50,22 @@ MoeLayerTimes compute_moe_layer(const topology::Cluster& cluster, const sim::Pro
   layer.backward = sum_inside(kernels.moe_after_backward()) + first_rank(moe.combine_gradient) + first_rank(moe.experts_backward) +
                    first_rank(moe.dispatch_gradient) + sum_inside(kernels.moe_before_backward());
   return layer;
+}
+
+base::Bytes compute_moe_layer_peak(const sim::ModelSpec& model, const sim::RunSpec& run, const sim::PlanSpec& plan) {
+  constexpr double kBf16 = 2.0;  // bytes
+  const sim::ActivationBytes activations(model, run, plan);
+  const sim::LayerBytes layer = activations.layer({sim::MixerKind::kNone, sim::FfnKind::kMoe, 0});
+  const double rows = activations.shard_tokens() * model.top_k;  // balanced: as many as the rank routes
+  const double low = sim::value_bytes(run.precision.gemm);
+  const double weights = static_cast<double>(sim::expert_parameters(model)) * model.experts / plan.layout.ep +
+                         static_cast<double>(sim::router_parameters(model));
+  const double per_weight = kBf16 + kBf16 + (low < kBf16 ? 2.0 * low : 0.0);  // weight, gradient, two quantised copies
+  const double kept = layer.kept + layer.dropped + (layer.kept_per_row + layer.dropped_per_row) * rows;
+  const double backward = layer.backward + layer.backward_per_row * rows;
+  const double buffers = 2.0 * rows * static_cast<double>(model.dispatch_width) * kBf16;
+  const double ends = 2.0 * activations.tokens() * static_cast<double>(model.hidden) * kBf16;  // output, and its gradient
+  return base::Bytes::rounded(weights * per_weight + kept + backward + buffers + ends);
 }
 
 }  // namespace moeplan::report

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 
+#include "base/units.h"
 #include "sim/cost/estimate.h"
 #include "sim/cost/profile.h"
 #include "sim/workload/model.h"
@@ -24,5 +25,12 @@ struct MoeLayerTimes {
 /// Requires: one pipeline stage, tp = cp = etp = 1.
 MoeLayerTimes compute_moe_layer(const topology::Cluster& cluster, const sim::Profile& profile, const sim::ModelSpec& model,
                                 const sim::RunSpec& run, const sim::PlanSpec& plan);
+
+/// Bytes allocated at the worst moment of that layer's backward, by the memory model of simulate_step.
+///
+/// Model:   weights and their bf16 gradients + what the layer keeps for its backward + gradients of activations alive at
+///          once + sent and received copies of one all-to-all + input and output with their gradients
+/// Left out, as the benchmark has none: main gradients, optimizer states, communicators, context.
+base::Bytes compute_moe_layer_peak(const sim::ModelSpec& model, const sim::RunSpec& run, const sim::PlanSpec& plan);
 
 }  // namespace moeplan::report

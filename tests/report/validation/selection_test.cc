@@ -40,10 +40,10 @@ TEST(Selection, OfAGroupBesideAPatternIsNotNarrowed) {
 
 TEST(Selection, OfAnUnknownGroupNamesTheNearest) {
   try {
-    const Selection bad({"stpes"}, kGroups);
+    const Selection bad({"step"}, kGroups);
     FAIL() << "accepted";
   } catch (const base::InputError& error) {
-    EXPECT_THAT(error.what(), testing::HasSubstr("--only names \"stpes\""));
+    EXPECT_THAT(error.what(), testing::HasSubstr("--only names \"step\""));
     EXPECT_THAT(error.what(), testing::HasSubstr("did you mean \"steps\"?"));
   }
 }
