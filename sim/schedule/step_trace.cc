@@ -1,5 +1,7 @@
 #include "sim/schedule/step_trace.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 namespace moeplan::sim {
@@ -10,6 +12,10 @@ using base::Instant;
 using base::Seconds;
 using base::TaskId;
 using Kind = PipelineTask::Kind;
+
+/// Micro-batches at the start of a step that are drawn kernel by kernel, as the last one is; of the others a chunk is one bar. A step of
+/// 64 micro-batches over 94 layers would otherwise be 900,000 bars.
+constexpr int kDetailedMicroBatches = 2;
 
 enum Thread { kCompute, kCommunication, kTransfer, kExchange };
 
@@ -39,16 +45,25 @@ void add_bar(const ChunkBar& bar, const PipelineTask& task, Instant chunk_start,
   }
 }
 
-void add_single(std::string event_name, const PipelineTask& task, Instant start, Seconds duration, int thread, Trace& trace) {
+void add_single(std::string event_name, std::string_view category, const PipelineTask& task, Instant start, Seconds duration, int thread, Trace& trace) {
   TraceEvent event;
   event.name = std::move(event_name);
-  event.category = std::string(name(task.time_class));
+  event.category = std::string(category);
   event.process = task.stage;
   event.thread = thread;
   event.start = start;
   event.duration = duration;
   event.evidence = task.estimate.evidence;
   trace.events.push_back(std::move(event));
+}
+
+/// Kernels are drawn of the first and the last micro-batches; of the others a bar a chunk, or a step of a hundred
+/// micro-batches would be a file that no viewer opens gladly.
+constexpr int kDetailedFirst = 4;
+constexpr int kDetailedLast = 1;
+
+bool is_detailed(int micro_batch, int micro_batches) {
+  return micro_batch < kDetailedFirst || micro_batch >= micro_batches - kDetailedLast;
 }
 
 /// The block of a stage that is busy longest.
@@ -70,6 +85,8 @@ Trace build_trace(const PipelineStep& step, const StepSimulator& simulator, cons
     trace.process_names.push_back(fmt::format("stage {}", stage));
     shown.push_back(shown_block(step, stage));
   }
+  int micro_batches = 0;
+  for (const PipelineTask& task : step.tasks) micro_batches = std::max(micro_batches, task.micro_batch + 1);
   for (std::size_t t = 0; t < step.tasks.size(); ++t) {
     const PipelineTask& task = step.tasks[t];
     if (task.kind == Kind::kJoin || (task.block >= 0 && task.block != shown[static_cast<std::size_t>(task.stage)])) continue;
@@ -81,11 +98,17 @@ Trace build_trace(const PipelineStep& step, const StepSimulator& simulator, cons
       const ChunkTimes& times = task.kind == Kind::kBackward ? pair.backward : pair.forward;
       // A chunk in pieces is drawn once, from its first piece.
       if (task.piece > 0) continue;
-      for (const ChunkBar& bar : times.bars) add_bar(bar, task, start, trace);
+      if (is_detailed(task.micro_batch, micro_batches)) {
+        for (const ChunkBar& bar : times.bars) add_bar(bar, task, start, trace);
+      } else {
+        const char* pass = task.kind == Kind::kForward ? "forward" : "backward";
+        add_single(fmt::format("{} chunk {} mb{}", pass, task.chunk, task.micro_batch), "chunk", task, start,
+                   times.duration[static_cast<std::size_t>(task.block)], kCompute, trace);
+      }
     } else if (duration > Seconds()) {
       const bool transfer = task.kind == Kind::kTransfer;
-      add_single(transfer ? fmt::format("p2p mb{}", task.micro_batch) : std::string(exchange_name(task.kind)), task, start, duration,
-                 transfer ? kTransfer : kExchange, trace);
+      add_single(transfer ? fmt::format("p2p mb{}", task.micro_batch) : std::string(exchange_name(task.kind)), name(task.time_class), task,
+                 start, duration, transfer ? kTransfer : kExchange, trace);
     }
   }
   return trace;

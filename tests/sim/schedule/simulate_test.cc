@@ -233,7 +233,8 @@ TEST(SimulateStep, ChunkingHidesCommunicationBehindExperts) {
   EXPECT_LT(c.simulate().step_time.s(), whole);
 }
 
-// A trace holds the whole step: no bar leaves it, and each layer dispatches once a micro-batch.
+// A trace holds the whole step: no bar leaves it; of 4 micro-batches (dp = 16) the first two and the last are drawn kernel by kernel, where
+// each of 4 layers dispatches once; the third is one bar a chunk and direction.
 TEST(SimulateStep, TraceHasABarPerKernelInsideTheStep) {
   StepCase c("zipf:1.0");
   c.lay_out(1, 2, 1, 8);
@@ -250,7 +251,26 @@ TEST(SimulateStep, TraceHasABarPerKernelInsideTheStep) {
     EXPECT_LE(event.start + event.duration, end) << event.name;
     if (event.name.starts_with("dispatch L")) ++dispatches;
   }
-  EXPECT_EQ(dispatches, 4U * 64U / 16U);  // one a layer and micro-batch; dp = 16
+  EXPECT_EQ(dispatches, 3U * 4U);
+  EXPECT_EQ(std::count_if(trace.events.begin(), trace.events.end(), [](const TraceEvent& e) { return e.category == "chunk"; }), 4);
+}
+
+// 256 sequences over dp = 16 are 16 micro-batches: 4 + 1 with kernels, 11 as bars of 2 chunks, forward and backward.
+TEST(SimulateStep, TraceOfManyMicroBatchesDrawsThoseBetweenAsChunks) {
+  StepCase c("zipf:1.0");
+  c.run.global_batch = 256;
+  c.lay_out(1, 2, 1, 8);
+  SimulateOptions options;
+  options.trace = true;
+  options.what_if = false;
+  const Simulation simulation = simulate_step(c.job(), c.plan, options);
+  std::size_t dispatches = 0, chunks = 0;
+  for (const TraceEvent& event : simulation.trace->events) {
+    if (event.name.starts_with("dispatch L")) ++dispatches;
+    if (event.name.find(" chunk ") != std::string::npos) ++chunks;
+  }
+  EXPECT_EQ(dispatches, 4U * 5U);
+  EXPECT_EQ(chunks, 11U * 2U * 2U);
 }
 
 std::vector<std::size_t> ranks_of(const std::vector<double>& values) {
