@@ -25,16 +25,16 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Run {
+struct Answer {
   int code = 0;
   std::string out, err;
 };
 
 template <class Options>
-Run run(int (*verb)(const Options&, Console), const Options& options) {
+Answer run(int (*verb)(const Options&, Console), const Options& options) {
   std::ostringstream out;
   std::ostringstream err;
-  Run result;
+  Answer result;
   result.code = verb(options, {out, err});
   result.out = out.str();
   result.err = err.str();
@@ -62,7 +62,7 @@ base::Node schema(const std::string& name) {
 TEST(PlanCommand, JsonKeepsItsSchemaAndAddsUp) {
   SmallCase small;
   small.plan.common.json = true;
-  const Run result = run(run_plan, small.plan);
+  const Answer result = run(run_plan, small.plan);
   EXPECT_EQ(result.code, kOk);
   const base::Node json = base::parse_json(result.out, "plan.json").root;
   EXPECT_EQ(test::find_schema_fault(schema("plan"), json), "");
@@ -91,12 +91,9 @@ TEST(PlanCommand, WritesPlansThatSimulateReadsToTheSameNumbers) {
   }
   SimulateVerbOptions simulate;
   simulate.common.json = true;
-  simulate.cluster = small.plan.job.cluster;
-  simulate.model = small.plan.job.model;
-  simulate.run = small.plan.job.run;
-  simulate.load = small.plan.job.load;
+  simulate.job = small.plan.job;
   simulate.plan = (small.folder.path() / "out" / "plan-1.yaml").string();
-  const Run again = run(run_simulate, simulate);
+  const Answer again = run(run_simulate, simulate);
   const base::Node step = base::parse_json(again.out, "step.json").root;
   EXPECT_EQ(test::find_schema_fault(schema("simulate"), step), "");
   const base::Node& first = plans.find("plans")->items.front();
@@ -141,7 +138,7 @@ TEST(PlanCommand, RanksChangesToAPlanOneHas) {
   const std::string mine = (small.folder.path() / "mine.yaml").string();
   base::write_file_atomically(mine, "name: mine\nframework: megatron\nlayout:\n  tp: 4\n  ep: 8\n  dp: 2\nmicro_batch: 1\nrecompute:\n  mode: full\n");
   small.plan.from = mine;
-  const Run result = run(run_plan, small.plan);
+  const Answer result = run(run_plan, small.plan);
   EXPECT_EQ(result.code, kOk);
   EXPECT_NE(result.out.find("against the plan one has"), std::string::npos);
 }
@@ -180,7 +177,7 @@ TEST(ImportCommand, TheShippedExampleIsTheShippedPlan) {
   options.kind = "plan";
   options.file = (examples / "qwen3-235b-256-h100.sh").string();
   options.model = "qwen3-235b-a22b";
-  const Run result = run(run_import, options);
+  const Answer result = run(run_import, options);
   EXPECT_EQ(result.code, kOk);
   EXPECT_EQ(result.err.find("not modelled"), std::string::npos) << result.err;
   test::TemporaryFolder folder;
@@ -206,7 +203,7 @@ TEST(NetworkCommand, JsonKeepsItsSchema) {
   options.common.json = true;
   options.cluster = "hgx-h100-1n";
   options.traffic = "uniform:1000000";
-  const Run result = run(run_network, options);
+  const Answer result = run(run_network, options);
   EXPECT_EQ(test::find_schema_fault(schema("network"), base::parse_json(result.out, "network.json").root), "");
 }
 
