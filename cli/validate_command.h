@@ -8,8 +8,9 @@
 namespace moeplan::cli {
 
 struct ValidateOptions {
-  CommonOptions common;              ///< -o FILE: every case as CSV, with band and notes; -v: every case in the table
-  std::vector<std::string> corpora;  ///< --corpus, repeatable: cases from the first, companions from any; empty = configs/validation
+  CommonOptions common;  ///< -o FILE: every case as CSV, with band and notes; -v: every case in the table
+  std::vector<std::string> corpora;  ///< --corpus, repeatable: cases from the first, companions from any;
+                                     ///< empty = configs/validation
   std::vector<std::string> only;     ///< --only GROUP[/PATTERN], repeatable
   std::string limits;                ///< --limits FILE; empty = none
 };

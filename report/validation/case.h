@@ -17,15 +17,16 @@ struct Band {
 
 /// One published figure beside what moeplan and a naive baseline say of it.
 struct Case {
-  std::string name;              ///< FILE#ID, the file relative to its corpus
-  double measured = 0;           ///< > 0
+  std::string name;     ///< FILE#ID, the file relative to its corpus
+  double measured = 0;  ///< > 0
   double predicted = 0;
-  std::string_view unit = "s";   ///< "s" or "B"; static text
-  std::optional<double> naive;   ///< what the baseline of the group says; empty: too few other rows to say anything
+  std::string_view unit = "s";  ///< "s" or "B"; static text
+  std::optional<double>
+      naive;  ///< what the baseline of the group says; empty: too few other rows to say anything
   std::optional<Band> band;
   sim::Evidence evidence = sim::Evidence::kAssumed;
-  std::string gpu;               ///< for tables by GPU; may be empty
-  std::string note;              ///< what of the row is not modelled or was assumed; may be empty
+  std::string gpu;   ///< for tables by GPU; may be empty
+  std::string note;  ///< what of the row is not modelled or was assumed; may be empty
 
   double error() const { return (predicted - measured) / measured; }
   std::optional<double> naive_error() const;

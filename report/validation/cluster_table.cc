@@ -19,7 +19,8 @@ constexpr double kNicLatencyUs = 1.0;
 constexpr double kFabricLatencyUs = 0.3;
 constexpr int kNodesPerLeaf = 32;
 
-std::optional<double> optional_number(const base::CsvTable& table, std::size_t row, std::string_view column, base::DiagnosticSink& sink) {
+std::optional<double> optional_number(const base::CsvTable& table, std::size_t row, std::string_view column,
+                                      base::DiagnosticSink& sink) {
   const std::size_t index = table.require_column(column);
   if (table.cell(row, index).empty()) return std::nullopt;
   return table.number(row, index, sink);
@@ -27,7 +28,9 @@ std::optional<double> optional_number(const base::CsvTable& table, std::size_t r
 
 ClusterFacts read_facts(const base::CsvTable& table, std::size_t row, base::DiagnosticSink& sink) {
   const auto text = [&](std::string_view column) { return table.cell(row, table.require_column(column)); };
-  const auto number = [&](std::string_view column) { return optional_number(table, row, column, sink).value_or(0); };
+  const auto number = [&](std::string_view column) {
+    return optional_number(table, row, column, sink).value_or(0);
+  };
   ClusterFacts facts;
   facts.id = text("cluster_id");
   facts.gpu = text("gpu");
@@ -36,7 +39,8 @@ ClusterFacts read_facts(const base::CsvTable& table, std::size_t row, base::Diag
   facts.gpus_per_node = static_cast<int>(number("gpus_per_node"));
   facts.nvlink_domain = std::max(1, static_cast<int>(number("nvlink_domain_gpus")));
   facts.nvlink_gb_per_s = number("nvlink_GBps_per_direction_per_gpu");
-  if (const auto nics = optional_number(table, row, "nics_per_node", sink)) facts.nics_per_node = static_cast<int>(*nics);
+  if (const auto nics = optional_number(table, row, "nics_per_node", sink))
+    facts.nics_per_node = static_cast<int>(*nics);
   facts.nic_gbit_per_s = optional_number(table, row, "nic_Gbps", sink);
   facts.memory_gib = number("gpu_memory_GiB");
   return facts;
@@ -91,7 +95,8 @@ ClusterTable::ClusterTable(const Corpus& corpus) {
 }
 
 BuiltCluster ClusterTable::build(const std::string& id, int gpus, const std::string& profile) const {
-  const auto found = std::find_if(facts_.begin(), facts_.end(), [&](const ClusterFacts& facts) { return facts.id == id; });
+  const auto found =
+      std::find_if(facts_.begin(), facts_.end(), [&](const ClusterFacts& facts) { return facts.id == id; });
   BuiltCluster built;
   if (found == facts_.end() || found->gpus_per_node < 1) {
     built.why = fmt::format("cluster \"{}\" is not described", id);

@@ -14,7 +14,7 @@ struct ClusterFacts {
   std::string id, gpu, fabric, assumed;
   int gpus_per_node = 0;
   int nvlink_domain = 1;
-  double nvlink_gb_per_s = 0;   ///< per GPU and direction
+  double nvlink_gb_per_s = 0;  ///< per GPU and direction
   std::optional<int> nics_per_node;
   std::optional<double> nic_gbit_per_s;
   double memory_gib = 0;
@@ -32,9 +32,10 @@ class ClusterTable {
  public:
   explicit ClusterTable(const Corpus& corpus);
 
-  /// `gpus` GPUs of that kind of machine, packed onto whole nodes. Not stated in the table and assumed: link latencies
-  /// as in our shipped clusters, 32 nodes a leaf, no oversubscription, one switch where the fabric is unknown. A rack whose
-  /// NVLink domain is larger than a node stands as one node of as many GPUs as the job can use of it evenly.
+  /// `gpus` GPUs of that kind of machine, packed onto whole nodes. Not stated in the table and assumed: link
+  /// latencies as in our shipped clusters, 32 nodes a leaf, no oversubscription, one switch where the fabric
+  /// is unknown. A rack whose NVLink domain is larger than a node stands as one node of as many GPUs as the
+  /// job can use of it evenly.
   BuiltCluster build(const std::string& id, int gpus, const std::string& profile) const;
 
  private:

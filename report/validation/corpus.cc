@@ -20,8 +20,9 @@ Corpus::Corpus(std::vector<std::string> folders) : folders_(std::move(folders)),
   for (const std::string& folder : folders_) {
     std::error_code code;
     if (!fs::is_directory(folder, code)) {
-      throw base::InputError(fmt::format("corpus \"{}\" is not a folder", folder),
-                             "a corpus holds kernels/, layer/, e2e/, models/ and max_min/, each of which may be absent");
+      throw base::InputError(
+          fmt::format("corpus \"{}\" is not a folder", folder),
+          "a corpus holds kernels/, layer/, e2e/, models/ and max_min/, each of which may be absent");
     }
   }
   companions_.push_back(own_corpus());

@@ -8,8 +8,8 @@ namespace moeplan::report {
 
 /// Folders of published measurements, laid out alike: kernels/, layer/, e2e/, models/, routing/, max_min/.
 ///
-/// Cases come from the first folder alone; companions (models, clusters, loads) from any, first found first, and
-/// last from our own configs/validation and configs/.
+/// Cases come from the first folder alone; companions (models, clusters, loads) from any, first found first,
+/// and last from our own configs/validation and configs/.
 class Corpus {
  public:
   /// Throws InputError where a folder does not exist. Requires: not empty.

@@ -1,4 +1,5 @@
-// Dense models: their step times, and whether the layout that we would choose is near the best that was measured.
+// Dense models: their step times, and whether the layout that we would choose is near the best that was
+// measured.
 #include <algorithm>
 #include <map>
 
@@ -68,13 +69,16 @@ std::vector<Alternatives> find_jobs(const std::vector<VtrainRow>& rows) {
   return jobs;
 }
 
-Case compare_choice(const Alternatives& job, const std::vector<VtrainRow>& rows, const std::vector<VtrainPrediction>& predictions) {
+Case compare_choice(const Alternatives& job, const std::vector<VtrainRow>& rows,
+                    const std::vector<VtrainPrediction>& predictions) {
   std::vector<double> times;
   std::size_t choice = job.rows.front();
   for (const std::size_t i : job.rows) {
     times.push_back(rows[i].step_time_s);
     if (!predictions[i].why.empty()) continue;
-    if (!predictions[choice].why.empty() || predictions[i].prediction.time < predictions[choice].prediction.time) choice = i;
+    if (!predictions[choice].why.empty() ||
+        predictions[i].prediction.time < predictions[choice].prediction.time)
+      choice = i;
   }
   Case one;
   one.name = job.name;
@@ -84,8 +88,9 @@ Case compare_choice(const Alternatives& job, const std::vector<VtrainRow>& rows,
   one.naive = compute_median(times);
   one.evidence = predictions[choice].prediction.evidence;
   one.gpu = "A100-80GB";
-  one.note = fmt::format("of {} layouts chosen TP{} PP{} DP{} micro-batch {} ({})", job.rows.size(), rows[choice].tp, rows[choice].pp,
-                         rows[choice].dp, rows[choice].micro_batch, rows[choice].name);
+  one.note =
+      fmt::format("of {} layouts chosen TP{} PP{} DP{} micro-batch {} ({})", job.rows.size(), rows[choice].tp,
+                  rows[choice].pp, rows[choice].dp, rows[choice].micro_batch, rows[choice].name);
   return one;
 }
 
@@ -102,14 +107,16 @@ GroupReport judge_regret(const Context& context) {
   GroupReport report{"regret", {}, {}, false};
   const std::vector<VtrainRow> rows = load_vtrain(context);
   std::vector<Alternatives> jobs = find_jobs(rows);
-  std::erase_if(jobs, [&](const Alternatives& job) { return !context.selection.has_case(report.group, job.name); });
+  std::erase_if(jobs,
+                [&](const Alternatives& job) { return !context.selection.has_case(report.group, job.name); });
   std::vector<bool> wanted(rows.size(), false);
   for (const Alternatives& job : jobs) {
     for (const std::size_t i : job.rows) wanted[i] = true;
   }
   const std::vector<VtrainPrediction> predictions = predict_vtrain(context, rows, wanted);
   for (const Alternatives& job : jobs) {
-    const bool any = std::any_of(job.rows.begin(), job.rows.end(), [&](std::size_t i) { return predictions[i].why.empty(); });
+    const bool any = std::any_of(job.rows.begin(), job.rows.end(),
+                                 [&](std::size_t i) { return predictions[i].why.empty(); });
     if (any) {
       report.cases.push_back(compare_choice(job, rows, predictions));
     } else {

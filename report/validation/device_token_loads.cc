@@ -16,7 +16,8 @@ namespace {
 /// Tokens of the blocks, summed over the groups. Key: (iteration, layer).
 using BlockTokens = std::map<std::pair<std::int64_t, std::int64_t>, std::vector<double>>;
 
-BlockTokens sum_blocks(const base::CsvTable& table, const std::string& method, const std::string& model, int blocks) {
+BlockTokens sum_blocks(const base::CsvTable& table, const std::string& method, const std::string& model,
+                       int blocks) {
   const std::size_t rank = table.require_column("rank"), method_column = table.require_column("method");
   const std::size_t model_column = table.require_column("model_name"), layer = table.require_column("layer");
   const std::size_t iteration = table.require_column("iter"), tokens = table.require_column("token_num");
@@ -32,8 +33,8 @@ BlockTokens sum_blocks(const base::CsvTable& table, const std::string& method, c
   return sums;
 }
 
-/// Whole tokens per expert that sum to `total`, none above `limit`: the share rounded down, what is left to the largest
-/// remainders.
+/// Whole tokens per expert that sum to `total`, none above `limit`: the share rounded down, what is left to
+/// the largest remainders.
 std::vector<std::int32_t> apportion(std::span<const double> share, std::int64_t total, std::int64_t limit) {
   std::vector<std::int32_t> tokens(share.size());
   std::vector<std::pair<double, std::size_t>> remainders;
@@ -60,8 +61,8 @@ std::vector<std::int32_t> apportion(std::span<const double> share, std::int64_t 
 
 }  // namespace
 
-std::unique_ptr<DeviceTokenLoads> DeviceTokenLoads::load(const std::string& path, const std::string& key, int experts, int top_k,
-                                                         int blocks, int moe_layers) {
+std::unique_ptr<DeviceTokenLoads> DeviceTokenLoads::load(const std::string& path, const std::string& key,
+                                                         int experts, int top_k, int blocks, int moe_layers) {
   const std::size_t bar = key.find('|');
   if (bar == std::string::npos || blocks < 1 || experts % blocks != 0) return nullptr;
   const BlockTokens sums = sum_blocks(base::load_csv(path), key.substr(0, bar), key.substr(bar + 1), blocks);
@@ -80,7 +81,8 @@ std::unique_ptr<DeviceTokenLoads> DeviceTokenLoads::load(const std::string& path
     }
     const double total = std::accumulate(tokens.begin(), tokens.end(), 0.0);
     std::vector<double> share;
-    for (int e = 0; e < experts; ++e) share.push_back(tokens[static_cast<std::size_t>(e / per_block)] / total / per_block);
+    for (int e = 0; e < experts; ++e)
+      share.push_back(tokens[static_cast<std::size_t>(e / per_block)] / total / per_block);
     loads->shares_.back().push_back(std::move(share));
   }
   return loads;
@@ -88,17 +90,22 @@ std::unique_ptr<DeviceTokenLoads> DeviceTokenLoads::load(const std::string& path
 
 std::span<const double> DeviceTokenLoads::mean_share(int iteration, int moe_layer) const {
   const auto& layers = shares_[static_cast<std::size_t>(iteration)];
-  // Runs were cut to fewer layers than the table may have, and the other way round: layer l reads l * have / want.
+  // Runs were cut to fewer layers than the table may have, and the other way round: layer l reads l * have /
+  // want.
   const std::size_t have = layers.size();
-  return layers[static_cast<std::size_t>(moe_layer) * have / static_cast<std::size_t>(std::max(moe_layers_, 1))];
+  return layers[static_cast<std::size_t>(moe_layer) * have /
+                static_cast<std::size_t>(std::max(moe_layers_, 1))];
 }
 
-sim::RoutingMatrix DeviceTokenLoads::routing(int iteration, int moe_layer, int, const sim::RoutingShape& shape) const {
+sim::RoutingMatrix DeviceTokenLoads::routing(int iteration, int moe_layer, int,
+                                             const sim::RoutingShape& shape) const {
   sim::RoutingMatrix matrix;
   matrix.sources = shape.sources;
   matrix.experts = experts_;
-  const std::vector<std::int32_t> row = apportion(mean_share(iteration, moe_layer), shape.tokens * top_k_, shape.tokens);
-  for (int source = 0; source < shape.sources; ++source) matrix.tokens.insert(matrix.tokens.end(), row.begin(), row.end());
+  const std::vector<std::int32_t> row =
+      apportion(mean_share(iteration, moe_layer), shape.tokens * top_k_, shape.tokens);
+  for (int source = 0; source < shape.sources; ++source)
+    matrix.tokens.insert(matrix.tokens.end(), row.begin(), row.end());
   return matrix;
 }
 

@@ -8,18 +8,21 @@
 
 namespace moeplan::report {
 
-/// Expert loads known only by device: routing/laer_device_tokens.csv gives the tokens that each rank received.
+/// Expert loads known only by device: routing/laer_device_tokens.csv gives the tokens that each rank
+/// received.
 ///
-/// Model:   the ranks of one expert-parallel group hold experts in blocks, rank r block r mod `blocks`; the share of a
-///          block is its tokens over all tokens, and within a block the experts are taken to be alike (not stated).
+/// Model:   the ranks of one expert-parallel group hold experts in blocks, rank r block r mod `blocks`; the
+/// share of a
+///          block is its tokens over all tokens, and within a block the experts are taken to be alike (not
+///          stated).
 /// Shape:   share[iteration][layer][expert]
 /// Not modelled: differences between the groups of one run and between sources.
 class DeviceTokenLoads : public sim::ExpertLoads {
  public:
   /// `key` is "METHOD|MODEL" as e2e/laer_steps.csv writes it; `blocks` the size of the expert-parallel group.
   /// Null where the table has no such rows.
-  static std::unique_ptr<DeviceTokenLoads> load(const std::string& path, const std::string& key, int experts, int top_k, int blocks,
-                                                int moe_layers);
+  static std::unique_ptr<DeviceTokenLoads> load(const std::string& path, const std::string& key, int experts,
+                                                int top_k, int blocks, int moe_layers);
 
   int iterations() const override { return static_cast<int>(shares_.size()); }
   int moe_layers() const override { return moe_layers_; }
@@ -28,7 +31,8 @@ class DeviceTokenLoads : public sim::ExpertLoads {
   std::string description() const override { return description_; }
   sim::LoadOrigin origin(const sim::RoutingShape&) const override { return sim::LoadOrigin::kRemapped; }
   std::span<const double> mean_share(int iteration, int moe_layer) const override;
-  sim::RoutingMatrix routing(int iteration, int moe_layer, int micro_batch, const sim::RoutingShape& shape) const override;
+  sim::RoutingMatrix routing(int iteration, int moe_layer, int micro_batch,
+                             const sim::RoutingShape& shape) const override;
   int distinct_micro_batches(const sim::RoutingShape&) const override { return 1; }
 
  private:

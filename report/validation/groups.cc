@@ -4,24 +4,46 @@ namespace moeplan::report {
 
 const std::vector<Group>& groups() {
   static const std::vector<Group> kGroups = {
-      {"max_min", "max_min/*.flows.csv: the flow that is furthest off", "every link split evenly over all flows that ever use it", judge_max_min},
-      {"gemm", "kernels/gemm.csv", "FLOP over the median FLOP/s of the other rows of that GPU and format", judge_gemm},
+      {"max_min", "max_min/*.flows.csv: the flow that is furthest off",
+       "every link split evenly over all flows that ever use it", judge_max_min},
+      {"gemm", "kernels/gemm.csv", "FLOP over the median FLOP/s of the other rows of that GPU and format",
+       judge_gemm},
       {"grouped_gemm", "kernels/grouped_gemm.csv at moe_ep = 1, grouped_gemm_deepep.csv",
        "FLOP over the median FLOP/s of the other rows of that file, GPU and format", judge_grouped_gemm},
-      {"attention", "kernels/attention_forward.csv", "FLOP over the median FLOP/s of the other rows of that GPU", judge_attention},
-      {"nccl", "nccl logs from 32 MiB up", "the N/(N-1) x NIC rule", nullptr, {"nccl/index.csv", "nccl/one_node_points.csv"}},
-      {"nccl_small", "nccl logs below 32 MiB", "the N/(N-1) x NIC rule", nullptr, {"nccl/index.csv", "nccl/one_node_points.csv"}},
-      {"ep", "ep/*.csv that state a latency", "the N/(N-1) x NIC rule", nullptr, {"ep/deepep_normal.csv", "ep/libraries.csv"}},
+      {"attention", "kernels/attention_forward.csv",
+       "FLOP over the median FLOP/s of the other rows of that GPU", judge_attention},
+      {"nccl",
+       "nccl logs from 32 MiB up",
+       "the N/(N-1) x NIC rule",
+       nullptr,
+       {"nccl/index.csv", "nccl/one_node_points.csv"}},
+      {"nccl_small",
+       "nccl logs below 32 MiB",
+       "the N/(N-1) x NIC rule",
+       nullptr,
+       {"nccl/index.csv", "nccl/one_node_points.csv"}},
+      {"ep",
+       "ep/*.csv that state a latency",
+       "the N/(N-1) x NIC rule",
+       nullptr,
+       {"ep/deepep_normal.csv", "ep/libraries.csv"}},
       {"layer", "layer/megatron_moe_layer_h100.csv: forward, backward and peak apart",
        "a line through the origin in the hottest rank's load, slope = median of the other rows", judge_layer},
       {"steps", "MoE rows of e2e/steps.csv and laer_steps.csv, one per configuration",
        "the median tokens/s/GPU of the other rows of the same model and GPU", judge_steps},
-      {"dense", "dense rows of e2e/steps.csv, e2e/vtrain_*.csv", "the median tokens/s/GPU of the other rows of the same model and GPU",
-       judge_dense},
-      {"memory", "steps with a published peak", "the median peak of the other rows of the same model and GPU", judge_memory},
-      {"regret", "jobs of e2e/vtrain_*.csv with at least four measured layouts: the time of the layout that we predict fastest",
+      {"dense", "dense rows of e2e/steps.csv, e2e/vtrain_*.csv",
+       "the median tokens/s/GPU of the other rows of the same model and GPU", judge_dense},
+      {"memory", "steps with a published peak", "the median peak of the other rows of the same model and GPU",
+       judge_memory},
+      {"regret",
+       "jobs of e2e/vtrain_*.csv with at least four measured layouts: the time of the layout that we predict "
+       "fastest",
        "the median layout, as a random choice would give", judge_regret},
-      {"imbalance", "pairs of steps that differ only in routing", "a line in max load", nullptr, {"e2e/laer_steps.csv"}},
+      {"imbalance",
+       "pairs of steps that differ only in routing",
+       "a line in max load",
+       nullptr,
+       {"e2e/laer_steps.csv"}},
   };
   return kGroups;
 }
@@ -39,7 +61,8 @@ GroupReport name_unreleased(const Context& context, const Group& group) {
   GroupReport report{std::string(group.name), {}, {}, false};
   for (const std::string_view file : group.files) {
     if (!context.corpus.find_cases(std::string(file))) continue;
-    report.skipped.push_back({std::string(file) + "#all", "not in this release: no prediction of these rows yet", true});
+    report.skipped.push_back(
+        {std::string(file) + "#all", "not in this release: no prediction of these rows yet", true});
   }
   return report;
 }

@@ -1,4 +1,5 @@
-// Times of single kernels: kernels/gemm.csv, attention_forward.csv, grouped_gemm.csv, grouped_gemm_deepep.csv.
+// Times of single kernels: kernels/gemm.csv, attention_forward.csv, grouped_gemm.csv,
+// grouped_gemm_deepep.csv.
 #include <string>
 #include <vector>
 
@@ -20,8 +21,12 @@ class Table {
  public:
   explicit Table(const std::string& path) : csv_(base::load_csv(path)) {}
   std::size_t rows() const { return csv_.rows(); }
-  const std::string& text(std::size_t row, std::string_view column) const { return csv_.cell(row, csv_.require_column(column)); }
-  std::int64_t integer(std::size_t row, std::string_view column) { return csv_.integer(row, csv_.require_column(column), sink_); }
+  const std::string& text(std::size_t row, std::string_view column) const {
+    return csv_.cell(row, csv_.require_column(column));
+  }
+  std::int64_t integer(std::size_t row, std::string_view column) {
+    return csv_.integer(row, csv_.require_column(column), sink_);
+  }
   /// A number above zero.
   double positive(std::size_t row, std::string_view column) {
     const double value = csv_.number(row, csv_.require_column(column), sink_);
@@ -49,7 +54,8 @@ std::function<std::optional<sim::Estimate>(const sim::Profile&)> unknown_format(
 
 /// `predict` of a row whose format is known and that the GPU has; else the row cannot be expressed.
 template <class Row>
-std::function<std::optional<sim::Estimate>(const sim::Profile&)> predictor(std::optional<sim::NumberFormat> format, Row row) {
+std::function<std::optional<sim::Estimate>(const sim::Profile&)> predictor(
+    std::optional<sim::NumberFormat> format, Row row) {
   if (!format) return unknown_format();
   row.format = *format;
   return [row](const sim::Profile& profile) -> std::optional<sim::Estimate> {
@@ -60,7 +66,8 @@ std::function<std::optional<sim::Estimate>(const sim::Profile&)> predictor(std::
 
 KernelRow read_gemm(Table& table, std::size_t i, const std::string& file) {
   const std::string& dtype = table.text(i, "dtype");
-  sim::GemmRow row{sim::NumberFormat::kBf16, table.integer(i, "m"), table.integer(i, "n"), table.integer(i, "k")};
+  sim::GemmRow row{sim::NumberFormat::kBf16, table.integer(i, "m"), table.integer(i, "n"),
+                   table.integer(i, "k")};
   KernelRow read;
   read.system = table.text(i, "system");
   read.name = fmt::format("{}#{}/{}/{}x{}x{}", file, read.system, dtype, row.m, row.n, row.k);
@@ -73,22 +80,27 @@ KernelRow read_gemm(Table& table, std::size_t i, const std::string& file) {
 }
 
 KernelRow read_attention(Table& table, std::size_t i, const std::string& file) {
-  const sim::AttentionRow row{table.integer(i, "batch"), table.integer(i, "seq"), table.integer(i, "num_heads"),
-                              table.integer(i, "num_kv_heads"), table.integer(i, "head_dim")};
+  const sim::AttentionRow row{table.integer(i, "batch"), table.integer(i, "seq"),
+                              table.integer(i, "num_heads"), table.integer(i, "num_kv_heads"),
+                              table.integer(i, "head_dim")};
   const std::string& dtype = table.text(i, "dtype");
   const bool whole = table.integer(i, "window") == 0;
   KernelRow read;
   read.system = table.text(i, "system");
-  read.name = fmt::format("{}#{}/{}/b{}-s{}-h{}-kv{}-d{}", file, read.system, dtype, row.batch, row.seq, row.heads, row.kv_heads, row.head_dim);
+  read.name = fmt::format("{}#{}/{}/b{}-s{}-h{}-kv{}-d{}", file, read.system, dtype, row.batch, row.seq,
+                          row.heads, row.kv_heads, row.head_dim);
   read.kind = read.system + "|" + dtype;
   read.seconds = table.positive(i, "latency_us") * kSecondsPerMicrosecond;
   const auto seq = static_cast<double>(row.seq);
-  read.flops = 2.0 * static_cast<double>(row.batch * row.heads) * 2.0 * static_cast<double>(row.head_dim) * seq * seq / 2.0;
+  read.flops = 2.0 * static_cast<double>(row.batch * row.heads) * 2.0 * static_cast<double>(row.head_dim) *
+               seq * seq / 2.0;
   read.left_out = sim::left_out_of_fit(row);
   if (!whole || dtype != "bfloat16") {
     read.predict = unknown_format();
   } else {
-    read.predict = [row](const sim::Profile& profile) -> std::optional<sim::Estimate> { return sim::predict(profile, row); };
+    read.predict = [row](const sim::Profile& profile) -> std::optional<sim::Estimate> {
+      return sim::predict(profile, row);
+    };
   }
   return read;
 }
@@ -99,10 +111,17 @@ struct GroupedColumns {
   double unit;
 };
 
-constexpr GroupedColumns kFused{sim::GroupedKernel::kCutlass, "dtype", "hidden", "inter", "moe_tp", "moe_ep", "latency_us",
-                                kSecondsPerMicrosecond};
-constexpr GroupedColumns kDeepEp{sim::GroupedKernel::kDeepGemm, "moe_dtype", "hidden_size", "inter_size", "moe_tp_size",
-                                 "moe_ep_size", "latency_ms", kSecondsPerMillisecond};
+constexpr GroupedColumns kFused{
+    sim::GroupedKernel::kCutlass, "dtype", "hidden", "inter", "moe_tp", "moe_ep", "latency_us",
+    kSecondsPerMicrosecond};
+constexpr GroupedColumns kDeepEp{sim::GroupedKernel::kDeepGemm,
+                                 "moe_dtype",
+                                 "hidden_size",
+                                 "inter_size",
+                                 "moe_tp_size",
+                                 "moe_ep_size",
+                                 "latency_ms",
+                                 kSecondsPerMillisecond};
 
 KernelRow read_grouped(Table& table, std::size_t i, const std::string& file, const GroupedColumns& columns) {
   const std::string& dtype = table.text(i, columns.dtype);
@@ -118,11 +137,13 @@ KernelRow read_grouped(Table& table, std::size_t i, const std::string& file, con
   row.kernel = columns.kernel;
   KernelRow read;
   read.system = table.text(i, "system");
-  read.name = fmt::format("{}#{}/{}/t{}-h{}-f{}-k{}-e{}-tp{}-ep{}/{}", file, read.system, dtype, row.num_tokens, row.hidden, row.inter,
-                          row.topk, row.num_experts, row.moe_tp, row.moe_ep, distribution);
+  read.name =
+      fmt::format("{}#{}/{}/t{}-h{}-f{}-k{}-e{}-tp{}-ep{}/{}", file, read.system, dtype, row.num_tokens,
+                  row.hidden, row.inter, row.topk, row.num_experts, row.moe_tp, row.moe_ep, distribution);
   read.kind = read.system + "|" + dtype;
   read.seconds = table.positive(i, columns.latency) * columns.unit;
-  read.flops = 6.0 * static_cast<double>(row.num_tokens * row.topk) * static_cast<double>(row.hidden * row.inter) /
+  read.flops = 6.0 * static_cast<double>(row.num_tokens * row.topk) *
+               static_cast<double>(row.hidden * row.inter) /
                static_cast<double>(std::max<std::int64_t>(1, row.moe_ep * row.moe_tp));
   row.distribution = distribution;
   read.left_out = sim::left_out_of_fit(row);
@@ -156,14 +177,16 @@ void judge_file(const Context& context, const std::string& file, GroupReport& re
 GroupReport judge_gemm(const Context& context) {
   GroupReport report{"gemm", {}, {}, false};
   const std::string file = "kernels/gemm.csv";
-  judge_file(context, file, report, [&](Table& table, std::size_t i) { return std::optional(read_gemm(table, i, file)); });
+  judge_file(context, file, report,
+             [&](Table& table, std::size_t i) { return std::optional(read_gemm(table, i, file)); });
   return report;
 }
 
 GroupReport judge_attention(const Context& context) {
   GroupReport report{"attention", {}, {}, false};
   const std::string file = "kernels/attention_forward.csv";
-  judge_file(context, file, report, [&](Table& table, std::size_t i) { return std::optional(read_attention(table, i, file)); });
+  judge_file(context, file, report,
+             [&](Table& table, std::size_t i) { return std::optional(read_attention(table, i, file)); });
   return report;
 }
 
@@ -171,12 +194,15 @@ GroupReport judge_grouped_gemm(const Context& context) {
   GroupReport report{"grouped_gemm", {}, {}, false};
   const std::string fused = "kernels/grouped_gemm.csv";
   judge_file(context, fused, report, [&](Table& table, std::size_t i) -> std::optional<KernelRow> {
-    // Beyond one expert-parallel rank the table times the hottest rank: imbalance between GPUs, not the kernel.
+    // Beyond one expert-parallel rank the table times the hottest rank: imbalance between GPUs, not the
+    // kernel.
     if (table.integer(i, kFused.ep) != 1) return std::nullopt;
     return read_grouped(table, i, fused, kFused);
   });
   const std::string deepep = "kernels/grouped_gemm_deepep.csv";
-  judge_file(context, deepep, report, [&](Table& table, std::size_t i) { return std::optional(read_grouped(table, i, deepep, kDeepEp)); });
+  judge_file(context, deepep, report, [&](Table& table, std::size_t i) {
+    return std::optional(read_grouped(table, i, deepep, kDeepEp));
+  });
   return report;
 }
 

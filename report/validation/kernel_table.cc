@@ -30,7 +30,8 @@ Case compare(const KernelRow& row, const sim::Estimate& estimate, const LeaveOne
   judged.measured = row.seconds;
   judged.predicted = estimate.time.s();
   judged.unit = "s";
-  if (const std::optional<double> rate = rates.without(row.flops / row.seconds)) judged.naive = row.flops / *rate;
+  if (const std::optional<double> rate = rates.without(row.flops / row.seconds))
+    judged.naive = row.flops / *rate;
   judged.band = Band{estimate.earliest().s(), estimate.latest().s()};
   judged.evidence = estimate.evidence;
   judged.gpu = row.system;
@@ -63,14 +64,16 @@ bool is_fitted_file(const std::string& file, const std::string& path) {
   return digest.hex() == *known;
 }
 
-void judge_kernel_rows(const Context& context, const std::string& file, const std::vector<KernelRow>& rows, GroupReport& report) {
+void judge_kernel_rows(const Context& context, const std::string& file, const std::vector<KernelRow>& rows,
+                       GroupReport& report) {
   const bool fitted = is_fitted_file(file, *context.corpus.find_cases(file));
   const auto wanted = [&](const KernelRow& row) {
     return (!fitted || row.left_out) && context.selection.has_case(report.group, row.name);
   };
   std::vector<Prediction> predictions(rows.size());
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    if (wanted(rows[i])) predictions[i].profile = context.profiles.find(sim::profile_stem_of_system(rows[i].system));
+    if (wanted(rows[i]))
+      predictions[i].profile = context.profiles.find(sim::profile_stem_of_system(rows[i].system));
   }
   base::parallel_for(rows.size(), context.threads, [&](std::size_t i) {
     if (predictions[i].profile != nullptr) predictions[i].estimate = rows[i].predict(*predictions[i].profile);
@@ -91,11 +94,12 @@ void judge_kernel_rows(const Context& context, const std::string& file, const st
     }
   }
   if (seen_by_fit > 0) {
-    report.skipped.push_back({fmt::format("{}#fitted", file),
-                              fmt::format("{} rows have shapes that the shipped profiles were fitted on; only the shapes left out "
-                                          "are judged",
-                                          seen_by_fit),
-                              false});
+    report.skipped.push_back(
+        {fmt::format("{}#fitted", file),
+         fmt::format("{} rows have shapes that the shipped profiles were fitted on; only the shapes left out "
+                     "are judged",
+                     seen_by_fit),
+         false});
   }
 }
 

@@ -28,13 +28,16 @@ struct LayerRow {
 
   /// Expert FLOP of a rank under even routing: what a line in max load is a line in.
   double load() const {
-    return 6.0 * static_cast<double>(seq_len * micro_batch * top_k) * static_cast<double>(hidden) * static_cast<double>(ffn);
+    return 6.0 * static_cast<double>(seq_len * micro_batch * top_k) * static_cast<double>(hidden) *
+           static_cast<double>(ffn);
   }
 };
 
 LayerRow read_row(const base::CsvTable& table, std::size_t i, base::DiagnosticSink& sink) {
   const auto text = [&](std::string_view column) { return table.cell(i, table.require_column(column)); };
-  const auto whole = [&](std::string_view column) { return table.integer(i, table.require_column(column), sink); };
+  const auto whole = [&](std::string_view column) {
+    return table.integer(i, table.require_column(column), sink);
+  };
   const auto count = [&](std::string_view column) { return static_cast<int>(whole(column)); };
   LayerRow row;
   row.dispatcher = text("dispatcher");
@@ -75,7 +78,8 @@ sim::ModelSpec make_model(const LayerRow& row) {
   return model;
 }
 
-/// "fp8" of this benchmark is the blockwise recipe (Megatron-LM, tests/functional_tests/test_cases/common/moe_perf).
+/// "fp8" of this benchmark is the blockwise recipe (Megatron-LM,
+/// tests/functional_tests/test_cases/common/moe_perf).
 std::optional<sim::NumberFormat> parse_format(const std::string& text) {
   if (text == "fp8") return sim::NumberFormat::kFp8Block;
   return sim::parse_number_format(text);
@@ -92,9 +96,12 @@ Prediction predict(const LayerRow& row, const ClusterTable& clusters, const sim:
   Prediction result;
   const auto format = parse_format(row.precision);
   if (profile == nullptr) result.why = fmt::format("no profile of {} is shipped", row.gpu);
-  if (!format || (profile != nullptr && !profile->supports(*format))) result.why = fmt::format("precision \"{}\" is not known", row.precision);
-  if (row.tp != 1 || row.ep < 1 || row.gpus % row.ep != 0 || row.experts % row.ep != 0) result.why = "parallel sizes other than pure expert parallelism";
-  BuiltCluster built = result.why.empty() ? clusters.build(kCluster, row.gpus, profile->name()) : BuiltCluster{};
+  if (!format || (profile != nullptr && !profile->supports(*format)))
+    result.why = fmt::format("precision \"{}\" is not known", row.precision);
+  if (row.tp != 1 || row.ep < 1 || row.gpus % row.ep != 0 || row.experts % row.ep != 0)
+    result.why = "parallel sizes other than pure expert parallelism";
+  BuiltCluster built =
+      result.why.empty() ? clusters.build(kCluster, row.gpus, profile->name()) : BuiltCluster{};
   if (result.why.empty() && !built.cluster) result.why = built.why;
   if (!result.why.empty()) return result;
 
@@ -114,7 +121,8 @@ Prediction predict(const LayerRow& row, const ClusterTable& clusters, const sim:
   result.backward = times.backward;
   result.peak = compute_moe_layer_peak(model, run, plan);
   if (row.dispatcher != "a2a" && row.dispatcher != "alltoall") {
-    result.note = fmt::format("dispatcher {} predicted as a flat all-to-all (no de-duplication, no fused permute)", row.dispatcher);
+    result.note = fmt::format(
+        "dispatcher {} predicted as a flat all-to-all (no de-duplication, no fused permute)", row.dispatcher);
     result.forward.evidence = sim::worst(result.forward.evidence, sim::Evidence::kExtrapolated);
     result.backward.evidence = sim::worst(result.backward.evidence, sim::Evidence::kExtrapolated);
   }

@@ -14,8 +14,8 @@ namespace moeplan::report {
 
 namespace {
 
-void check_upper(const std::string& group, const char* figure, std::optional<double> value, std::optional<double> limit,
-                 std::vector<std::string>& violations) {
+void check_upper(const std::string& group, const char* figure, std::optional<double> value,
+                 std::optional<double> limit, std::vector<std::string>& violations) {
   if (!limit || !value || std::abs(*value) <= *limit) return;
   violations.push_back(fmt::format("{}: {} is {:.4g}, the limit is {:.4g}", group, figure, *value, *limit));
 }
@@ -56,10 +56,12 @@ std::vector<std::string> find_violations(const ValidationReport& report, const L
     check_upper(group.group, "worst", s.worst, limit.worst, violations);
     const double judged = s.judged.value_or(0);
     if (limit.judged && judged < *limit.judged) {
-      violations.push_back(fmt::format("{}: judged is {:.4g}, at least {:.4g} is wanted", group.group, judged, *limit.judged));
+      violations.push_back(
+          fmt::format("{}: judged is {:.4g}, at least {:.4g} is wanted", group.group, judged, *limit.judged));
     }
     if (limit.cases && static_cast<int>(s.cases) < *limit.cases) {
-      violations.push_back(fmt::format("{}: {} cases, at least {} are wanted", group.group, s.cases, *limit.cases));
+      violations.push_back(
+          fmt::format("{}: {} cases, at least {} are wanted", group.group, s.cases, *limit.cases));
     }
   }
   return violations;

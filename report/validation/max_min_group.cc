@@ -34,20 +34,26 @@ std::vector<sim::SharedLink> load_links(const std::string& path, std::map<std::s
   std::vector<sim::SharedLink> links;
   for (std::size_t row = 0; row < table.rows(); ++row) {
     ids[table.cell(row, name)] = base::LinkId::from(row);
-    links.push_back({base::BytesPerSecond::of(table.number(row, rate, sink)), base::Seconds::of(table.number(row, latency, sink))});
+    links.push_back({base::BytesPerSecond::of(table.number(row, rate, sink)),
+                     base::Seconds::of(table.number(row, latency, sink))});
   }
   sink.throw_if_any();
   return links;
 }
 
 std::vector<base::LinkId> parse_route(const std::string& text, const std::map<std::string, base::LinkId>& ids,
-                                      const base::CsvTable& table, std::size_t row, base::DiagnosticSink& sink) {
+                                      const base::CsvTable& table, std::size_t row,
+                                      base::DiagnosticSink& sink) {
   std::vector<base::LinkId> route;
   for (std::size_t begin = 0; begin < text.size();) {
     const std::size_t end = std::min(text.find('|', begin), text.size());
     const auto link = ids.find(text.substr(begin, end - begin));
     if (link == ids.end()) {
-      sink.add({table.file(), {table.line(row), 1}, "", fmt::format("route \"{}\" names a link that the links file lacks", text), ""});
+      sink.add({table.file(),
+                {table.line(row), 1},
+                "",
+                fmt::format("route \"{}\" names a link that the links file lacks", text),
+                ""});
       return {};
     }
     route.push_back(link->second);
@@ -68,7 +74,8 @@ Problem load_problem(const std::string& links_path, const std::string& flows_pat
   base::DiagnosticSink sink;
   for (std::size_t row = 0; row < table.rows(); ++row) {
     const std::vector<base::LinkId> hops = parse_route(table.cell(row, route), ids, table, row, sink);
-    problem.flows.add(hops, base::Bytes::of(table.integer(row, bytes, sink)), base::Seconds::of(table.number(row, start, sink)));
+    problem.flows.add(hops, base::Bytes::of(table.integer(row, bytes, sink)),
+                      base::Seconds::of(table.number(row, start, sink)));
     problem.finish_s.push_back(table.number(row, finish, sink));
   }
   sink.throw_if_any();
@@ -91,7 +98,8 @@ std::vector<double> finish_under_even_split(const Problem& problem) {
       slowest = std::max(slowest, users[link.index()] / shared.capacity.bytes_per_s());
       latency += shared.latency.s();
     }
-    finish.push_back(problem.flows.start(flow).s() + latency + problem.flows.bytes(flow).as_double() * slowest);
+    finish.push_back(problem.flows.start(flow).s() + latency +
+                     problem.flows.bytes(flow).as_double() * slowest);
   }
   return finish;
 }
@@ -112,7 +120,8 @@ std::size_t find_worst(const std::vector<double>& predicted, const std::vector<d
 Case judge(const std::string& name, const Problem& problem) {
   const auto sharing = sim::make_sharing({});
   std::vector<double> predicted;
-  for (const base::Seconds finish : sharing->solve(problem.links, problem.flows).finish) predicted.push_back(finish.s());
+  for (const base::Seconds finish : sharing->solve(problem.links, problem.flows).finish)
+    predicted.push_back(finish.s());
   const std::vector<double> naive = finish_under_even_split(problem);
 
   Case judged;

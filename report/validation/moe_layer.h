@@ -19,18 +19,21 @@ struct MoeLayerTimes {
   sim::Estimate backward;
 };
 
-/// Times of the first layer of `model` on its own, under balanced routing, built from the kernels and collectives that
-/// simulate_step builds layers from. Left out, because a benchmark of the layer alone does not run them: the norm before
-/// the layer, the residual additions, and the accumulation into main gradients.
+/// Times of the first layer of `model` on its own, under balanced routing, built from the kernels and
+/// collectives that simulate_step builds layers from. Left out, because a benchmark of the layer alone does
+/// not run them: the norm before the layer, the residual additions, and the accumulation into main gradients.
 /// Requires: one pipeline stage, tp = cp = etp = 1.
-MoeLayerTimes compute_moe_layer(const topology::Cluster& cluster, const sim::Profile& profile, const sim::ModelSpec& model,
-                                const sim::RunSpec& run, const sim::PlanSpec& plan);
+MoeLayerTimes compute_moe_layer(const topology::Cluster& cluster, const sim::Profile& profile,
+                                const sim::ModelSpec& model, const sim::RunSpec& run,
+                                const sim::PlanSpec& plan);
 
 /// Bytes allocated at the worst moment of that layer's backward, by the memory model of simulate_step.
 ///
-/// Model:   weights and their bf16 gradients + what the layer keeps for its backward + gradients of activations alive at
+/// Model:   weights and their bf16 gradients + what the layer keeps for its backward + gradients of
+/// activations alive at
 ///          once + sent and received copies of one all-to-all + input and output with their gradients
 /// Left out, as the benchmark has none: main gradients, optimizer states, communicators, context.
-base::Bytes compute_moe_layer_peak(const sim::ModelSpec& model, const sim::RunSpec& run, const sim::PlanSpec& plan);
+base::Bytes compute_moe_layer_peak(const sim::ModelSpec& model, const sim::RunSpec& run,
+                                   const sim::PlanSpec& plan);
 
 }  // namespace moeplan::report

@@ -18,7 +18,8 @@ const sim::Profile* ProfileShelf::find(std::string_view stem) {
   const fs::path path = fs::path(base::configs_folder()) / "profiles" / (std::string(stem) + ".yaml");
   std::error_code code;
   std::unique_ptr<sim::Profile> profile;
-  if (fs::is_regular_file(path, code)) profile = std::make_unique<sim::Profile>(sim::load_profile(path.string()));
+  if (fs::is_regular_file(path, code))
+    profile = std::make_unique<sim::Profile>(sim::load_profile(path.string()));
   return profiles_.emplace(std::string(stem), std::move(profile)).first->second.get();
 }
 

@@ -35,7 +35,8 @@ bool matches_whole(std::string_view pattern, std::string_view text) {
 }  // namespace
 
 bool matches(std::string_view pattern, std::string_view text) {
-  if (pattern.find_first_of("*?") == std::string_view::npos) return text.find(pattern) != std::string_view::npos;
+  if (pattern.find_first_of("*?") == std::string_view::npos)
+    return text.find(pattern) != std::string_view::npos;
   return matches_whole(pattern, text);
 }
 
@@ -54,7 +55,8 @@ Selection::Selection(const std::vector<std::string>& only, const std::vector<std
 }
 
 bool Selection::has_group(std::string_view group) const {
-  return items_.empty() || std::any_of(items_.begin(), items_.end(), [&](const Item& item) { return item.group == group; });
+  return items_.empty() ||
+         std::any_of(items_.begin(), items_.end(), [&](const Item& item) { return item.group == group; });
 }
 
 bool Selection::has_case(std::string_view group, std::string_view name) const {
@@ -64,9 +66,9 @@ bool Selection::has_case(std::string_view group, std::string_view name) const {
 }
 
 bool Selection::narrows(std::string_view group) const {
-  return has_group(group) && !items_.empty() && std::none_of(items_.begin(), items_.end(), [&](const Item& item) {
-           return item.group == group && item.pattern.empty();
-         });
+  return has_group(group) && !items_.empty() &&
+         std::none_of(items_.begin(), items_.end(),
+                      [&](const Item& item) { return item.group == group && item.pattern.empty(); });
 }
 
 }  // namespace moeplan::report

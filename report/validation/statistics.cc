@@ -42,7 +42,8 @@ Statistics compute_statistics(const std::vector<Case>& cases, const std::vector<
   s.cases = cases.size();
   const auto unjudged = static_cast<std::size_t>(
       std::count_if(skipped.begin(), skipped.end(), [](const Skipped& row) { return row.usable; }));
-  if (cases.size() + unjudged > 0) s.judged = mean(static_cast<double>(cases.size()), cases.size() + unjudged);
+  if (cases.size() + unjudged > 0)
+    s.judged = mean(static_cast<double>(cases.size()), cases.size() + unjudged);
   if (cases.empty()) return s;
 
   std::vector<double> sizes;

@@ -62,7 +62,8 @@ std::vector<StepRow> load_rows(const Context& context, const std::string& file) 
   return path ? load_steps(*path, file) : std::vector<StepRow>();
 }
 
-void judge_step_times(const Context& context, const std::vector<StepRow>& all, bool moe, GroupReport& report) {
+void judge_step_times(const Context& context, const std::vector<StepRow>& all, bool moe,
+                      GroupReport& report) {
   std::vector<StepRow> usable;
   for (const StepRow& row : all) {
     if (row.is_usable() && row.moe == moe) usable.push_back(row);
@@ -78,7 +79,8 @@ void judge_step_times(const Context& context, const std::vector<StepRow>& all, b
     one.measured = row.step_time_s;
     one.predicted = predictions[i].time.s();
     one.unit = "s";
-    if (const auto rate = rates.at(family(row)).without(row.tokens_per_s_per_gpu())) one.naive = row.tokens() / (*rate * row.gpus);
+    if (const auto rate = rates.at(family(row)).without(row.tokens_per_s_per_gpu()))
+      one.naive = row.tokens() / (*rate * row.gpus);
     one.band = predictions[i].band;
     one.evidence = predictions[i].evidence;
     one.gpu = row.gpu;
@@ -90,7 +92,8 @@ void judge_step_times(const Context& context, const std::vector<StepRow>& all, b
 
 GroupReport judge_steps(const Context& context) {
   GroupReport report{"steps", {}, {}, false};
-  for (const char* file : {"e2e/steps.csv", "e2e/laer_steps.csv"}) judge_step_times(context, load_rows(context, file), true, report);
+  for (const char* file : {"e2e/steps.csv", "e2e/laer_steps.csv"})
+    judge_step_times(context, load_rows(context, file), true, report);
   return report;
 }
 

@@ -10,9 +10,9 @@ namespace moeplan::report {
 /// The rows of a step table of the first corpus; empty where it is absent.
 std::vector<StepRow> load_rows(const Context& context, const std::string& file);
 
-/// Predicts the step time of one row per distinct usable configuration that is (`moe`) or is not MoE and appends to the
-/// report; rows that are not marked usable are named.
-/// Baseline: tokens over the median tokens/s/GPU of the other rows of the same model and GPU.
+/// Predicts the step time of one row per distinct usable configuration that is (`moe`) or is not MoE and
+/// appends to the report; rows that are not marked usable are named. Baseline: tokens over the median
+/// tokens/s/GPU of the other rows of the same model and GPU.
 void judge_step_times(const Context& context, const std::vector<StepRow>& all, bool moe, GroupReport& report);
 
 std::string joined_notes(const StepJob& job);

@@ -15,8 +15,8 @@ namespace moeplan::report {
 
 namespace {
 
-/// LAER runs place the experts of a layer over groups of four GPUs: 16 experts, 4 a device, and 8 experts, 2 a device
-/// (global_ep_deg 32 with C experts a device; e2e/laer_steps.csv).
+/// LAER runs place the experts of a layer over groups of four GPUs: 16 experts, 4 a device, and 8 experts, 2
+/// a device (global_ep_deg 32 with C experts a device; e2e/laer_steps.csv).
 constexpr int kLaerGroup = 4;
 
 std::optional<sim::RecomputeModule> parse_module(std::string_view word) {
@@ -83,27 +83,36 @@ sim::PlanSpec make_plan(const StepRow& row) {
 std::string add_split(const StepRow& row, sim::PlanSpec& plan) {
   if (row.pp_layout.empty()) return "";
   base::DiagnosticSink sink;
-  const planner::PipelineLayout layout = planner::parse_pipeline_layout(row.pp_layout, row.name, {1, 1}, sink);
+  const planner::PipelineLayout layout =
+      planner::parse_pipeline_layout(row.pp_layout, row.name, {1, 1}, sink);
   if (!sink.empty()) return fmt::format("pipeline layout \"{}\" cannot be read", row.pp_layout);
   plan.split = layout.split();
   const std::size_t wanted = static_cast<std::size_t>(row.pp) * static_cast<std::size_t>(row.vp);
   if (plan.split.layers_per_chunk.size() == wanted) return "";
-  return fmt::format("pipeline layout \"{}\" has {} stages, expected pp x vp = {}", row.pp_layout, plan.split.layers_per_chunk.size(), wanted);
+  return fmt::format("pipeline layout \"{}\" has {} stages, expected pp x vp = {}", row.pp_layout,
+                     plan.split.layers_per_chunk.size(), wanted);
 }
 
 /// Names what the simulator does not have. Each costs the prediction its standing.
 void note_missing_mechanisms(const StepRow& row, StepJob& job) {
   const std::size_t before = job.notes.size();
   if (row.dispatcher == "deepep" || row.dispatcher == "hybridep") {
-    job.notes.push_back(fmt::format("dispatcher {} predicted as a flat all-to-all (no de-duplication, no fused permute)", row.dispatcher));
+    job.notes.push_back(
+        fmt::format("dispatcher {} predicted as a flat all-to-all (no de-duplication, no fused permute)",
+                    row.dispatcher));
   }
-  if (row.a2a_overlap == "1") job.notes.push_back("overlap of expert all-to-all with another micro-batch is not modelled");
-  if (row.fsdp) job.notes.push_back("FSDP predicted as the distributed optimizer (no parameter gathers inside the step)");
-  if (row.offloaded_layers > 0) job.notes.push_back(fmt::format("activation off-loading of {} layers is not modelled", row.offloaded_layers));
+  if (row.a2a_overlap == "1")
+    job.notes.push_back("overlap of expert all-to-all with another micro-batch is not modelled");
+  if (row.fsdp)
+    job.notes.push_back("FSDP predicted as the distributed optimizer (no parameter gathers inside the step)");
+  if (row.offloaded_layers > 0)
+    job.notes.push_back(
+        fmt::format("activation off-loading of {} layers is not modelled", row.offloaded_layers));
   if (row.cuda_graph != "none" && !row.cuda_graph.starts_with("full") && !row.cuda_graph.empty()) {
     job.notes.push_back(fmt::format("CUDA graph \"{}\": launches are counted as without it", row.cuda_graph));
   }
-  if (row.gpu == "H100-96GB-HBM2e") job.notes.push_back("profile of the 700 W HBM3 part for a 500 W HBM2e one");
+  if (row.gpu == "H100-96GB-HBM2e")
+    job.notes.push_back("profile of the 700 W HBM3 part for a 500 W HBM2e one");
   if (job.notes.size() > before) job.floor = sim::worst(job.floor, sim::Evidence::kExtrapolated);
 }
 
@@ -165,7 +174,8 @@ const sim::ModelSpec* StepJobs::find_model(const std::string& id) {
   auto found = models_.find(id);
   if (found == models_.end()) {
     std::optional<sim::ModelSpec> model;
-    if (const auto path = context_.corpus.find_companion(fmt::format("models/{}.json", id))) model = sim::load_model(*path);
+    if (const auto path = context_.corpus.find_companion(fmt::format("models/{}.json", id)))
+      model = sim::load_model(*path);
     found = models_.emplace(id, std::move(model)).first;
   }
   return found->second ? &*found->second : nullptr;
@@ -179,13 +189,15 @@ std::unique_ptr<sim::ExpertLoads> StepJobs::choose_loads(const StepRow& row, Ste
     const std::string own = "FSDP|" + row.model.substr(std::string_view("laer-").size());
     // Published are the loads of the 8x7B models only; the router of 8x22B is taken to be as uneven.
     const std::string key = !row.tokens_key.empty() ? row.tokens_key : replace(own, "8x22b", "8x7b");
-    if (auto loads = DeviceTokenLoads::load(*tokens, key, job.model.experts, job.model.top_k, kLaerGroup, job.model.moe_layers())) {
-      job.notes.push_back(row.tokens_key.empty() ? fmt::format("its own loads are not published; those of {} taken", key)
-                                                 : fmt::format("loads by device of {}", key));
+    if (auto loads = DeviceTokenLoads::load(*tokens, key, job.model.experts, job.model.top_k, kLaerGroup,
+                                            job.model.moe_layers())) {
+      job.notes.push_back(row.tokens_key.empty()
+                              ? fmt::format("loads that are not published taken to be those of {}", key)
+                              : fmt::format("loads by device of {}", key));
       return loads;
     }
   }
-  job.notes.push_back("routing was real and its loads are not published; taken as balanced");
+  job.notes.push_back("real routing without published loads taken as balanced");
   return even_loads(job.model);
 }
 
@@ -197,7 +209,8 @@ StepJobOrReason StepJobs::build(const StepRow& row) {
   }
   const std::string_view stem = profile_stem_of_gpu(row.gpu);
   const bool graph = row.cuda_graph.starts_with("full");
-  const sim::Profile* profile = graph ? context_.profiles.find_without_launches(stem) : context_.profiles.find(stem);
+  const sim::Profile* profile =
+      graph ? context_.profiles.find_without_launches(stem) : context_.profiles.find(stem);
   if (profile == nullptr) return {std::nullopt, fmt::format("no profile of {} is shipped", row.gpu)};
   const auto precision = parse_precision(row.precision);
   if (!precision) return {std::nullopt, fmt::format("precision \"{}\" is not known", row.precision)};
@@ -213,7 +226,13 @@ StepJobOrReason StepJobs::build(const StepRow& row) {
   BuiltCluster built = clusters_.build(row.cluster, row.gpus, profile->name());
   if (!built.cluster) return {std::nullopt, built.why};
 
-  StepJob job{std::move(*built.cluster), profile, *model, make_run(row, *precision), nullptr, make_plan(row), sim::Evidence::kMeasured,
+  StepJob job{std::move(*built.cluster),
+              profile,
+              *model,
+              make_run(row, *precision),
+              nullptr,
+              make_plan(row),
+              sim::Evidence::kMeasured,
               std::move(built.notes)};
   const auto recompute = parse_recompute(row.recompute, job.notes);
   if (!recompute) return {std::nullopt, fmt::format("recompute \"{}\" is not known", row.recompute)};
@@ -221,7 +240,8 @@ StepJobOrReason StepJobs::build(const StepRow& row) {
   if (std::string why = add_split(row, job.plan); !why.empty()) return {std::nullopt, std::move(why)};
   note_missing_mechanisms(row, job);
   job.loads = choose_loads(row, job);
-  if (const auto faults = sim::find_faults(job.job(), job.plan); !faults.empty()) return {std::nullopt, faults.front().message};
+  if (const auto faults = sim::find_faults(job.job(), job.plan); !faults.empty())
+    return {std::nullopt, faults.front().message};
   return {std::move(job), ""};
 }
 

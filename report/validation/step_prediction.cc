@@ -12,7 +12,8 @@ constexpr int kTraceIterations = 2;
 
 sim::Evidence summarise(const sim::EvidenceShares& shares, sim::Evidence floor) {
   for (int level = sim::kEvidenceLevels - 1; level > 0; --level) {
-    if (shares[static_cast<std::size_t>(level)] >= kTellingShare) return sim::worst(static_cast<sim::Evidence>(level), floor);
+    if (shares[static_cast<std::size_t>(level)] >= kTellingShare)
+      return sim::worst(static_cast<sim::Evidence>(level), floor);
   }
   return floor;
 }
@@ -23,7 +24,8 @@ StepPrediction predict_step(const StepJob& job) {
   options.max_iterations = kTraceIterations;
   options.what_if = false;
   const sim::StepResult result = sim::simulate_step(job.job(), job.plan, options).result;
-  return {result.step_time, {result.band_low.s(), result.band_high.s()}, summarise(result.evidence, job.floor)};
+  return {
+      result.step_time, {result.band_low.s(), result.band_high.s()}, summarise(result.evidence, job.floor)};
 }
 
 std::vector<StepPrediction> predict_steps(const std::vector<StepJob>& jobs, int threads) {

@@ -14,9 +14,12 @@ namespace {
 /// Cells of one row by column name; empty cells of numbers yield their default.
 class Row {
  public:
-  Row(const base::CsvTable& table, std::size_t row, base::DiagnosticSink& sink) : table_(table), row_(row), sink_(sink) {}
+  Row(const base::CsvTable& table, std::size_t row, base::DiagnosticSink& sink)
+      : table_(table), row_(row), sink_(sink) {}
 
-  const std::string& text(std::string_view column) const { return table_.cell(row_, table_.require_column(column)); }
+  const std::string& text(std::string_view column) const {
+    return table_.cell(row_, table_.require_column(column));
+  }
   std::string optional_text(std::string_view column) const {
     const std::optional<std::size_t> found = table_.column(column);
     return found ? table_.cell(row_, *found) : std::string();
@@ -30,7 +33,9 @@ class Row {
     if (value < 1) fault(column);
     return std::max<std::int64_t>(value, 1);
   }
-  double number(std::string_view column) const { return table_.number(row_, table_.require_column(column), sink_); }
+  double number(std::string_view column) const {
+    return table_.number(row_, table_.require_column(column), sink_);
+  }
   void fault(std::string_view column) const {
     sink_.add({table_.file(), {table_.line(row_), 1}, "", fmt::format("{} is not above zero", column), ""});
   }
@@ -106,9 +111,10 @@ std::vector<StepRow> load_steps(const std::string& path, const std::string& file
 }
 
 std::string configuration_key(const StepRow& r) {
-  return fmt::format("{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}", r.model, r.gpu, r.gpus, r.cluster,
-                     r.seq_len, r.global_batch, r.micro_batch, r.tp, r.pp, r.vp, r.cp, r.ep, r.etp, r.sequence_parallel, r.precision,
-                     r.recompute, r.dispatcher, r.a2a_overlap, r.cuda_graph, r.fsdp, r.pp_layout, r.offloaded_layers, r.routing,
+  return fmt::format("{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}", r.model,
+                     r.gpu, r.gpus, r.cluster, r.seq_len, r.global_batch, r.micro_batch, r.tp, r.pp, r.vp,
+                     r.cp, r.ep, r.etp, r.sequence_parallel, r.precision, r.recompute, r.dispatcher,
+                     r.a2a_overlap, r.cuda_graph, r.fsdp, r.pp_layout, r.offloaded_layers, r.routing,
                      fmt::format("{}/{}/{}/{}", r.method, r.dataset, r.aux_loss, r.tokens_key));
 }
 

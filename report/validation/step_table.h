@@ -24,7 +24,8 @@ struct StepRow {
   double step_time_s = 0;
   std::optional<double> peak_bytes;
   std::string usable, why_not;
-  std::string method, dataset, aux_loss, tokens_key;  ///< LAER's table only; data set and loss decide the routing
+  std::string method, dataset, aux_loss,
+      tokens_key;  ///< LAER's table only; data set and loss decide the routing
 
   double tokens() const { return static_cast<double>(seq_len) * static_cast<double>(global_batch); }
   double tokens_per_s_per_gpu() const { return tokens() / step_time_s / gpus; }
@@ -37,8 +38,9 @@ std::vector<StepRow> load_steps(const std::string& path, const std::string& file
 /// Everything that decides what a row measures: the configuration without release, id and result.
 std::string configuration_key(const StepRow& row);
 
-/// One row per distinct configuration, in the order of the table: of the newest release, and of several of the same
-/// release the last. Releases of one product compare as text ("nemo-26.04" < "nemo-26.04.01"); others by id.
+/// One row per distinct configuration, in the order of the table: of the newest release, and of several of
+/// the same release the last. Releases of one product compare as text ("nemo-26.04" < "nemo-26.04.01");
+/// others by id.
 std::vector<StepRow> newest_per_configuration(const std::vector<StepRow>& rows);
 
 }  // namespace moeplan::report

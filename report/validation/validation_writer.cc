@@ -77,7 +77,8 @@ std::string list_reasons(const GroupReport& group) {
   std::sort(order.begin(), order.end());
   constexpr std::size_t kShown = 6;
   std::string text;
-  for (std::size_t i = 0; i < order.size() && i < kShown; ++i) text += fmt::format("    {:5} skipped: {}\n", -order[i].first, order[i].second);
+  for (std::size_t i = 0; i < order.size() && i < kShown; ++i)
+    text += fmt::format("    {:5} skipped: {}\n", -order[i].first, order[i].second);
   if (order.size() > kShown) text += fmt::format("          ... {} more reasons\n", order.size() - kShown);
   return text;
 }
@@ -85,8 +86,9 @@ std::string list_reasons(const GroupReport& group) {
 std::string list_cases(const GroupReport& group) {
   std::string text;
   for (const Case& one : group.cases) {
-    text += fmt::format("    {:+7.1f}%  {:>11.5g} {:<2} for {:>11.5g}  {:<13} {}{}\n", one.error() * 100, one.predicted, one.unit,
-                        one.measured, sim::name(one.evidence), one.name, one.note.empty() ? "" : "  (" + one.note + ")");
+    text += fmt::format("    {:+7.1f}%  {:>11.5g} {:<2} for {:>11.5g}  {:<13} {}{}\n", one.error() * 100,
+                        one.predicted, one.unit, one.measured, sim::name(one.evidence), one.name,
+                        one.note.empty() ? "" : "  (" + one.note + ")");
   }
   return text;
 }
@@ -110,26 +112,30 @@ std::string write_validation_json(const ValidationReport& report) {
 }
 
 std::string write_validation_csv(const ValidationReport& report) {
-  std::string text = "group,name,measured,predicted,unit,error,naive_error,band_low,band_high,evidence,gpu,note\n";
+  std::string text =
+      "group,name,measured,predicted,unit,error,naive_error,band_low,band_high,evidence,gpu,note\n";
   for (const GroupReport& group : report) {
     for (const Case& one : group.cases) {
       const auto naive = one.naive_error();
-      text += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{}\n", group.group, base::csv_cell(one.name), one.measured, one.predicted,
-                          one.unit, one.error(), naive ? fmt::format("{}", *naive) : "", one.band ? fmt::format("{}", one.band->low) : "",
-                          one.band ? fmt::format("{}", one.band->high) : "", sim::name(one.evidence), one.gpu, base::csv_cell(one.note));
+      text += fmt::format(
+          "{},{},{},{},{},{},{},{},{},{},{},{}\n", group.group, base::csv_cell(one.name), one.measured,
+          one.predicted, one.unit, one.error(), naive ? fmt::format("{}", *naive) : "",
+          one.band ? fmt::format("{}", one.band->low) : "", one.band ? fmt::format("{}", one.band->high) : "",
+          sim::name(one.evidence), one.gpu, base::csv_cell(one.note));
     }
   }
   return text;
 }
 
 std::string write_validation_table(const ValidationReport& report, bool verbose) {
-  std::string text = fmt::format("{:<13}{:>7}{:>9}{:>9}{:>10}{:>9}{:>9}{:>8}{:>10}{:>8}\n", "group", "cases", "mape", "median", "worst",
-                                 "bias", "naive", "skill", "coverage", "judged");
+  std::string text = fmt::format("{:<13}{:>7}{:>9}{:>9}{:>10}{:>9}{:>9}{:>8}{:>10}{:>8}\n", "group", "cases",
+                                 "mape", "median", "worst", "bias", "naive", "skill", "coverage", "judged");
   for (const GroupReport& group : report) {
     const Statistics s = compute_statistics(group.cases, group.skipped);
-    text += fmt::format("{:<13}{:>7}{:>9}{:>9}{:>10}{:>9}{:>9}{:>8}{:>10}{:>8}\n", group.group, s.cases, percent(s.mape), percent(s.median),
-                        percent(s.worst, true), percent(s.bias, true), percent(s.naive_mape),
-                        s.skill ? fmt::format("{:.2f}", *s.skill) : "-", percent(s.coverage), percent(s.judged));
+    text += fmt::format("{:<13}{:>7}{:>9}{:>9}{:>10}{:>9}{:>9}{:>8}{:>10}{:>8}\n", group.group, s.cases,
+                        percent(s.mape), percent(s.median), percent(s.worst, true), percent(s.bias, true),
+                        percent(s.naive_mape), s.skill ? fmt::format("{:.2f}", *s.skill) : "-",
+                        percent(s.coverage), percent(s.judged));
     if (!s.worst_case.empty()) text += fmt::format("    worst: {}\n", s.worst_case);
     if (verbose) text += list_cases(group);
     text += list_reasons(group);

@@ -18,8 +18,11 @@ constexpr std::int64_t kVocab = 50257;
 constexpr int kFfnFactor = 4;
 constexpr std::string_view kCluster = "vtrain-a100";
 
-VtrainRow read_row(const base::CsvTable& table, std::size_t row, const std::string& file, base::DiagnosticSink& sink) {
-  const auto whole = [&](std::string_view column) { return table.integer(row, table.require_column(column), sink); };
+VtrainRow read_row(const base::CsvTable& table, std::size_t row, const std::string& file,
+                   base::DiagnosticSink& sink) {
+  const auto whole = [&](std::string_view column) {
+    return table.integer(row, table.require_column(column), sink);
+  };
   const auto count = [&](std::string_view column) { return static_cast<int>(whole(column)); };
   VtrainRow r;
   r.name = fmt::format("{}#{}", file, table.line(row));
@@ -63,7 +66,8 @@ sim::ModelSpec make_model(const VtrainRow& row) {
   model.dense_ffn = kFfnFactor * row.hidden;
   model.gated = false;
   model.attention_bias = true;
-  model.layers.assign(static_cast<std::size_t>(row.layers), {sim::MixerKind::kAttention, sim::FfnKind::kDense, 0});
+  model.layers.assign(static_cast<std::size_t>(row.layers),
+                      {sim::MixerKind::kAttention, sim::FfnKind::kDense, 0});
   return model;
 }
 
@@ -97,18 +101,27 @@ sim::PlanSpec make_plan(const VtrainRow& row) {
 StepJobOrReason build(const VtrainRow& row, const ClusterTable& clusters, const sim::Profile& profile) {
   BuiltCluster built = clusters.build(std::string(kCluster), row.gpus, profile.name());
   if (!built.cluster) return {std::nullopt, built.why};
-  StepJob job{std::move(*built.cluster), &profile, make_model(row), make_run(row), nullptr, make_plan(row), sim::Evidence::kExtrapolated,
+  StepJob job{std::move(*built.cluster),
+              &profile,
+              make_model(row),
+              make_run(row),
+              nullptr,
+              make_plan(row),
+              sim::Evidence::kExtrapolated,
               std::move(built.notes)};
-  job.notes.push_back("attention was unfused in that software; predicted as fused");
+  job.notes.push_back("attention that was unfused in that software predicted as fused");
   job.loads = even_loads(job.model);
-  if (const auto faults = sim::find_faults(job.job(), job.plan); !faults.empty()) return {std::nullopt, faults.front().message};
+  if (const auto faults = sim::find_faults(job.job(), job.plan); !faults.empty())
+    return {std::nullopt, faults.front().message};
   return {std::move(job), ""};
 }
 
 }  // namespace
 
-std::string VtrainRow::job_key() const { return fmt::format("{}|g{}|b{}", model_key(), gpus, global_batch); }
-std::string VtrainRow::model_key() const { return fmt::format("h{}|a{}|l{}|s{}", hidden, heads, layers, seq_len); }
+std::string VtrainRow::job_key() const { return fmt::format("{}-g{}-b{}", model_key(), gpus, global_batch); }
+std::string VtrainRow::model_key() const {
+  return fmt::format("h{}-a{}-l{}-s{}", hidden, heads, layers, seq_len);
+}
 double VtrainRow::tokens_per_s_per_gpu() const {
   return static_cast<double>(global_batch * seq_len) / step_time_s / gpus;
 }
@@ -126,7 +139,8 @@ std::vector<VtrainRow> load_vtrain(const Context& context) {
   return rows;
 }
 
-std::vector<VtrainPrediction> predict_vtrain(const Context& context, const std::vector<VtrainRow>& rows, const std::vector<bool>& wanted) {
+std::vector<VtrainPrediction> predict_vtrain(const Context& context, const std::vector<VtrainRow>& rows,
+                                             const std::vector<bool>& wanted) {
   std::vector<VtrainPrediction> predictions(rows.size());
   const sim::Profile* profile = context.profiles.find(profile_stem_of_gpu("A100-80GB"));
   const ClusterTable clusters(context.corpus);
@@ -136,11 +150,14 @@ std::vector<VtrainPrediction> predict_vtrain(const Context& context, const std::
   for (std::size_t i = 0; i < rows.size(); ++i) {
     if (!wanted[i]) continue;
     const VtrainRow& row = rows[i];
-    const std::string layout = fmt::format("{}|m{}t{}d{}p{}", row.job_key(), row.micro_batch, row.tp, row.dp, row.pp);
+    const std::string layout =
+        fmt::format("{}|m{}t{}d{}p{}", row.job_key(), row.micro_batch, row.tp, row.dp, row.pp);
     const auto [known, added] = job_of_layout.emplace(layout, jobs.size());
     job_of_row[i] = known->second;
     if (!added) continue;
-    StepJobOrReason built = profile != nullptr ? build(row, clusters, *profile) : StepJobOrReason{std::nullopt, "no profile of A100 is shipped"};
+    StepJobOrReason built = profile != nullptr
+                                ? build(row, clusters, *profile)
+                                : StepJobOrReason{std::nullopt, "no profile of A100 is shipped"};
     if (built.job) {
       jobs.push_back(std::move(*built.job));
     } else {

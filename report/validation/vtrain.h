@@ -9,9 +9,10 @@ namespace moeplan::report {
 
 /// One row of e2e/vtrain_one_node.csv or e2e/vtrain_multi_node.csv: a dense GPT step on A100.
 ///
-/// What the tables leave out comes from the configurations published with them (VIA-Research/vTrain, config/validation:
-/// use_checkpoint true, 1f1b, vocab_size 50257 by default; fp16, src/model): full recompute, no sequence parallelism, no
-/// distributed optimizer. Assumed: tied embeddings, vocabulary padded by Megatron's rule, feed-forward width 4 h without gate.
+/// What the tables leave out comes from the configurations published with them (VIA-Research/vTrain,
+/// config/validation: use_checkpoint true, 1f1b, vocab_size 50257 by default; fp16, src/model): full
+/// recompute, no sequence parallelism, no distributed optimizer. Assumed: tied embeddings, vocabulary padded
+/// by Megatron's rule, feed-forward width 4 h without gate.
 struct VtrainRow {
   std::string name;  ///< FILE#line
   int gpus = 0, micro_batch = 0, heads = 0, layers = 0, tp = 0, dp = 0, pp = 0;
@@ -35,6 +36,7 @@ struct VtrainPrediction {
 };
 
 /// Predicts the rows with wanted[i]. Identical layouts are predicted once.
-std::vector<VtrainPrediction> predict_vtrain(const Context& context, const std::vector<VtrainRow>& rows, const std::vector<bool>& wanted);
+std::vector<VtrainPrediction> predict_vtrain(const Context& context, const std::vector<VtrainRow>& rows,
+                                             const std::vector<bool>& wanted);
 
 }  // namespace moeplan::report

@@ -15,7 +15,8 @@ class ClusterTableTest : public testing::Test {
   ClusterTableTest() {
     std::filesystem::create_directories(folder_.path() / "e2e");
     std::ofstream(folder_.path() / "e2e" / "clusters.csv")
-        << "cluster_id,gpu,gpus_per_node,nvlink_domain_gpus,nvlink_GBps_per_direction_per_gpu,nics_per_node,nic_Gbps,fabric,"
+        << "cluster_id,gpu,gpus_per_node,nvlink_domain_gpus,nvlink_GBps_per_direction_per_gpu,nics_per_node,"
+           "nic_Gbps,fabric,"
            "cpu_gpu_link,gpu_memory_GiB,power_W,known_from,assumed\n"
            "rack,GB200,4,72,900,4,400,rail-optimized,c2c,186,1200,x,\n"
            "four-nics,A100-80GB,8,8,300,4,200,unknown,pcie,80,400,x,\n"
@@ -47,7 +48,8 @@ TEST_F(ClusterTableTest, SharesFourNicsBetweenEightGpusAndNotesAnUnknownFabric) 
 }
 
 TEST_F(ClusterTableTest, JoinsTheNicsOfOneGpuToOnePort) {
-  EXPECT_DOUBLE_EQ(build("efa", 16).cluster->nic_bandwidth_per_gpu().gb_per_s(), 50.0);  // 32 * 12.5 GB/s over 8
+  EXPECT_DOUBLE_EQ(build("efa", 16).cluster->nic_bandwidth_per_gpu().gb_per_s(),
+                   50.0);  // 32 * 12.5 GB/s over 8
 }
 
 TEST_F(ClusterTableTest, NeedsNicsOnlyBetweenNodes) {

@@ -10,13 +10,14 @@
 namespace moeplan::report {
 namespace {
 
-// Two groups of two ranks. Block 0 (ranks 0 and 2) received 30 + 30, block 1 10 + 10: shares 60/80 and 20/80, each over two
-// experts: 0.375, 0.375, 0.125, 0.125.
+// Two groups of two ranks. Block 0 (ranks 0 and 2) received 30 + 30, block 1 10 + 10: shares 60/80 and 20/80,
+// each over two experts: 0.375, 0.375, 0.125, 0.125.
 std::unique_ptr<DeviceTokenLoads> load(const std::string& key) {
   const test::TemporaryFolder folder;
   const std::string path = (folder.path() / "tokens.csv").string();
-  std::ofstream(path) << "rank,method,model_name,layer,iter,token_num\n"
-                         "0,FSDP,m,0,0,30\n1,FSDP,m,0,0,10\n2,FSDP,m,0,0,30\n3,FSDP,m,0,0,10\n0,LAER,m,0,0,99\n";
+  std::ofstream(path)
+      << "rank,method,model_name,layer,iter,token_num\n"
+         "0,FSDP,m,0,0,30\n1,FSDP,m,0,0,10\n2,FSDP,m,0,0,30\n3,FSDP,m,0,0,10\n0,LAER,m,0,0,99\n";
   return DeviceTokenLoads::load(path, key, 4, 2, 2, 6);
 }
 
@@ -37,7 +38,8 @@ TEST(DeviceTokenLoads, RouteEveryTokenToTopKDistinctExperts) {
     EXPECT_EQ(std::accumulate(row.begin(), row.end(), 0), 20);
     for (const std::int32_t tokens : row) EXPECT_LE(tokens, 10);
   }
-  // 0.375 * 20 = 7.5 and 0.125 * 20 = 2.5: the remainders are alike, the first two get the tokens that are left.
+  // 0.375 * 20 = 7.5 and 0.125 * 20 = 2.5: the remainders are alike, the first two get the tokens that are
+  // left.
   EXPECT_EQ(matrix.row(0)[0], 8);
   EXPECT_EQ(matrix.row(0)[1], 8);
   EXPECT_EQ(matrix.row(0)[2], 2);

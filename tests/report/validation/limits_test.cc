@@ -30,14 +30,18 @@ Limits load(const std::string& text) {
 }
 
 TEST(Limits, HoldWhereEveryFigureIsInside) {
-  EXPECT_TRUE(find_violations({make_group(-0.2)}, load("layer: {mape: 0.25, median: 0.25, worst: 0.25, judged: 0.5, cases: 1}")).empty());
+  EXPECT_TRUE(find_violations({make_group(-0.2)},
+                              load("layer: {mape: 0.25, median: 0.25, worst: 0.25, judged: 0.5, cases: 1}"))
+                  .empty());
 }
 
 TEST(Limits, NameEveryFigureThatIsOutside) {
   // mape = median = 0.2, worst = -0.2, judged = 1/2, one case
-  const auto violations = find_violations({make_group(-0.2)}, load("layer: {mape: 0.1, median: 0.19, worst: 0.15, judged: 0.9, cases: 2}"));
-  EXPECT_THAT(violations, ElementsAre(HasSubstr("layer: mape is 0.2, the limit is 0.1"), HasSubstr("median"), HasSubstr("worst is -0.2"),
-                                      HasSubstr("judged is 0.5, at least 0.9"), HasSubstr("1 cases, at least 2")));
+  const auto violations = find_violations(
+      {make_group(-0.2)}, load("layer: {mape: 0.1, median: 0.19, worst: 0.15, judged: 0.9, cases: 2}"));
+  EXPECT_THAT(violations, ElementsAre(HasSubstr("layer: mape is 0.2, the limit is 0.1"), HasSubstr("median"),
+                                      HasSubstr("worst is -0.2"), HasSubstr("judged is 0.5, at least 0.9"),
+                                      HasSubstr("1 cases, at least 2")));
 }
 
 TEST(Limits, DoNotJudgeAGroupThatWasNarrowedOrNotRun) {

@@ -7,7 +7,8 @@
 namespace moeplan::report {
 namespace {
 
-Case make_case(std::string name, double measured, double predicted, std::optional<double> naive = {}, std::optional<Band> band = {}) {
+Case make_case(std::string name, double measured, double predicted, std::optional<double> naive = {},
+               std::optional<Band> band = {}) {
   Case one;
   one.name = std::move(name);
   one.measured = measured;
@@ -26,7 +27,8 @@ Case make_case(std::string name, double measured, double predicted, std::optiona
 // bands of the last two: [3, 5] holds 4, [8, 9.5] does not hold 10: coverage = 1/2
 // one skipped row is usable, one is not: judged = 4 / (4 + 1)
 TEST(Statistics, FollowTheirDefinitionsOnHandNumbers) {
-  const std::vector<Case> cases = {make_case("a", 10, 11, 13), make_case("b", 20, 15, 10), make_case("c", 4, 4, {}, Band{3, 5}),
+  const std::vector<Case> cases = {make_case("a", 10, 11, 13), make_case("b", 20, 15, 10),
+                                   make_case("c", 4, 4, {}, Band{3, 5}),
                                    make_case("d", 10, 9, {}, Band{8, 9.5})};
   const Statistics s = compute_statistics(cases, {{"e", "no profile", true}, {"f", "usable = no", false}});
   EXPECT_EQ(s.cases, 4U);
@@ -43,8 +45,8 @@ TEST(Statistics, FollowTheirDefinitionsOnHandNumbers) {
 
 TEST(Statistics, OfNothingAreEmptyAndNotZero) {
   const Statistics nothing = compute_statistics({}, {});
-  EXPECT_FALSE(nothing.mape || nothing.median || nothing.worst || nothing.bias || nothing.naive_mape || nothing.skill ||
-               nothing.coverage || nothing.judged);
+  EXPECT_FALSE(nothing.mape || nothing.median || nothing.worst || nothing.bias || nothing.naive_mape ||
+               nothing.skill || nothing.coverage || nothing.judged);
   const Statistics all_skipped = compute_statistics({}, {{"a", "why", true}});
   EXPECT_DOUBLE_EQ(*all_skipped.judged, 0.0);
   EXPECT_FALSE(all_skipped.mape);

@@ -25,7 +25,8 @@ TEST(Recompute, ModulesAreSortedAndUnknownOnesRefused) {
   EXPECT_EQ(parse_recompute("full", notes)->mode, sim::RecomputeMode::kFull);
   const auto selective = parse_recompute("selective:layernorm+moe_act+shared_expert", notes);
   ASSERT_TRUE(selective);
-  EXPECT_THAT(selective->modules, ElementsAre(RecomputeModule::kMoeAct, RecomputeModule::kLayernorm, RecomputeModule::kSharedExperts));
+  EXPECT_THAT(selective->modules, ElementsAre(RecomputeModule::kMoeAct, RecomputeModule::kLayernorm,
+                                              RecomputeModule::kSharedExperts));
   EXPECT_TRUE(notes.empty());
   EXPECT_FALSE(parse_recompute("selective:mamba", notes));
   EXPECT_FALSE(parse_recompute("unknown", notes));

@@ -12,12 +12,14 @@ namespace moeplan::report {
 namespace {
 
 constexpr const char* kHeader =
-    "id,source,release,model_id,is_moe,gpu,num_gpus,cluster_id,seq_len,gbs,mbs,tp,pp,vp,cp,ep,etp,dp,sp,precision,recompute,"
-    "dispatcher,a2a_overlap,cuda_graph,fsdp,pp_layout,cpu_offload_layers,routing,step_time_s,tokens_per_s_per_gpu,"
+    "id,source,release,model_id,is_moe,gpu,num_gpus,cluster_id,seq_len,gbs,mbs,tp,pp,vp,cp,ep,etp,dp,sp,"
+    "precision,recompute,"
+    "dispatcher,a2a_overlap,cuda_graph,fsdp,pp_layout,cpu_offload_layers,routing,step_time_s,tokens_per_s_"
+    "per_gpu,"
     "peak_alloc_bytes,tflops_per_gpu,flops_formula,usable,assumed,why_not\n";
 
-std::string row(const std::string& id, const std::string& release, const std::string& precision, const std::string& seconds,
-                const std::string& usable = "yes") {
+std::string row(const std::string& id, const std::string& release, const std::string& precision,
+                const std::string& seconds, const std::string& usable = "yes") {
   return id + ",src," + release + ",m,1,H100,16,dgx-h100,4096,64,1,1,2,1,1,8,1,8,0," + precision +
          ",none,alltoall,0,none,0,,0,forced_balance," + seconds + ",,,,," + usable + ",cluster,\n";
 }
@@ -49,8 +51,9 @@ TEST(StepTable, DoesNotReadTheFiguresOfRowsThatAreNotUsable) {
 }
 
 TEST(NewestPerConfiguration, KeepsTheNewestReleaseWhateverTheOrder) {
-  const std::vector<StepRow> rows = newest_per_configuration(
-      load(row("3", "nemo-26.04.01", "bf16", "1") + row("9", "nemo-26.04", "bf16", "2") + row("4", "nemo-25.11", "fp8_cs", "3")));
+  const std::vector<StepRow> rows = newest_per_configuration(load(row("3", "nemo-26.04.01", "bf16", "1") +
+                                                                  row("9", "nemo-26.04", "bf16", "2") +
+                                                                  row("4", "nemo-25.11", "fp8_cs", "3")));
   ASSERT_EQ(rows.size(), 2U);
   EXPECT_EQ(rows[0].id, 3);  // 26.04.01 is newer than 26.04 although its id is lower
   EXPECT_EQ(rows[1].id, 4);  // another precision is another configuration

@@ -32,11 +32,12 @@ TEST(Validate, FindsEveryMaxMinCaseOfOursExact) {
   for (const Case& one : report[0].cases) EXPECT_LT(std::abs(one.error()), 1e-6) << one.name;
 }
 
-// Star of three ranks at 10 B/s, no latency: 0 -> 2 and 1 -> 2 with 10 B each share dn2, so both end at 2 s. The table
-// says 1.6 s for the second: error (2 - 1.6)/1.6 = 25 %, and that flow is the case.
+// Star of three ranks at 10 B/s, no latency: 0 -> 2 and 1 -> 2 with 10 B each share dn2, so both end at 2 s.
+// The table says 1.6 s for the second: error (2 - 1.6)/1.6 = 25 %, and that flow is the case.
 TEST(Validate, JudgesAMaxMinCaseByItsWorstFlow) {
   const test::TemporaryFolder folder;
-  write(folder.path() / "max_min" / "a.links.csv", "link,bytes_per_s,latency_s\nup0,10,0\nup1,10,0\ndn2,10,0\n");
+  write(folder.path() / "max_min" / "a.links.csv",
+        "link,bytes_per_s,latency_s\nup0,10,0\nup1,10,0\ndn2,10,0\n");
   write(folder.path() / "max_min" / "a.flows.csv",
         "src,dst,bytes,start_s,route,finish_s\n0,2,10,0,up0|dn2,2\n1,2,10,0,up1|dn2,1.6\n");
   const ValidationReport report = validate({{folder.path().string()}, {"max_min"}, 1});
@@ -78,18 +79,20 @@ TEST(Validate, CountsRowsOfAGroupOfALaterReleaseAsUnjudged) {
   EXPECT_DOUBLE_EQ(*compute_statistics(report[0].cases, report[0].skipped).judged, 0.0);
 }
 
-const std::string kGemmHeader = "system,device,framework,version,kernel_source,dtype,m,n,k,latency_us,tflops,file\n";
+const std::string kGemmHeader =
+    "system,device,framework,version,kernel_source,dtype,m,n,k,latency_us,tflops,file\n";
 
-// Baseline: the median FLOP/s of the other two rows. 4096^3 at 200 us and 2048^3 at 50 us are 687.2 and 343.6 TFLOP/s, so
-// 1024^3 is given 2 * 1024^3 / ((687.2 + 343.6)/2 * 1e12) = 4.167 us.
+// Baseline: the median FLOP/s of the other two rows. 4096^3 at 200 us and 2048^3 at 50 us are 687.2 and 343.6
+// TFLOP/s, so 1024^3 is given 2 * 1024^3 / ((687.2 + 343.6)/2 * 1e12) = 4.167 us.
 TEST(Validate, JudgesEveryGemmOfATableThatWasNotFitted) {
   const test::TemporaryFolder folder;
-  write(folder.path() / "kernels" / "gemm.csv", kGemmHeader +
-                                                    "h100_sxm,H100,x,1,torch_flow,bfloat16,4096,4096,4096,200,,f\n"
-                                                    "h100_sxm,H100,x,1,torch_flow,bfloat16,2048,2048,2048,50,,f\n"
-                                                    "h100_sxm,H100,x,1,torch_flow,bfloat16,1024,1024,1024,10,,f\n"
-                                                    "mi355x,MI355X,x,1,torch_flow,bfloat16,1024,1024,1024,10,,f\n"
-                                                    "a100_sxm,A100,x,1,torch_flow,nvfp4,1024,1024,1024,10,,f\n");
+  write(folder.path() / "kernels" / "gemm.csv",
+        kGemmHeader +
+            "h100_sxm,H100,x,1,torch_flow,bfloat16,4096,4096,4096,200,,f\n"
+            "h100_sxm,H100,x,1,torch_flow,bfloat16,2048,2048,2048,50,,f\n"
+            "h100_sxm,H100,x,1,torch_flow,bfloat16,1024,1024,1024,10,,f\n"
+            "mi355x,MI355X,x,1,torch_flow,bfloat16,1024,1024,1024,10,,f\n"
+            "a100_sxm,A100,x,1,torch_flow,nvfp4,1024,1024,1024,10,,f\n");
   const ValidationReport report = validate({{folder.path().string()}, {"gemm"}, 1});
   ASSERT_EQ(report[0].cases.size(), 3U);
   const Case& small = report[0].cases[2];
@@ -104,10 +107,12 @@ TEST(Validate, JudgesEveryGemmOfATableThatWasNotFitted) {
 TEST(Validate, DoesNotJudgeGroupedRowsOfSeveralExpertParallelRanks) {
   const test::TemporaryFolder folder;
   const std::string header =
-      "system,device,framework,version,kernel_source,dtype,num_tokens,hidden,inter,topk,num_experts,moe_tp,moe_ep,distribution,"
+      "system,device,framework,version,kernel_source,dtype,num_tokens,hidden,inter,topk,num_experts,moe_tp,"
+      "moe_ep,distribution,"
       "latency_us,file\n";
-  write(folder.path() / "kernels" / "grouped_gemm.csv", header + "h100_sxm,H100,x,1,s,bfloat16,4096,4096,1536,8,128,1,1,balanced,2000,f\n" +
-                                                            "h100_sxm,H100,x,1,s,bfloat16,4096,4096,1536,8,128,1,8,balanced,300,f\n");
+  write(folder.path() / "kernels" / "grouped_gemm.csv",
+        header + "h100_sxm,H100,x,1,s,bfloat16,4096,4096,1536,8,128,1,1,balanced,2000,f\n" +
+            "h100_sxm,H100,x,1,s,bfloat16,4096,4096,1536,8,128,1,8,balanced,300,f\n");
   const ValidationReport report = validate({{folder.path().string()}, {"grouped_gemm"}, 1});
   EXPECT_EQ(report[0].cases.size() + report[0].skipped.size(), 1U);
 }
@@ -117,16 +122,18 @@ TEST(Validate, DoesNotDependOnTheNumberOfThreads) {
   const ValidationReport many = validate({{}, {"gemm", "max_min"}, 4});
   for (std::size_t g = 0; g < one.size(); ++g) {
     ASSERT_EQ(one[g].cases.size(), many[g].cases.size());
-    for (std::size_t i = 0; i < one[g].cases.size(); ++i) EXPECT_EQ(one[g].cases[i].predicted, many[g].cases[i].predicted);
+    for (std::size_t i = 0; i < one[g].cases.size(); ++i)
+      EXPECT_EQ(one[g].cases[i].predicted, many[g].cases[i].predicted);
   }
 }
 
-// The digests in configs/validation/fitted.yaml are those of the tables that the profiles were fitted on: with another
-// table in that place validate would judge shapes that the fit has seen.
+// The digests in configs/validation/fitted.yaml are those of the tables that the profiles were fitted on:
+// with another table in that place validate would judge shapes that the fit has seen.
 TEST(FittedTables, AreKnownByDigest) {
   const auto corpus = test::corpus();
   if (!corpus) GTEST_SKIP() << "no corpus: set MOEPLAN_CORPUS";
-  for (const char* file : {"kernels/gemm.csv", "kernels/attention_forward.csv", "kernels/grouped_gemm.csv", "kernels/grouped_gemm_deepep.csv"}) {
+  for (const char* file : {"kernels/gemm.csv", "kernels/attention_forward.csv", "kernels/grouped_gemm.csv",
+                           "kernels/grouped_gemm_deepep.csv"}) {
     const std::string path = (*corpus / file).string();
     base::Digest digest;
     digest.add(base::read_text_file(path));

@@ -33,7 +33,8 @@ TEST(ValidationJson, HoldsTheKeysOfTheContractAndNoOther) {
   const base::Node& groups = *json.root.find("groups");
   EXPECT_THAT(keys(groups), ElementsAre("gemm", "ep"));
   const base::Node& gemm = *groups.find("gemm");
-  EXPECT_THAT(keys(gemm), ElementsAre("cases", "skipped", "mape", "median", "worst", "bias", "naive_mape", "skill", "coverage", "judged"));
+  EXPECT_THAT(keys(gemm), ElementsAre("cases", "skipped", "mape", "median", "worst", "bias", "naive_mape",
+                                      "skill", "coverage", "judged"));
   EXPECT_THAT(keys(gemm.find("cases")->items.at(0)),
               ElementsAre("name", "measured", "predicted", "unit", "error", "naive_error", "evidence"));
   EXPECT_THAT(keys(gemm.find("skipped")->items.at(0)), ElementsAre("name", "why"));
