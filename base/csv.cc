@@ -105,7 +105,7 @@ void require_distinct(const std::vector<std::string>& header, int line, const st
 
 CsvTable parse_csv(std::string_view text, std::string name) {
   if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
-  require_text(text, name);
+  require_text(text, name, "a table with a header");
   CsvTable table;
   table.file_ = std::move(name);
   Scanner scanner(text, table.file_);

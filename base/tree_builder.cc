@@ -147,7 +147,7 @@ Node TreeBuilder::take_root() {
   return std::move(root_);
 }
 
-void require_text(std::string_view text, const std::string& file) {
+void require_text(std::string_view text, const std::string& file, std::string_view expected) {
   Position at{1, 1};
   bool blank = true;
   for (std::size_t i = 0; i < text.size();) {
@@ -165,7 +165,7 @@ void require_text(std::string_view text, const std::string& file) {
     }
     i += length;
   }
-  if (blank) throw InputError({Diagnostic{file, {1, 1}, "", "the file is empty, expected a map", ""}});
+  if (blank) throw InputError({Diagnostic{file, {1, 1}, "", fmt::format("the file is empty, expected {}", expected), ""}});
 }
 
 }  // namespace moeplan::base

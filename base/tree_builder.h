@@ -52,6 +52,6 @@ std::size_t count_nodes(const Node& node);
 
 /// Throws InputError at the first byte that no text file holds (a control character or a broken UTF-8 sequence),
 /// or where there is nothing but white space.
-void require_text(std::string_view text, const std::string& file);
+void require_text(std::string_view text, const std::string& file, std::string_view expected = "a map");
 
 }  // namespace moeplan::base

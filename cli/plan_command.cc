@@ -13,6 +13,7 @@
 #include "base/files.h"
 #include "base/json_writer.h"
 #include "base/quantity_text.h"
+#include "cli/plan_check.h"
 #include "cli/plan_json.h"
 #include "planner/export/checkpoint_permutation.h"
 #include "planner/export/megatron_arguments.h"
@@ -129,7 +130,7 @@ int run_plan(const PlanOptions& options, Console console) {
   const JobFiles inputs(options.job, options.common.seed);
   const sim::Job job = inputs.job();
   const planner::SearchResult search = options.from.empty() ? planner::search_plans(job, search_for)
-                                                            : planner::search_neighbours(job, sim::load_plan(options.from), search_for);
+                                                            : planner::search_neighbours(job, load_plan_for(options.from, job), search_for);
   if (!options.common.stats.empty()) write_stats(options.common.stats, std::chrono::steady_clock::now() - begin, search);
   if (!options.common.output.empty()) {
     const Files files = make_files(inputs, search);

@@ -8,6 +8,7 @@
 #include "base/files.h"
 #include "base/json_writer.h"
 #include "base/quantity_text.h"
+#include "cli/plan_check.h"
 #include "sim/network/sharing.h"
 #include "sim/result/json.h"
 #include "sim/result/table.h"
@@ -45,7 +46,7 @@ void write_stats(const std::string& path, std::chrono::steady_clock::duration el
 
 int run_simulate(const SimulateVerbOptions& options, Console console) {
   const JobFiles inputs(options.job, options.common.seed);
-  const sim::PlanSpec plan = sim::load_plan(options.plan);
+  const sim::PlanSpec plan = load_plan_for(options.plan, inputs.job());
 
   sim::SimulateOptions simulate;
   const bool bound = sim::parse_sharing_mode(options.sharing) == sim::SharingMode::kBound;

@@ -92,7 +92,7 @@ TEST(CsvTest, quotes_that_do_not_fit_are_faults) {
 }
 
 TEST(CsvTest, an_empty_file_and_binary_bytes_are_faults) {
-  EXPECT_EQ(error_of(""), "f.csv:1:1: error: the file is empty, expected a map");
+  EXPECT_EQ(error_of(""), "f.csv:1:1: error: the file is empty, expected a table with a header");
   EXPECT_EQ(error_of(std::string("a,b\n1,\0\n", 8)), "f.csv:2:3: error: found byte 0x00, expected text in UTF-8\n    hint: is this the right file?");
   EXPECT_EQ(error_of("# only comments\n"), "no error");
   EXPECT_EQ(test::input_error_of([] { parse_csv("# only comments\n", "f.csv").require_column("a"); }),
