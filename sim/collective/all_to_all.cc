@@ -20,7 +20,8 @@ CommTimes solve_flat_all_to_all(const CommNetwork& network, const AllToAllTraffi
     const std::size_t base = i / n * n;
     for (std::size_t j = 0; j < n; ++j) {
       if (base + j == i) continue;
-      transfers.push_back({traffic.ranks[i], traffic.ranks[base + j], base::Bytes::of(traffic.bytes[i * n + j]), {}});
+      transfers.push_back(
+          {traffic.ranks[i], traffic.ranks[base + j], base::Bytes::of(traffic.bytes[i * n + j]), {}});
     }
   }
   return network.solve(traffic.ranks, transfers, CollectiveKind::kAllToAll, 1);

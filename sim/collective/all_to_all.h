@@ -9,8 +9,8 @@
 namespace moeplan::sim {
 
 /// What every rank sends to every other rank of its group, for all groups that run at the same time.
-/// ranks: groups one after the other, `group_size` ranks each. bytes[i * group_size + j]: from ranks[i] to the j-th rank
-/// of its group; the entry to itself stays on the GPU.
+/// ranks: groups one after the other, `group_size` ranks each. bytes[i * group_size + j]: from ranks[i] to
+/// the j-th rank of its group; the entry to itself stays on the GPU.
 struct AllToAllTraffic {
   std::vector<base::RankId> ranks;
   int group_size = 1;
@@ -25,13 +25,14 @@ struct AllToAllTraffic {
 /// Model: CommNetwork with steps = 1. Cost: one solve of ranks * (group_size - 1) flows.
 CommTimes solve_flat_all_to_all(const CommNetwork& network, const AllToAllTraffic& traffic);
 
-/// group_size - 1 rounds; in round k rank i sends to i + k and receives from i - k. A rank enters a round when its
-/// own send and receive of the round before are done.
+/// group_size - 1 rounds; in round k rank i sends to i + k and receives from i - k. A rank enters a round
+/// when its own send and receive of the round before are done.
 ///
-/// Model:   start(i, k) = max over the two partners of done(., k - 1); every round is a network problem of its own
+/// Model:   start(i, k) = max over the two partners of done(., k - 1); every round is a network problem of
+/// its own
 ///          whose flows start then; overhead = base_latency + per_step * (group_size - 1)
-/// Not modelled: rounds of fast ranks that overlap with the round before of slow ones do not share links with it.
-/// Cost: group_size - 1 solves.
+/// Not modelled: rounds of fast ranks that overlap with the round before of slow ones do not share links with
+/// it. Cost: group_size - 1 solves.
 CommTimes solve_pairwise_all_to_all(const CommNetwork& network, const AllToAllTraffic& traffic);
 
 }  // namespace moeplan::sim

@@ -16,14 +16,19 @@ struct ClassUse {
   std::array<double, kLinkClasses> bytes{};
   std::array<double, kLinkClasses> senders{};
   bool uses(int link_class) const { return bytes[static_cast<std::size_t>(link_class)] > 0; }
-  base::Bytes per_sender(std::size_t c) const { return base::Bytes::rounded(senders[c] > 0 ? bytes[c] / senders[c] : 0.0); }
+  base::Bytes per_sender(std::size_t c) const {
+    return base::Bytes::rounded(senders[c] > 0 ? bytes[c] / senders[c] : 0.0);
+  }
 };
 
 LinkClass profile_class(topology::LinkClass link_class) {
   switch (link_class) {
-    case topology::LinkClass::kNvlink: return LinkClass::kNvlink;
-    case topology::LinkClass::kPcie: return LinkClass::kPcie;
-    default: return LinkClass::kNic;
+    case topology::LinkClass::kNvlink:
+      return LinkClass::kNvlink;
+    case topology::LinkClass::kPcie:
+      return LinkClass::kPcie;
+    default:
+      return LinkClass::kNic;
   }
 }
 
@@ -67,7 +72,8 @@ class UsedLinks {
 };
 
 /// Band, evidence and overhead of the classes that carry traffic: the worst of each.
-void add_class_terms(const Profile& profile, const ClassUse& use, CollectiveKind kind, int steps, CommTimes& times) {
+void add_class_terms(const Profile& profile, const ClassUse& use, CollectiveKind kind, int steps,
+                     CommTimes& times) {
   for (int c = 0; c < kLinkClasses; ++c) {
     if (!use.uses(c)) continue;
     const CommEfficiency& efficiency = profile.comm(static_cast<LinkClass>(c), kind);
@@ -92,8 +98,8 @@ LinkClass link_class(const topology::Cluster& cluster, base::RankId src, base::R
 CommNetwork::CommNetwork(const topology::Cluster& cluster, const Profile& profile, const Sharing& sharing)
     : cluster_(cluster), profile_(profile), sharing_(sharing) {}
 
-CommTimes CommNetwork::solve(std::span<const base::RankId> ranks, std::span<const Transfer> transfers, CollectiveKind kind,
-                             int steps) const {
+CommTimes CommNetwork::solve(std::span<const base::RankId> ranks, std::span<const Transfer> transfers,
+                             CollectiveKind kind, int steps) const {
   CommTimes times;
   times.done.resize(ranks.size());
   const ClassUse use = measure_use(cluster_, transfers);
@@ -113,7 +119,8 @@ CommTimes CommNetwork::solve(std::span<const base::RankId> ranks, std::span<cons
   for (const Transfer& transfer : transfers) {
     if (transfer.src == transfer.dst || transfer.bytes.count() == 0) continue;
     const topology::Route route = cluster_.route(transfer.src, transfer.dst);
-    std::transform(route.begin(), route.end(), hops.begin(), [&](base::LinkId link) { return links.use(link); });
+    std::transform(route.begin(), route.end(), hops.begin(),
+                   [&](base::LinkId link) { return links.use(link); });
     flows.add(std::span(hops).first(route.size()), transfer.bytes, transfer.start);
     src.push_back(position[transfer.src.index()]);
     dst.push_back(position[transfer.dst.index()]);
@@ -121,8 +128,10 @@ CommTimes CommNetwork::solve(std::span<const base::RankId> ranks, std::span<cons
   if (flows.empty()) return times;
 
   const SharingResult shared = sharing_.solve(links.links(), flows);
-  const std::vector<Seconds> sent = compute_group_done(sharing_, links.links(), flows, shared, src, ranks.size());
-  const std::vector<Seconds> received = compute_group_done(sharing_, links.links(), flows, shared, dst, ranks.size());
+  const std::vector<Seconds> sent =
+      compute_group_done(sharing_, links.links(), flows, shared, src, ranks.size());
+  const std::vector<Seconds> received =
+      compute_group_done(sharing_, links.links(), flows, shared, dst, ranks.size());
   add_class_terms(profile_, use, kind, steps, times);
   for (std::size_t i = 0; i < ranks.size(); ++i) {
     const Seconds done = max(sent[i], received[i]);

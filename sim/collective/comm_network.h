@@ -23,11 +23,12 @@ struct Transfer {
 
 /// When the ranks of one or several collectives that run at the same time are done.
 struct CommTimes {
-  std::vector<base::Seconds> done;  ///< [position in `ranks`]: the rank's own sends and receives, overhead included
-  base::Seconds makespan;           ///< all of them; under `bound` the busiest-link bound
-  base::Seconds overhead;           ///< in every `done` and in the makespan
-  base::Seconds per_step;           ///< its part for one step
-  double low = 1.0;                 ///< 90 % band, multiplicative
+  std::vector<base::Seconds>
+      done;                ///< [position in `ranks`]: the rank's own sends and receives, overhead included
+  base::Seconds makespan;  ///< all of them; under `bound` the busiest-link bound
+  base::Seconds overhead;  ///< in every `done` and in the makespan
+  base::Seconds per_step;  ///< its part for one step
+  double low = 1.0;        ///< 90 % band, multiplicative
   double high = 1.0;
   Evidence evidence = Evidence::kMeasured;
 
@@ -37,20 +38,22 @@ struct CommTimes {
 
 /// The cluster's network as collectives of one profile see it.
 ///
-/// Model:   every link gets capacity * fraction(b), every transfer follows its route at a fair share of it, and
+/// Model:   every link gets capacity * fraction(b), every transfer follows its route at a fair share of it,
+/// and
 ///          t = overhead + finish;  overhead = base_latency + per_step * steps of the link class used
 ///          (of the slower class where both are used)
 /// Symbols: b = what a sending rank sends over links of that class, in the mean over senders;
-///          fraction, base_latency, per_step: CommEfficiency of the class and the kind of collective. A flow between nodes counts
-///          as NIC traffic and its NIC and fabric links take the NIC class; a flow inside a node counts as NVLink
-///          (or PCIe) traffic. Latencies of the links come on top.
+///          fraction, base_latency, per_step: CommEfficiency of the class and the kind of collective. A flow
+///          between nodes counts as NIC traffic and its NIC and fabric links take the NIC class; a flow
+///          inside a node counts as NVLink (or PCIe) traffic. Latencies of the links come on top.
 /// Not modelled: SMs that communication takes from GEMMs, protocol switches, limits to the number of peers.
 class CommNetwork {
  public:
   CommNetwork(const topology::Cluster& cluster, const Profile& profile, const Sharing& sharing);
 
   /// Transfers within a rank take no time. `ranks` lists who takes part; every src and dst is one of them.
-  CommTimes solve(std::span<const base::RankId> ranks, std::span<const Transfer> transfers, CollectiveKind kind, int steps) const;
+  CommTimes solve(std::span<const base::RankId> ranks, std::span<const Transfer> transfers,
+                  CollectiveKind kind, int steps) const;
 
   const topology::Cluster& cluster() const { return cluster_; }
   const Profile& profile() const { return profile_; }

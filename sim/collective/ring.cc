@@ -14,7 +14,8 @@ using base::RankId;
 struct NodeBlocks {
   std::vector<std::vector<RankId>> nodes;
   bool even() const {
-    return std::all_of(nodes.begin(), nodes.end(), [&](const auto& node) { return node.size() == nodes.front().size(); });
+    return std::all_of(nodes.begin(), nodes.end(),
+                       [&](const auto& node) { return node.size() == nodes.front().size(); });
   }
 };
 
@@ -50,7 +51,10 @@ void add_hierarchical_ring(const NodeBlocks& blocks, double sent, std::vector<Tr
     for (std::size_t i = 0; i < local; ++i) {
       transfers.push_back({blocks.nodes[node][i], next_node[i], base::Bytes::rounded(sent / g), {}});
       if (local > 1) {
-        transfers.push_back({blocks.nodes[node][i], blocks.nodes[node][(i + 1) % local], base::Bytes::rounded(sent * (g - 1) / g), {}});
+        transfers.push_back({blocks.nodes[node][i],
+                             blocks.nodes[node][(i + 1) % local],
+                             base::Bytes::rounded(sent * (g - 1) / g),
+                             {}});
       }
     }
   }
@@ -58,8 +62,10 @@ void add_hierarchical_ring(const NodeBlocks& blocks, double sent, std::vector<Tr
 
 }  // namespace
 
-CommTimes solve_ring(const CommNetwork& network, const CommGroups& groups, CollectiveKind kind, base::Bytes buffer) {
-  MOEPLAN_CHECK(kind == CollectiveKind::kAllGather || kind == CollectiveKind::kReduceScatter || kind == CollectiveKind::kAllReduce,
+CommTimes solve_ring(const CommNetwork& network, const CommGroups& groups, CollectiveKind kind,
+                     base::Bytes buffer) {
+  MOEPLAN_CHECK(kind == CollectiveKind::kAllGather || kind == CollectiveKind::kReduceScatter ||
+                    kind == CollectiveKind::kAllReduce,
                 "a ring gathers, scatters or reduces");
   const auto n = static_cast<std::size_t>(groups.group_size);
   if (n <= 1 || buffer.count() == 0) {
@@ -79,7 +85,8 @@ CommTimes solve_ring(const CommNetwork& network, const CommGroups& groups, Colle
     } else {
       add_plain_ring(blocks, sent, transfers);
     }
-    const std::size_t rounds = hierarchical ? blocks.nodes.front().size() - 1 + blocks.nodes.size() - 1 : n - 1;
+    const std::size_t rounds =
+        hierarchical ? blocks.nodes.front().size() - 1 + blocks.nodes.size() - 1 : n - 1;
     steps = std::max(steps, passes * static_cast<int>(rounds));
   }
   return network.solve(groups.ranks, transfers, kind, steps);

@@ -15,16 +15,18 @@ struct CommGroups {
 
 /// Rings over the ranks of every group, hierarchical where a group spans nodes.
 ///
-/// Model:   the buffer is cut into g parts, g = ranks of the group on a node (1 if that is not the same on all nodes);
-///          part i goes round a ring that visits the ranks of a node and leaves it from its i-th rank to the i-th rank
-///          of the next node. So a rank sends B * (g - 1)/g to its neighbour in the node and B/g to its partner on
-///          the next node; in one node it sends B to its neighbour.
-///          B = passes * S * (n - 1)/n; passes = 1 for all-gather and reduce-scatter, 2 for all-reduce;
-///          steps = passes * (n - 1) in one node; (g - 1) + (N - 1) passes-fold over N nodes
-/// Symbols: n = group size; S = full buffer: what every rank holds after the all-gather, before the reduce-scatter
-/// Source:  NCCL's rings, one NIC per channel (nccl-tests doc/PERFORMANCE.md for the bus bytes)
-/// Not modelled: trees, NVLS, in-network reduction, channels that use the NICs of GPUs outside the group.
-/// Cost: one solve of at most 2 flows per rank.
-CommTimes solve_ring(const CommNetwork& network, const CommGroups& groups, CollectiveKind kind, base::Bytes buffer);
+/// Model:   the buffer is cut into g parts, g = ranks of the group on a node (1 if that is not the same on
+/// all nodes);
+///          part i goes round a ring that visits the ranks of a node and leaves it from its i-th rank to the
+///          i-th rank of the next node. So a rank sends B * (g - 1)/g to its neighbour in the node and B/g to
+///          its partner on the next node; in one node it sends B to its neighbour. B = passes * S * (n -
+///          1)/n; passes = 1 for all-gather and reduce-scatter, 2 for all-reduce; steps = passes * (n - 1) in
+///          one node; (g - 1) + (N - 1) passes-fold over N nodes
+/// Symbols: n = group size; S = full buffer: what every rank holds after the all-gather, before the
+/// reduce-scatter Source:  NCCL's rings, one NIC per channel (nccl-tests doc/PERFORMANCE.md for the bus
+/// bytes) Not modelled: trees, NVLS, in-network reduction, channels that use the NICs of GPUs outside the
+/// group. Cost: one solve of at most 2 flows per rank.
+CommTimes solve_ring(const CommNetwork& network, const CommGroups& groups, CollectiveKind kind,
+                     base::Bytes buffer);
 
 }  // namespace moeplan::sim

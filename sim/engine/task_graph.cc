@@ -18,7 +18,9 @@ base::TaskId TaskGraph::add_task(base::StreamId stream, base::Seconds duration) 
   return base::TaskId::from(durations_.size() - 1);
 }
 
-void TaskGraph::add_dependency(base::TaskId before, base::TaskId after) { dependencies_.emplace_back(before, after); }
+void TaskGraph::add_dependency(base::TaskId before, base::TaskId after) {
+  dependencies_.emplace_back(before, after);
+}
 
 void TaskGraph::reserve(std::size_t tasks, std::size_t dependencies) {
   durations_.reserve(tasks);

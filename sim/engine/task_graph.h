@@ -38,7 +38,7 @@ class TaskGraph {
 
  private:
   std::size_t streams_ = 0;
-  std::vector<std::int64_t> durations_;     // [task], ps
+  std::vector<std::int64_t> durations_;    // [task], ps
   std::vector<base::StreamId> stream_of_;  // [task]
   std::vector<std::pair<base::TaskId, base::TaskId>> dependencies_;
 };

@@ -17,7 +17,7 @@ using base::TaskId;
 
 /// Successors of every task in one array, and how many reasons each task has to wait.
 struct Adjacency {
-  std::vector<std::size_t> first;     // [task], and the end
+  std::vector<std::size_t> first;  // [task], and the end
   std::vector<TaskId> successors;
   std::vector<TaskId> stream_next;    // [task]
   std::vector<std::int32_t> waiting;  // [task]
@@ -25,7 +25,8 @@ struct Adjacency {
 
 Adjacency build_adjacency(const TaskGraph& graph) {
   const std::size_t tasks = graph.tasks();
-  Adjacency adjacency{std::vector<std::size_t>(tasks + 1), {}, std::vector<TaskId>(tasks), std::vector<std::int32_t>(tasks)};
+  Adjacency adjacency{
+      std::vector<std::size_t>(tasks + 1), {}, std::vector<TaskId>(tasks), std::vector<std::int32_t>(tasks)};
   for (const auto& [before, after] : graph.dependencies()) {
     ++adjacency.first[before.index() + 1];
     ++adjacency.waiting[after.index()];
@@ -33,7 +34,8 @@ Adjacency build_adjacency(const TaskGraph& graph) {
   for (std::size_t t = 0; t < tasks; ++t) adjacency.first[t + 1] += adjacency.first[t];
   adjacency.successors.resize(graph.dependencies().size());
   std::vector<std::size_t> fill(adjacency.first.begin(), adjacency.first.end() - 1);
-  for (const auto& [before, after] : graph.dependencies()) adjacency.successors[fill[before.index()]++] = after;
+  for (const auto& [before, after] : graph.dependencies())
+    adjacency.successors[fill[before.index()]++] = after;
   std::vector<TaskId> tail(graph.streams());
   for (std::size_t t = 0; t < tasks; ++t) {
     const base::StreamId stream = graph.stream(TaskId::from(t));
@@ -51,7 +53,9 @@ Adjacency build_adjacency(const TaskGraph& graph) {
 struct Event {
   std::int64_t time;
   TaskId task;
-  friend bool operator>(const Event& a, const Event& b) { return a.time != b.time ? a.time > b.time : a.task > b.task; }
+  friend bool operator>(const Event& a, const Event& b) {
+    return a.time != b.time ? a.time > b.time : a.task > b.task;
+  }
 };
 
 /// The clock and what is running.
@@ -74,7 +78,8 @@ class Execution {
       finish(event);
     }
     MOEPLAN_CHECK(finished_ == graph_.tasks(),
-                  fmt::format("{} of {} tasks ran: stream order and dependencies form a cycle", finished_, graph_.tasks()));
+                  fmt::format("{} of {} tasks ran: stream order and dependencies form a cycle", finished_,
+                              graph_.tasks()));
     return std::move(timeline_);
   }
 
@@ -94,13 +99,15 @@ class Execution {
     }
     const base::StreamId stream = graph_.stream(event.task);
     if (stream.valid()) timeline_.busy[stream.index()] += timeline_.finish[t] - timeline_.start[t];
-    for (std::size_t i = adjacency_.first[t]; i < adjacency_.first[t + 1]; ++i) release(event, adjacency_.successors[i], false);
+    for (std::size_t i = adjacency_.first[t]; i < adjacency_.first[t + 1]; ++i)
+      release(event, adjacency_.successors[i], false);
     if (adjacency_.stream_next[t].valid()) release(event, adjacency_.stream_next[t], true);
   }
 
   void release(const Event& event, TaskId task, bool by_stream) {
     TaskId& binding = timeline_.binding[task.index()];
-    const bool later = !binding.valid() || timeline_.finish[binding.index()] < timeline_.finish[event.task.index()];
+    const bool later =
+        !binding.valid() || timeline_.finish[binding.index()] < timeline_.finish[event.task.index()];
     if (later || by_stream) binding = event.task;
     if (--adjacency_.waiting[task.index()] == 0) start(task, event.time);
   }

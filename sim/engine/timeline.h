@@ -12,8 +12,9 @@ namespace moeplan::sim {
 struct Timeline {
   std::vector<base::Instant> start;   ///< [task]
   std::vector<base::Instant> finish;  ///< [task]
-  /// What each task waited for last: the predecessor or stream neighbour that finished at its start; among equals
-  /// the stream neighbour, then the first in event order. Invalid for a task that started at 0 because nothing held it.
+  /// What each task waited for last: the predecessor or stream neighbour that finished at its start; among
+  /// equals the stream neighbour, then the first in event order. Invalid for a task that started at 0 because
+  /// nothing held it.
   std::vector<base::TaskId> binding;
   std::vector<base::Seconds> busy;  ///< [stream]
   base::Instant makespan;
@@ -27,12 +28,13 @@ struct Timeline {
 /// Runs the graph.
 ///
 ///     push every task that waits for nothing
-///     while there are events, take the one least in (time, phase, sequence):    phase 0 = finish; sequence = task
+///     while there are events, take the one least in (time, phase, sequence):    phase 0 = finish; sequence =
+///     task
 ///       a task finishes: its stream goes on to its next task, its successors lose a reason to wait;
 ///       whatever now waits for nothing starts at this time and will finish at time + duration
 ///
-/// Deterministic. Throws InternalError where stream order and dependencies contradict each other (a deadlock).
-/// Cost: O((tasks + dependencies) log(running tasks)).
+/// Deterministic. Throws InternalError where stream order and dependencies contradict each other (a
+/// deadlock). Cost: O((tasks + dependencies) log(running tasks)).
 Timeline run(const TaskGraph& graph);
 
 }  // namespace moeplan::sim

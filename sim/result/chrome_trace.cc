@@ -15,13 +15,16 @@ namespace {
 std::string microseconds(std::int64_t ps) { return fmt::format("{}.{:06d}", ps / 1'000'000, ps % 1'000'000); }
 
 std::string metadata(const char* what, int process, int thread, const std::string& name) {
-  return fmt::format(R"({{"ph":"M","name":"{}","pid":{},"tid":{},"args":{{"name":{}}}}})", what, process, thread, base::json_quote(name));
+  return fmt::format(R"({{"ph":"M","name":"{}","pid":{},"tid":{},"args":{{"name":{}}}}})", what, process,
+                     thread, base::json_quote(name));
 }
 
 std::string complete_event(const TraceEvent& event) {
-  return fmt::format(R"({{"ph":"X","name":{},"cat":"{}","pid":{},"tid":{},"ts":{},"dur":{},"args":{{"evidence":"{}"}}}})",
-                     base::json_quote(event.name), event.category, event.process, event.thread, microseconds(event.start.ps()),
-                     microseconds(base::Instant::at(event.duration).ps()), name(event.evidence));
+  return fmt::format(
+      R"({{"ph":"X","name":{},"cat":"{}","pid":{},"tid":{},"ts":{},"dur":{},"args":{{"evidence":"{}"}}}})",
+      base::json_quote(event.name), event.category, event.process, event.thread,
+      microseconds(event.start.ps()), microseconds(base::Instant::at(event.duration).ps()),
+      name(event.evidence));
 }
 
 }  // namespace

@@ -19,13 +19,18 @@ struct Breakdown {
   base::Seconds host;          ///< launches and host syncs that the GPU waits for
   base::Seconds optimizer;     ///< optimizer, gradient norm and what of the gather nothing hides
   base::Seconds other;
-  base::Seconds total() const { return compute + exposed_comm + bubble + imbalance + host + optimizer + other; }
+  base::Seconds total() const {
+    return compute + exposed_comm + bubble + imbalance + host + optimizer + other;
+  }
 };
 
 /// Bytes on the worst rank of one stage at the moment of its peak.
 struct MemoryPart {
-  base::Bytes parameters, gradients, optimizer_states, activations, moe_buffers, logits, communicators, context, reserve;
-  base::Bytes allocated() const { return parameters + gradients + optimizer_states + activations + moe_buffers + logits; }
+  base::Bytes parameters, gradients, optimizer_states, activations, moe_buffers, logits, communicators,
+      context, reserve;
+  base::Bytes allocated() const {
+    return parameters + gradients + optimizer_states + activations + moe_buffers + logits;
+  }
   base::Bytes reserved() const { return allocated() + communicators + context + reserve; }
 };
 
@@ -40,10 +45,11 @@ struct MemoryResult {
 
 /// The same step with one cost removed, simulated again.
 struct WhatIf {
-  std::string change;  ///< "balanced routing", "twice the NIC bandwidth", "replicas: one spare slot per GPU" ...
+  std::string
+      change;  ///< "balanced routing", "twice the NIC bandwidth", "replicas: one spare slot per GPU" ...
   base::Seconds step_time;
-  double gain = 0;     ///< 1 - step_time / base step time
-  std::string note;    ///< why it is not in the plan, e.g. that the framework cannot run it
+  double gain = 0;   ///< 1 - step_time / base step time
+  std::string note;  ///< why it is not in the plan, e.g. that the framework cannot run it
 };
 
 /// Shares of the critical path by evidence; they sum to 1.
@@ -63,11 +69,11 @@ struct StepResult {
   MemoryResult memory;
   Breakdown breakdown;
   std::vector<WhatIf> what_if;
-  std::string network_mode;      ///< "bound" or "flow"
+  std::string network_mode;            ///< "bound" or "flow"
   std::int64_t distinct_matrices = 0;  ///< routing matrices that were simulated apart
-  std::string load_origin;       ///< measured, remapped, generated
-  double load_max_over_mean = 1; ///< device level, mean over layers and iterations
-  std::vector<std::string> notes;  ///< what is assumed or not modelled for this input
+  std::string load_origin;             ///< measured, remapped, generated
+  double load_max_over_mean = 1;       ///< device level, mean over layers and iterations
+  std::vector<std::string> notes;      ///< what is assumed or not modelled for this input
 };
 
 }  // namespace moeplan::sim

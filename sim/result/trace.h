@@ -11,10 +11,11 @@ namespace moeplan::sim {
 
 /// One bar of a timeline.
 struct TraceEvent {
-  std::string name;      ///< "dispatch L12 mb3"
-  std::string category;  ///< "gemm", "attention", "memory", "dispatch", "combine", "p2p", "dp", "optimizer", "idle"
-  int process = 0;       ///< pipeline stage
-  int thread = 0;        ///< stream of that stage's shown rank
+  std::string name;  ///< "dispatch L12 mb3"
+  std::string
+      category;  ///< "gemm", "attention", "memory", "dispatch", "combine", "p2p", "dp", "optimizer", "idle"
+  int process = 0;  ///< pipeline stage
+  int thread = 0;   ///< stream of that stage's shown rank
   base::Instant start;
   base::Seconds duration;
   Evidence evidence = Evidence::kAssumed;

@@ -23,7 +23,8 @@ double mean_keys(std::int64_t seq_len, std::int64_t window) {
 
 std::int64_t per_rank(int heads, int tp) { return std::max(1, heads / tp); }
 
-AttentionShape core_shape(const ModelSpec& model, const LayerSpec& layer, const RankTokens& tokens, int tp, int cp) {
+AttentionShape core_shape(const ModelSpec& model, const LayerSpec& layer, const RankTokens& tokens, int tp,
+                          int cp) {
   AttentionShape shape;
   shape.batch = tokens.sequences;
   shape.seq_q = tokens.seq_len / cp;
@@ -41,7 +42,8 @@ AttentionShape core_shape(const ModelSpec& model, const LayerSpec& layer, const 
   // A window, and the balanced share of a context-parallel rank, as the same number of pairs without a mask.
   const bool windowed = layer.window > 0 && layer.window < tokens.seq_len;
   if (windowed || cp > 1) {
-    const double keys = windowed ? mean_keys(tokens.seq_len, layer.window) : static_cast<double>(tokens.seq_len) / 2.0;
+    const double keys =
+        windowed ? mean_keys(tokens.seq_len, layer.window) : static_cast<double>(tokens.seq_len) / 2.0;
     shape.seq_kv = std::max<std::int64_t>(1, std::llround(keys));
     shape.causal = false;
   }
@@ -58,8 +60,11 @@ void LayerKernels::core(Segment& segment, const LayerSpec& layer, AttentionPass 
 void LayerKernels::context_traffic(Segment& segment, const LayerSpec& layer, bool backward) const {
   if (plan_.layout.cp == 1) return;
   const AttentionShape shape = core_shape(model_, layer, tokens_, tp_, plan_.layout.cp);
-  const double bytes = product(tokens_.sequences * tokens_.seq_len, shape.kv_heads * (shape.qk_dim + shape.v_dim)) * kBf16Bytes;
-  segment.add("cp all-gather", TimeClass::kTpComm, comm_(LayerGroup::kContext, CollectiveKind::kAllGather, Bytes::rounded(bytes)));
+  const double bytes =
+      product(tokens_.sequences * tokens_.seq_len, shape.kv_heads * (shape.qk_dim + shape.v_dim)) *
+      kBf16Bytes;
+  segment.add("cp all-gather", TimeClass::kTpComm,
+              comm_(LayerGroup::kContext, CollectiveKind::kAllGather, Bytes::rounded(bytes)));
   if (backward) {
     segment.add("cp reduce-scatter", TimeClass::kTpComm,
                 comm_(LayerGroup::kContext, CollectiveKind::kReduceScatter, Bytes::rounded(bytes)));
@@ -94,9 +99,12 @@ void LayerKernels::mla_forward(Segment& segment) const {
   forward(segment, {"kv down", tokens_.local, model_.hidden, model_.kv_lora_rank + model_.qk_rope_dim});
   norm_forward(segment, tokens_.local, model_.kv_lora_rank);
   segment.add("tp all-gather", TimeClass::kTpComm,
-              gather(tokens_.region, (model_.q_lora_rank > 0 ? model_.q_lora_rank : model_.hidden) + model_.kv_lora_rank + model_.qk_rope_dim));
-  forward(segment, {"q up", tokens_.region, model_.q_lora_rank > 0 ? model_.q_lora_rank : model_.hidden, q_out});
-  forward(segment, {"kv up", tokens_.region, model_.kv_lora_rank, heads * (model_.qk_nope_dim + model_.v_head_dim)});
+              gather(tokens_.region, (model_.q_lora_rank > 0 ? model_.q_lora_rank : model_.hidden) +
+                                         model_.kv_lora_rank + model_.qk_rope_dim));
+  forward(segment,
+          {"q up", tokens_.region, model_.q_lora_rank > 0 ? model_.q_lora_rank : model_.hidden, q_out});
+  forward(segment,
+          {"kv up", tokens_.region, model_.kv_lora_rank, heads * (model_.qk_nope_dim + model_.v_head_dim)});
   // Rotates the positional part and copies it into the concatenated q and k.
   memory(segment, "rope", MemoryOp::kRope, 2.0 * product(tokens_.region, 2 * q_out) * kBf16Bytes);
 }
@@ -106,9 +114,12 @@ void LayerKernels::mla_backward(Segment& segment) const {
   const std::int64_t q_out = heads * (model_.qk_nope_dim + model_.qk_rope_dim);
   const std::int64_t q_in = model_.q_lora_rank > 0 ? model_.q_lora_rank : model_.hidden;
   memory(segment, "rope", MemoryOp::kRope, 2.0 * product(tokens_.region, 2 * q_out) * kBf16Bytes);
-  backward(segment, {"kv up", tokens_.region, model_.kv_lora_rank, heads * (model_.qk_nope_dim + model_.v_head_dim)},
-           gather(tokens_.region, model_.kv_lora_rank), scatter(tokens_.region, model_.kv_lora_rank + model_.qk_rope_dim));
-  backward(segment, {"q up", tokens_.region, q_in, q_out}, gather(tokens_.region, q_in), scatter(tokens_.region, q_in));
+  backward(segment,
+           {"kv up", tokens_.region, model_.kv_lora_rank, heads * (model_.qk_nope_dim + model_.v_head_dim)},
+           gather(tokens_.region, model_.kv_lora_rank),
+           scatter(tokens_.region, model_.kv_lora_rank + model_.qk_rope_dim));
+  backward(segment, {"q up", tokens_.region, q_in, q_out}, gather(tokens_.region, q_in),
+           scatter(tokens_.region, q_in));
   norm_backward(segment, tokens_.local, model_.kv_lora_rank);
   backward(segment, {"kv down", tokens_.local, model_.hidden, model_.kv_lora_rank + model_.qk_rope_dim});
   if (model_.q_lora_rank > 0) {
@@ -148,7 +159,8 @@ Segment LayerKernels::attention_backward(const LayerSpec& layer) const {
     const std::int64_t heads = per_rank(model_.heads, tp_);
     forward(segment, {"q up", tokens_.region, model_.q_lora_rank > 0 ? model_.q_lora_rank : model_.hidden,
                       heads * (model_.qk_nope_dim + model_.qk_rope_dim)});
-    forward(segment, {"kv up", tokens_.region, model_.kv_lora_rank, heads * (model_.qk_nope_dim + model_.v_head_dim)});
+    forward(segment,
+            {"kv up", tokens_.region, model_.kv_lora_rank, heads * (model_.qk_nope_dim + model_.v_head_dim)});
   }
   context_traffic(segment, layer, true);
   if (recomputes(RecomputeModule::kCoreAttn)) core(segment, layer, AttentionPass::kForward);

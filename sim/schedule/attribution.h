@@ -13,13 +13,14 @@ struct BusiestStage {
 };
 BusiestStage find_busiest_stage(const PipelineStep& step);
 
-/// Where the time of a step goes at one stage and block. The parts sum to step.time(); imbalance is left at 0.
+/// Where the time of a step goes at one stage and block. The parts sum to step.time(); imbalance is left at
+/// 0.
 ///
 /// Model:   a chunk's time is split like its critical path (compute, exposed communication, host);
-///          a wait before a chunk is p2p as far as the transfer it waited for lasted, parameter gather if that bound it, else bubble;
-///          after the last chunk: the rest of the gradient reduction is communication, waiting for other stages bubble,
-///          norm, optimizer and a gather that follows are optimizer;
-///          other = rounding to picoseconds
+///          a wait before a chunk is p2p as far as the transfer it waited for lasted, parameter gather if
+///          that bound it, else bubble; after the last chunk: the rest of the gradient reduction is
+///          communication, waiting for other stages bubble, norm, optimizer and a gather that follows are
+///          optimizer; other = rounding to picoseconds
 Breakdown attribute_stage(const PipelineStep& step, const BusiestStage& where);
 
 /// Sum over the critical path of the whole step: by class, by evidence, with the band.

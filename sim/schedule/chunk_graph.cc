@@ -12,7 +12,8 @@ constexpr std::size_t kStreamsPerRank = 2;
 
 }  // namespace
 
-ChunkBuilder::ChunkBuilder(const StageRanks& stage, const std::vector<double>& slow, const Recompute& recompute)
+ChunkBuilder::ChunkBuilder(const StageRanks& stage, const std::vector<double>& slow,
+                           const Recompute& recompute)
     : stage_(stage), slow_(slow), recompute_(recompute) {}
 
 void ChunkBuilder::open(TaskGraph& graph) {
@@ -23,7 +24,8 @@ void ChunkBuilder::open(TaskGraph& graph) {
 
 TaskId ChunkBuilder::add(base::StreamId stream, const Segment& segment, std::size_t rank) {
   // Communication does not get slower with the GPU that takes part in it.
-  const double factor = stream.index() % kStreamsPerRank == first_stream_.index() % kStreamsPerRank ? slow_[rank] : 1.0;
+  const double factor =
+      stream.index() % kStreamsPerRank == first_stream_.index() % kStreamsPerRank ? slow_[rank] : 1.0;
   const TaskId task = graph_->add_task(stream, segment.time() * factor);
   tasks_.resize(graph_->tasks());
   tasks_[task.index()] = {&segment, factor, static_cast<std::int32_t>(rank), layer_};
@@ -41,13 +43,15 @@ void ChunkBuilder::compute(const Segment& segment) {
 
 void ChunkBuilder::compute_each(const std::vector<Segment>& segments, const std::vector<TaskId>& after) {
   for (std::size_t r = 0; r < stage_.ranks.size(); ++r) {
-    const TaskId task = add(base::StreamId::from(first_stream_.index() + kStreamsPerRank * r), segments[r], r);
+    const TaskId task =
+        add(base::StreamId::from(first_stream_.index() + kStreamsPerRank * r), segments[r], r);
     if (after[r].valid()) graph_->add_dependency(after[r], task);
     tails_[r] = task;
   }
 }
 
-std::vector<TaskId> ChunkBuilder::communicate(const std::vector<Segment>& segments, const std::vector<TaskId>& after) {
+std::vector<TaskId> ChunkBuilder::communicate(const std::vector<Segment>& segments,
+                                              const std::vector<TaskId>& after) {
   const auto group = static_cast<std::size_t>(stage_.expert_group);
   std::vector<TaskId> done(stage_.ranks.size());
   for (std::size_t first = 0; first < done.size(); first += group) {
@@ -80,8 +84,8 @@ void ChunkBuilder::join_groups(int group_size) {
 
 void ChunkBuilder::barrier() { join_groups(stage_.block); }
 
-void ChunkBuilder::routed(const ChunkLayer& layer, const std::vector<Segment>& in, const std::vector<Segment>& work,
-                          const std::vector<Segment>& out) {
+void ChunkBuilder::routed(const ChunkLayer& layer, const std::vector<Segment>& in,
+                          const std::vector<Segment>& work, const std::vector<Segment>& out) {
   const auto pieces = static_cast<std::size_t>(layer.moe->pieces);
   if (in.empty()) {  // nobody to exchange with
     for (std::size_t i = 0; i < pieces; ++i) compute_each(work, tails_);
@@ -117,7 +121,8 @@ void ChunkBuilder::backward(const ChunkLayer& layer) {
   if (recompute_.mode == RecomputeMode::kFull) forward(layer);
   join_groups(stage_.tensor_group);
   if (layer.kernels->is_moe) {
-    if (recompute_.mode == RecomputeMode::kSelective && recompute_.has(RecomputeModule::kMoe)) feed_forward(layer);
+    if (recompute_.mode == RecomputeMode::kSelective && recompute_.has(RecomputeModule::kMoe))
+      feed_forward(layer);
     compute(layer.kernels->after_backward);
     routed(layer, layer.moe->combine_gradient, layer.moe->experts_backward, layer.moe->dispatch_gradient);
   }
@@ -139,8 +144,9 @@ void ChunkBuilder::append(const std::vector<ChunkLayer>& layers, const ChunkEnds
   if (closing != nullptr) compute(*closing);
 }
 
-ChunkTimes simulate_chunk(const StageRanks& stage, const std::vector<double>& slow, const Recompute& recompute,
-                          const std::vector<ChunkLayer>& layers, const ChunkEnds& ends, bool backward, bool keep_bars) {
+ChunkTimes simulate_chunk(const StageRanks& stage, const std::vector<double>& slow,
+                          const Recompute& recompute, const std::vector<ChunkLayer>& layers,
+                          const ChunkEnds& ends, bool backward, bool keep_bars) {
   TaskGraph graph;
   ChunkBuilder builder(stage, slow, recompute);
   const std::size_t per_layer = 10 * stage.ranks.size() * (recompute.mode == RecomputeMode::kFull ? 2 : 1);
@@ -156,7 +162,8 @@ ChunkTimes simulate_chunk(const StageRanks& stage, const std::vector<double>& sl
     TaskId last;
     for (std::size_t r = b * block; r < (b + 1) * block; ++r) {
       const TaskId tail = builder.tails()[r];
-      if (tail.valid() && (!last.valid() || timeline.finish[last.index()] < timeline.finish[tail.index()])) last = tail;
+      if (tail.valid() && (!last.valid() || timeline.finish[last.index()] < timeline.finish[tail.index()]))
+        last = tail;
     }
     CostSum cost;
     for (const TaskId task : timeline.critical_path(last)) {
@@ -165,7 +172,8 @@ ChunkTimes simulate_chunk(const StageRanks& stage, const std::vector<double>& sl
     }
     times.critical.push_back(cost);
     times.duration.push_back(last.valid() ? timeline.finish[last.index()].since_start() : base::Seconds());
-    if (last.valid() && (!latest.valid() || timeline.finish[latest.index()] < timeline.finish[last.index()])) latest = last;
+    if (last.valid() && (!latest.valid() || timeline.finish[latest.index()] < timeline.finish[last.index()]))
+      latest = last;
   }
   if (!keep_bars || !latest.valid()) return times;
   const std::int32_t shown = builder.tasks()[latest.index()].rank;

@@ -12,8 +12,8 @@
 
 namespace moeplan::sim {
 
-/// What all ranks of a stage do alike in one layer. For a MoE layer before and after are around the experts; for a dense
-/// one `before` is the whole feed-forward block.
+/// What all ranks of a stage do alike in one layer. For a MoE layer before and after are around the experts;
+/// for a dense one `before` is the whole feed-forward block.
 struct LayerTemplate {
   bool is_moe = false;
   Segment attention_forward, attention_backward;
@@ -23,9 +23,9 @@ struct LayerTemplate {
 
 /// What a virtual stage does besides its layers.
 struct ChunkEnds {
-  const Segment* first_forward = nullptr;   ///< embedding, on the first chunk
+  const Segment* first_forward = nullptr;  ///< embedding, on the first chunk
   const Segment* first_backward = nullptr;
-  const Segment* last_forward = nullptr;    ///< output head and loss, on the last one
+  const Segment* last_forward = nullptr;  ///< output head and loss, on the last one
   const Segment* last_backward = nullptr;
 };
 
@@ -54,13 +54,14 @@ struct ChunkTimes {
 
 /// Appends chunks to a task graph, rank by rank, so that a rank that is done early goes on to the next layer.
 ///
-///     every rank:   attention | before | host sync |            experts |          after      (compute stream)
-///     EP group:                          join, dispatch i |               join, combine i     (communication stream)
+///     every rank:   attention | before | host sync |            experts |          after      (compute
+///     stream) EP group:                          join, dispatch i |               join, combine i
+///     (communication stream)
 ///
-/// A collective starts for all ranks of its group when the last of them is ready; each rank then takes its own time.
-/// Pieces: the dispatches of all pieces come before the combines on the communication stream.
-/// Backward mirrors forward; with full recomputation the layer's forward comes first, its communication included;
-/// with selective recomputation of `moe` the MoE block's forward does.
+/// A collective starts for all ranks of its group when the last of them is ready; each rank then takes its
+/// own time. Pieces: the dispatches of all pieces come before the combines on the communication stream.
+/// Backward mirrors forward; with full recomputation the layer's forward comes first, its communication
+/// included; with selective recomputation of `moe` the MoE block's forward does.
 class ChunkBuilder {
  public:
   ChunkBuilder(const StageRanks& stage, const std::vector<double>& slow, const Recompute& recompute);
@@ -85,9 +86,11 @@ class ChunkBuilder {
   base::TaskId add(base::StreamId stream, const Segment& segment, std::size_t rank);
   void compute(const Segment& segment);
   void compute_each(const std::vector<Segment>& segments, const std::vector<base::TaskId>& after);
-  std::vector<base::TaskId> communicate(const std::vector<Segment>& segments, const std::vector<base::TaskId>& after);
+  std::vector<base::TaskId> communicate(const std::vector<Segment>& segments,
+                                        const std::vector<base::TaskId>& after);
   void join_groups(int group_size);
-  void routed(const ChunkLayer& layer, const std::vector<Segment>& in, const std::vector<Segment>& work, const std::vector<Segment>& out);
+  void routed(const ChunkLayer& layer, const std::vector<Segment>& in, const std::vector<Segment>& work,
+              const std::vector<Segment>& out);
   void forward(const ChunkLayer& layer);
   void feed_forward(const ChunkLayer& layer);
   void backward(const ChunkLayer& layer);
@@ -103,7 +106,8 @@ class ChunkBuilder {
 };
 
 /// Builds and runs the graph of one chunk. `slow`: slow_factor per rank of the stage.
-ChunkTimes simulate_chunk(const StageRanks& stage, const std::vector<double>& slow, const Recompute& recompute,
-                          const std::vector<ChunkLayer>& layers, const ChunkEnds& ends, bool backward, bool keep_bars);
+ChunkTimes simulate_chunk(const StageRanks& stage, const std::vector<double>& slow,
+                          const Recompute& recompute, const std::vector<ChunkLayer>& layers,
+                          const ChunkEnds& ends, bool backward, bool keep_bars);
 
 }  // namespace moeplan::sim

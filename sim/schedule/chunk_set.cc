@@ -19,8 +19,14 @@ std::int64_t digest(std::span<const std::int32_t> slots) {
 
 }  // namespace
 
-ChunkSimulator::ChunkSimulator(const Job& job, const PlanSpec& plan, const CommNetwork& network, Options options, CostCache& cache)
-    : job_(job), plan_(plan), network_(network), options_(options), cache_(cache), layers_(place_layers(job.model, plan)) {
+ChunkSimulator::ChunkSimulator(const Job& job, const PlanSpec& plan, const CommNetwork& network,
+                               Options options, CostCache& cache)
+    : job_(job),
+      plan_(plan),
+      network_(network),
+      options_(options),
+      cache_(cache),
+      layers_(place_layers(job.model, plan)) {
   for (int stage = 0; stage < plan.layout.pp; ++stage) {
     CacheKey signature = stage_signature(job.cluster, stage_ranks(plan.layout, stage), stage);
     const auto found = std::find(signatures_.begin(), signatures_.end(), signature);
@@ -37,7 +43,8 @@ std::span<const std::int32_t> ChunkSimulator::slots(const PlacedLayer& layer) co
   return row < rows.size() ? std::span<const std::int32_t>(rows[row]) : std::span<const std::int32_t>();
 }
 
-RoutedLayer ChunkSimulator::compute_routed_layer(const StageModel& model, const PlacedLayer& layer, const LoadSample& sample) const {
+RoutedLayer ChunkSimulator::compute_routed_layer(const StageModel& model, const PlacedLayer& layer,
+                                                 const LoadSample& sample) const {
   const RoutingShape shape = routing_shape(job_, plan_);
   RoutingMatrix routing;
   if (sample.is_balanced()) {
@@ -47,22 +54,33 @@ RoutedLayer ChunkSimulator::compute_routed_layer(const StageModel& model, const 
     const int row = std::min(layer.moe_index, job_.loads.moe_layers() - 1);
     routing = job_.loads.routing(sample.iteration, row, sample.micro_batch, shape);
   }
-  if (job_.run.gate == GatePolicy::kCapacity) apply_capacity(routing, job_.run.capacity_factor, shape.tokens, job_.model.top_k);
+  if (job_.run.gate == GatePolicy::kCapacity)
+    apply_capacity(routing, job_.run.capacity_factor, shape.tokens, job_.model.top_k);
   RoutedLayer result;
   result.traffic = map_to_ranks(routing, plan_.layout, slots(layer));
   if (plan_.layout.ep > 1) {
-    result.times = solve_all_to_alls(network_, model.ranks(), result.traffic, plan_.dispatcher, plan_.chunk_degree,
-                                     model.kernels().dispatch_bytes_per_copy(), model.kernels().combine_bytes_per_copy());
+    result.times = solve_all_to_alls(network_, model.ranks(), result.traffic, plan_.dispatcher,
+                                     plan_.chunk_degree, model.kernels().dispatch_bytes_per_copy(),
+                                     model.kernels().combine_bytes_per_copy());
   }
   return result;
 }
 
-const RoutedLayer& ChunkSimulator::routed_layer(const StageModel& model, std::size_t stage_class, const PlacedLayer& layer,
-                                                const LoadSample& sample) {
+const RoutedLayer& ChunkSimulator::routed_layer(const StageModel& model, std::size_t stage_class,
+                                                const PlacedLayer& layer, const LoadSample& sample) {
   const RoutingShape shape = routing_shape(job_, plan_);
-  CacheKey key{kRoutedLayerKey, network_.sharing_mode() == "flow", sample.iteration, sample.micro_batch, sample.is_balanced() ? 0 : layer.moe_index,
-               shape.sources, shape.tokens, shape.micro_batches, plan_.layout.ep, static_cast<int>(plan_.dispatcher),
-               plan_.chunk_degree, digest(slots(layer))};
+  CacheKey key{kRoutedLayerKey,
+               network_.sharing_mode() == "flow",
+               sample.iteration,
+               sample.micro_batch,
+               sample.is_balanced() ? 0 : layer.moe_index,
+               shape.sources,
+               shape.tokens,
+               shape.micro_batches,
+               plan_.layout.ep,
+               static_cast<int>(plan_.dispatcher),
+               plan_.chunk_degree,
+               digest(slots(layer))};
   key.insert(key.end(), signatures_[stage_class].begin(), signatures_[stage_class].end());
   return cache_.routed_layer(key, [&] { return compute_routed_layer(model, layer, sample); });
 }
@@ -84,7 +102,8 @@ ChunkPair ChunkSimulator::simulate_chunk_pair(std::size_t chunk, const LoadSampl
   const auto stage_class = static_cast<std::size_t>(class_of_[stage]);
   const StageModel& model = *models_[stage_class];
   std::vector<ChunkLayer> layers;
-  std::map<std::pair<int, std::int64_t>, const MoeTimes*> alike;  // balanced layers with the same slots do the same
+  std::map<std::pair<int, std::int64_t>, const MoeTimes*>
+      alike;  // balanced layers with the same slots do the same
   for (const PlacedLayer& placed : layers_[chunk]) {
     ChunkLayer layer{&model.layer(placed), nullptr, placed.number};
     if (layer.kernels->is_moe) {
@@ -102,8 +121,10 @@ ChunkPair ChunkSimulator::simulate_chunk_pair(std::size_t chunk, const LoadSampl
   }
   const ChunkEnds ends = model.ends(chunk == 0, chunk + 1 == layers_.size());
   ChunkPair pair;
-  pair.forward = simulate_chunk(model.ranks(), model.slow(), plan_.recompute, layers, ends, false, options_.keep_bars);
-  pair.backward = simulate_chunk(model.ranks(), model.slow(), plan_.recompute, layers, ends, true, options_.keep_bars);
+  pair.forward =
+      simulate_chunk(model.ranks(), model.slow(), plan_.recompute, layers, ends, false, options_.keep_bars);
+  pair.backward =
+      simulate_chunk(model.ranks(), model.slow(), plan_.recompute, layers, ends, true, options_.keep_bars);
   if (!options_.keep_bars) moe_times_.clear();
   return pair;
 }

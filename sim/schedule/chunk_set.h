@@ -29,17 +29,22 @@ class ChunkSimulator {
     bool free_comm = false;
     bool keep_bars = false;
   };
-  ChunkSimulator(const Job& job, const PlanSpec& plan, const CommNetwork& network, Options options, CostCache& cache);
+  ChunkSimulator(const Job& job, const PlanSpec& plan, const CommNetwork& network, Options options,
+                 CostCache& cache);
 
   ChunkSample simulate(const LoadSample& sample);
   int distinct_matrices() const { return distinct_matrices_; }
   const std::vector<std::vector<PlacedLayer>>& layers() const { return layers_; }
-  const StageModel& stage(int stage) const { return *models_[static_cast<std::size_t>(class_of_[static_cast<std::size_t>(stage)])]; }
+  const StageModel& stage(int stage) const {
+    return *models_[static_cast<std::size_t>(class_of_[static_cast<std::size_t>(stage)])];
+  }
 
  private:
   ChunkPair simulate_chunk_pair(std::size_t chunk, const LoadSample& sample);
-  const RoutedLayer& routed_layer(const StageModel& model, std::size_t stage_class, const PlacedLayer& layer, const LoadSample& sample);
-  RoutedLayer compute_routed_layer(const StageModel& model, const PlacedLayer& layer, const LoadSample& sample) const;
+  const RoutedLayer& routed_layer(const StageModel& model, std::size_t stage_class, const PlacedLayer& layer,
+                                  const LoadSample& sample);
+  RoutedLayer compute_routed_layer(const StageModel& model, const PlacedLayer& layer,
+                                   const LoadSample& sample) const;
   CacheKey chunk_key(std::size_t chunk, const LoadSample& sample) const;
   std::span<const std::int32_t> slots(const PlacedLayer& layer) const;
 
@@ -49,9 +54,9 @@ class ChunkSimulator {
   Options options_;
   CostCache& cache_;
   std::vector<std::vector<PlacedLayer>> layers_;
-  std::vector<int> class_of_;                         // [stage]
-  std::vector<CacheKey> signatures_;                  // [class]
-  std::vector<std::unique_ptr<StageModel>> models_;   // [class]
+  std::vector<int> class_of_;                        // [stage]
+  std::vector<CacheKey> signatures_;                 // [class]
+  std::vector<std::unique_ptr<StageModel>> models_;  // [class]
   std::map<CacheKey, ChunkPair> pairs_;
   std::deque<MoeTimes> moe_times_;  // kept for bars, which point into it
   int distinct_matrices_ = 0;

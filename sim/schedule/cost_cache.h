@@ -11,7 +11,8 @@
 
 namespace moeplan::sim {
 
-/// Everything that a cached value depends on besides the Job, as numbers; the first one says what kind of value it is.
+/// Everything that a cached value depends on besides the Job, as numbers; the first one says what kind of
+/// value it is.
 using CacheKey = std::vector<std::int64_t>;
 
 /// Routing of one MoE layer and one micro-batch mapped to ranks, and its all-to-alls.
@@ -26,8 +27,8 @@ struct LayerEstimate {
   double backward = 0;  ///< s
 };
 
-/// Values that candidates share. A value is a pure function of the Job and its key, so it does not matter which thread
-/// computes it first. References stay valid as long as the cache lives.
+/// Values that candidates share. A value is a pure function of the Job and its key, so it does not matter
+/// which thread computes it first. References stay valid as long as the cache lives.
 class CostCache {
  public:
   const RoutedLayer& routed_layer(const CacheKey& key, const std::function<RoutedLayer()>& compute);
@@ -36,7 +37,8 @@ class CostCache {
 
  private:
   template <class Value>
-  const Value& get(std::map<CacheKey, Value>& values, const CacheKey& key, const std::function<Value()>& compute) {
+  const Value& get(std::map<CacheKey, Value>& values, const CacheKey& key,
+                   const std::function<Value()>& compute) {
     {
       const std::lock_guard lock(mutex_);
       if (const auto found = values.find(key); found != values.end()) return found->second;

@@ -25,14 +25,18 @@ CommGroups replica_groups(const StageRanks& stage, std::size_t stride) {
   return groups;
 }
 
-Bytes bytes_of(std::int64_t elements, NumberFormat format) { return Bytes::rounded(static_cast<double>(elements) * bytes_per_element(format)); }
+Bytes bytes_of(std::int64_t elements, NumberFormat format) {
+  return Bytes::rounded(static_cast<double>(elements) * bytes_per_element(format));
+}
 
 /// One piece of the gradients or parameters: dense part, then expert part.
-Estimate solve_piece(const CommNetwork& network, const StageRanks& stage, const ParallelLayout& layout, CollectiveKind kind,
-                     const RankParameters& piece, NumberFormat format) {
-  const CommTimes dense = solve_ring(network, replica_groups(stage, static_cast<std::size_t>(layout.tp)), kind, bytes_of(piece.dense, format));
+Estimate solve_piece(const CommNetwork& network, const StageRanks& stage, const ParallelLayout& layout,
+                     CollectiveKind kind, const RankParameters& piece, NumberFormat format) {
+  const CommTimes dense = solve_ring(network, replica_groups(stage, static_cast<std::size_t>(layout.tp)),
+                                     kind, bytes_of(piece.dense, format));
   const CommTimes expert =
-      solve_ring(network, replica_groups(stage, static_cast<std::size_t>(layout.ep * layout.etp)), kind, bytes_of(piece.expert, format));
+      solve_ring(network, replica_groups(stage, static_cast<std::size_t>(layout.ep * layout.etp)), kind,
+                 bytes_of(piece.expert, format));
   return dense.estimate() + expert.estimate();
 }
 
@@ -40,7 +44,8 @@ Estimate solve_piece(const CommNetwork& network, const StageRanks& stage, const 
 Estimate scalar_all_reduce(const Job& job, int world) {
   if (world <= 1) return {};
   const bool one_node = world <= job.cluster.gpus_per_node();
-  const LinkClass link = !one_node ? LinkClass::kNic : (job.cluster.nvlink_domain() > 1 ? LinkClass::kNvlink : LinkClass::kPcie);
+  const LinkClass link =
+      !one_node ? LinkClass::kNic : (job.cluster.nvlink_domain() > 1 ? LinkClass::kNvlink : LinkClass::kPcie);
   const CommEfficiency& comm = job.profile.comm(link, CollectiveKind::kAllReduce);
   const double steps = 2.0 * std::ceil(std::log2(world));
   return {comm.base_latency + comm.per_step * steps, comm.low, comm.high, comm.evidence};
@@ -59,7 +64,8 @@ std::int64_t layer_dense(const ModelSpec& model, const LayerSpec& layer, int tp)
 
 }  // namespace
 
-RankParameters chunk_parameters(const ModelSpec& model, const PlanSpec& plan, const std::vector<PlacedLayer>& layers, bool first, bool last) {
+RankParameters chunk_parameters(const ModelSpec& model, const PlanSpec& plan,
+                                const std::vector<PlacedLayer>& layers, bool first, bool last) {
   RankParameters sum;
   const int tp = plan.layout.tp;
   for (const PlacedLayer& layer : layers) {
@@ -76,32 +82,40 @@ RankParameters chunk_parameters(const ModelSpec& model, const PlanSpec& plan, co
   return sum;
 }
 
-ChunkExchange compute_exchange(const Job& job, const PlanSpec& plan, const CommNetwork& network, const StageRanks& stage,
-                               const RankParameters& parameters, int layers) {
+ChunkExchange compute_exchange(const Job& job, const PlanSpec& plan, const CommNetwork& network,
+                               const StageRanks& stage, const RankParameters& parameters, int layers) {
   ChunkExchange exchange;
   exchange.pieces = std::max(1, layers);
   const RankParameters piece{parameters.dense / exchange.pieces, parameters.expert / exchange.pieces};
   const PrecisionRecipe& precision = job.run.precision;
-  const CollectiveKind reduce = plan.distributed_optimizer ? CollectiveKind::kReduceScatter : CollectiveKind::kAllReduce;
+  const CollectiveKind reduce =
+      plan.distributed_optimizer ? CollectiveKind::kReduceScatter : CollectiveKind::kAllReduce;
   exchange.reduce_piece = solve_piece(network, stage, plan.layout, reduce, piece, precision.gradient_reduce);
   if (plan.distributed_optimizer) {
-    exchange.gather_piece = solve_piece(network, stage, plan.layout, CollectiveKind::kAllGather, piece, precision.parameter_gather);
+    exchange.gather_piece = solve_piece(network, stage, plan.layout, CollectiveKind::kAllGather, piece,
+                                        precision.parameter_gather);
   }
   return exchange;
 }
 
-StageUpdate compute_update(const Job& job, const PlanSpec& plan, const CommNetwork& network, int stage, const RankParameters& parameters) {
+StageUpdate compute_update(const Job& job, const PlanSpec& plan, const CommNetwork& network, int stage,
+                           const RankParameters& parameters) {
   const ParallelLayout& layout = plan.layout;
   const int dense_shards = plan.distributed_optimizer ? layout.dp * layout.cp : 1;
   const int expert_shards = plan.distributed_optimizer ? layout.edp : 1;
-  const double updated = static_cast<double>(parameters.dense) / dense_shards + static_cast<double>(parameters.expert) / expert_shards;
+  const double updated = static_cast<double>(parameters.dense) / dense_shards +
+                         static_cast<double>(parameters.expert) / expert_shards;
   StageUpdate update;
-  update.norm.add("gradient norm", TimeClass::kOptimizer, job.profile.memory_op(MemoryOp::kReduce, Bytes::rounded(updated * kFp32Bytes)));
+  update.norm.add("gradient norm", TimeClass::kOptimizer,
+                  job.profile.memory_op(MemoryOp::kReduce, Bytes::rounded(updated * kFp32Bytes)));
   update.norm.add("norm all-reduce", TimeClass::kOptimizer, scalar_all_reduce(job, layout.world()));
   update.norm.add("host sync", TimeClass::kOptimizer, exactly(job.profile.host_sync(), Evidence::kAssumed));
-  // Clipping reads and writes the gradients; Adam reads them, reads and writes its states and writes the bf16 weights.
-  const double moved = updated * (3.0 * kFp32Bytes + 2.0 * job.run.precision.optimizer_bytes_per_parameter + kBf16Bytes);
-  update.optimizer.add("optimizer", TimeClass::kOptimizer, job.profile.memory_op(MemoryOp::kOptimizer, Bytes::rounded(moved)));
+  // Clipping reads and writes the gradients; Adam reads them, reads and writes its states and writes the bf16
+  // weights.
+  const double moved =
+      updated * (3.0 * kFp32Bytes + 2.0 * job.run.precision.optimizer_bytes_per_parameter + kBf16Bytes);
+  update.optimizer.add("optimizer", TimeClass::kOptimizer,
+                       job.profile.memory_op(MemoryOp::kOptimizer, Bytes::rounded(moved)));
   const bool end = stage == 0 || stage + 1 == layout.pp;
   if (job.model.tied_embeddings && layout.pp > 1 && end) {
     const StageRanks first = stage_ranks(layout, 0);

@@ -9,25 +9,28 @@
 
 namespace moeplan::sim {
 
-/// Weights on one rank, in elements: what is reduced over the dense data-parallel group (dp * cp ranks) and what over the
-/// expert one (edp ranks).
+/// Weights on one rank, in elements: what is reduced over the dense data-parallel group (dp * cp ranks) and
+/// what over the expert one (edp ranks).
 struct RankParameters {
   std::int64_t dense = 0;
   std::int64_t expert = 0;
 };
 /// Of the layers of a chunk, with embedding on the first and head on the last one.
-RankParameters chunk_parameters(const ModelSpec& model, const PlanSpec& plan, const std::vector<PlacedLayer>& layers, bool first, bool last);
+RankParameters chunk_parameters(const ModelSpec& model, const PlanSpec& plan,
+                                const std::vector<PlacedLayer>& layers, bool first, bool last);
 
 /// What a step does once, per pipeline stage and virtual stage.
 ///
-/// Model:   gradients: reduce-scatter (all-reduce without distributed optimizer) of the gradients of one layer at a time,
+/// Model:   gradients: reduce-scatter (all-reduce without distributed optimizer) of the gradients of one
+/// layer at a time,
 ///          dense and expert ones after each other; parameters: all-gather likewise;
-///          update: gradient norm (reads the rank's gradients), a scalar all-reduce over all ranks with the host waiting for it,
-///          Adam over the rank's shard
-/// Not modelled: buckets of another size than a layer, sequence-parallel norm gradients, loss scaling, router-bias update,
+///          update: gradient norm (reads the rank's gradients), a scalar all-reduce over all ranks with the
+///          host waiting for it, Adam over the rank's shard
+/// Not modelled: buckets of another size than a layer, sequence-parallel norm gradients, loss scaling,
+/// router-bias update,
 ///          casts to fp8 after the update, checkpoints, data loading.
 struct ChunkExchange {
-  int pieces = 0;              ///< layers; 0: nothing to exchange
+  int pieces = 0;  ///< layers; 0: nothing to exchange
   Estimate reduce_piece;
   Estimate gather_piece;
 };
@@ -37,8 +40,9 @@ struct StageUpdate {
   Estimate tied_embedding;  ///< all-reduce of the shared embedding's gradient between first and last stage
 };
 
-ChunkExchange compute_exchange(const Job& job, const PlanSpec& plan, const CommNetwork& network, const StageRanks& stage,
-                               const RankParameters& parameters, int layers);
-StageUpdate compute_update(const Job& job, const PlanSpec& plan, const CommNetwork& network, int stage, const RankParameters& parameters);
+ChunkExchange compute_exchange(const Job& job, const PlanSpec& plan, const CommNetwork& network,
+                               const StageRanks& stage, const RankParameters& parameters, int layers);
+StageUpdate compute_update(const Job& job, const PlanSpec& plan, const CommNetwork& network, int stage,
+                           const RankParameters& parameters);
 
 }  // namespace moeplan::sim

@@ -14,8 +14,17 @@ enum KeyKind : std::int64_t { kLayerKey = 2, kEndKey = 3 };
 
 CacheKey layout_key(const Job& job, const PlanSpec& plan, KeyKind kind) {
   const ParallelLayout& l = plan.layout;
-  CacheKey key{kind, l.tp, l.cp, l.ep, l.etp, l.sequence_parallel, l.ranks_per_stage(), plan.micro_batch,
-               static_cast<int>(plan.recompute.mode), static_cast<int>(plan.dispatcher), plan.chunk_degree};
+  CacheKey key{kind,
+               l.tp,
+               l.cp,
+               l.ep,
+               l.etp,
+               l.sequence_parallel,
+               l.ranks_per_stage(),
+               plan.micro_batch,
+               static_cast<int>(plan.recompute.mode),
+               static_cast<int>(plan.dispatcher),
+               plan.chunk_degree};
   for (const RecomputeModule module : plan.recompute.modules) key.push_back(1 + static_cast<int>(module));
   key.push_back(static_cast<std::int64_t>(job.run.gate));
   return key;
@@ -34,7 +43,8 @@ RoutingMatrix mean_routing(const Job& job, int row, int sources, std::int64_t to
   RoutingMatrix routing{sources, static_cast<int>(share.size()), {}};
   for (int s = 0; s < sources; ++s) {
     for (const double p : share) {
-      routing.tokens.push_back(static_cast<std::int32_t>(std::llround(p * static_cast<double>(tokens * job.model.top_k))));
+      routing.tokens.push_back(
+          static_cast<std::int32_t>(std::llround(p * static_cast<double>(tokens * job.model.top_k))));
     }
   }
   return routing;
@@ -63,21 +73,26 @@ struct RoutedTimes {
   double forward = 0, backward = 0;
 };
 
-RoutedTimes estimate_routed(const Job& job, const PlanSpec& plan, const StageModel& model, const CommNetwork& network, int row) {
+RoutedTimes estimate_routed(const Job& job, const PlanSpec& plan, const StageModel& model,
+                            const CommNetwork& network, int row) {
   StageRanks group = model.ranks();
   group.ranks.resize(static_cast<std::size_t>(plan.layout.ep));
   const std::int64_t tokens = model.kernels().tokens().routed;
   RoutingMatrix routing = mean_routing(job, row, plan.layout.ep, tokens);
-  if (job.run.gate == GatePolicy::kCapacity) apply_capacity(routing, job.run.capacity_factor, tokens, job.model.top_k);
-  const MoeTraffic traffic = map_to_ranks(routing, plan.layout, row < 0 ? std::span<const std::int32_t>() : row_slots(plan, row));
+  if (job.run.gate == GatePolicy::kCapacity)
+    apply_capacity(routing, job.run.capacity_factor, tokens, job.model.top_k);
+  const MoeTraffic traffic =
+      map_to_ranks(routing, plan.layout, row < 0 ? std::span<const std::int32_t>() : row_slots(plan, row));
   AllToAllTimes times;
   if (plan.layout.ep > 1) {
-    times = solve_all_to_alls(network, group, traffic, plan.dispatcher, plan.chunk_degree, model.kernels().dispatch_bytes_per_copy(),
+    times = solve_all_to_alls(network, group, traffic, plan.dispatcher, plan.chunk_degree,
+                              model.kernels().dispatch_bytes_per_copy(),
                               model.kernels().combine_bytes_per_copy());
   }
   const MoeTimes moe = build_moe_times(model.kernels(), traffic, times, plan.chunk_degree);
   return {pipelined(slowest(moe.dispatch), slowest(moe.experts), slowest(moe.combine), moe.pieces),
-          pipelined(slowest(moe.combine_gradient), slowest(moe.experts_backward), slowest(moe.dispatch_gradient), moe.pieces)};
+          pipelined(slowest(moe.combine_gradient), slowest(moe.experts_backward),
+                    slowest(moe.dispatch_gradient), moe.pieces)};
 }
 
 LayerEstimate compute_layer(const Job& job, const PlanSpec& plan, const PlacedLayer& layer) {
@@ -97,9 +112,11 @@ LayerEstimate compute_layer(const Job& job, const PlanSpec& plan, const PlacedLa
   }
   const double feed_forward = t.before_forward.time().s() + routed.forward + t.after_forward.time().s();
   estimate.forward = t.attention_forward.time().s() + feed_forward;
-  estimate.backward = t.attention_backward.time().s() + t.before_backward.time().s() + routed.backward + t.after_backward.time().s();
+  estimate.backward = t.attention_backward.time().s() + t.before_backward.time().s() + routed.backward +
+                      t.after_backward.time().s();
   if (plan.recompute.mode == RecomputeMode::kFull) estimate.backward += estimate.forward;
-  if (t.is_moe && plan.recompute.mode == RecomputeMode::kSelective && plan.recompute.has(RecomputeModule::kMoe)) {
+  if (t.is_moe && plan.recompute.mode == RecomputeMode::kSelective &&
+      plan.recompute.has(RecomputeModule::kMoe)) {
     estimate.backward += feed_forward;
   }
   return estimate;
@@ -115,9 +132,11 @@ std::vector<int> estimate_rows(const Job& job) {
   return rows;
 }
 
-LayerEstimate estimate_layer(const Job& job, const PlanSpec& plan, const PlacedLayer& layer, CostCache& cache) {
+LayerEstimate estimate_layer(const Job& job, const PlanSpec& plan, const PlacedLayer& layer,
+                             CostCache& cache) {
   CacheKey key = layout_key(job, plan, kLayerKey);
-  key.insert(key.end(), {static_cast<int>(layer.spec.mixer), static_cast<int>(layer.spec.ffn), layer.spec.window, layer.is_mtp});
+  key.insert(key.end(), {static_cast<int>(layer.spec.mixer), static_cast<int>(layer.spec.ffn),
+                         layer.spec.window, layer.is_mtp});
   if (layer.moe_index >= 0 && !plan.placement.is_contiguous() && has_real_routing(job)) {
     base::Digest digest;
     for (const int row : estimate_rows(job)) {

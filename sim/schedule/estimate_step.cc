@@ -31,8 +31,9 @@ std::vector<StageLoad> load_stages(const Job& job, const PlanSpec& plan, CostCac
   for (std::size_t c = 0; c < chunks.size(); ++c) {
     StageLoad& stage = stages[c % stages.size()];
     for (const PlacedLayer& layer : chunks[c]) {
-      const bool same = before != nullptr && before->spec.mixer == layer.spec.mixer && before->spec.ffn == layer.spec.ffn &&
-                        before->spec.window == layer.spec.window && before->is_mtp == layer.is_mtp;
+      const bool same = before != nullptr && before->spec.mixer == layer.spec.mixer &&
+                        before->spec.ffn == layer.spec.ffn && before->spec.window == layer.spec.window &&
+                        before->is_mtp == layer.is_mtp;
       if (!same) layer_time = estimate_layer(job, plan, layer, cache);
       before = &layer;
       stage.forward += layer_time.forward;
@@ -56,25 +57,42 @@ std::vector<StageLoad> load_stages(const Job& job, const PlanSpec& plan, CostCac
 
 double transfer_time(const Job& job, const PlanSpec& plan, const CommNetwork& network, CostCache& cache) {
   if (plan.layout.pp == 1) return 0;
-  const double elements = static_cast<double>(rank_tokens(plan, job.run).local) * static_cast<double>(job.model.hidden);
+  const double elements =
+      static_cast<double>(rank_tokens(plan, job.run).local) * static_cast<double>(job.model.hidden);
   const base::Bytes bytes = base::Bytes::rounded(elements * kBf16Bytes);
   return cache.number({kTransferKey, plan.layout.ranks_per_stage(), bytes.count()}, [&] {
-    return solve_point_to_point(network, stage_ranks(plan.layout, 0).ranks, stage_ranks(plan.layout, 1).ranks, bytes).makespan.s();
+    return solve_point_to_point(network, stage_ranks(plan.layout, 0).ranks, stage_ranks(plan.layout, 1).ranks,
+                                bytes)
+        .makespan.s();
   });
 }
 
 CacheKey stage_key(KeyKind kind, const PlanSpec& plan, const StageLoad& stage) {
   const ParallelLayout& l = plan.layout;
-  return {kind, l.tp, l.cp, l.ep, l.etp, l.ranks_per_stage(), l.pp, plan.distributed_optimizer, stage.parameters.dense, stage.parameters.expert, stage.layers};
+  return {kind,
+          l.tp,
+          l.cp,
+          l.ep,
+          l.etp,
+          l.ranks_per_stage(),
+          l.pp,
+          plan.distributed_optimizer,
+          stage.parameters.dense,
+          stage.parameters.expert,
+          stage.layers};
 }
 
 /// What gradients, update and parameters add behind and before the pipeline.
-double step_tail(const Job& job, const PlanSpec& plan, const StageLoad& stage, double micro_batch_backward, double micro_batch_forward,
-                 const CommNetwork& network, CostCache& cache) {
+double step_tail(const Job& job, const PlanSpec& plan, const StageLoad& stage, double micro_batch_backward,
+                 double micro_batch_forward, const CommNetwork& network, CostCache& cache) {
   const StageRanks ranks = stage_ranks(plan.layout, 0);
-  const auto exchange = [&] { return compute_exchange(job, plan, network, ranks, stage.parameters, stage.layers); };
-  const double reduce = cache.number(stage_key(kReduceKey, plan, stage), [&] { return exchange().reduce_piece.time.s(); });
-  const double gather = cache.number(stage_key(kGatherKey, plan, stage), [&] { return exchange().gather_piece.time.s(); });
+  const auto exchange = [&] {
+    return compute_exchange(job, plan, network, ranks, stage.parameters, stage.layers);
+  };
+  const double reduce =
+      cache.number(stage_key(kReduceKey, plan, stage), [&] { return exchange().reduce_piece.time.s(); });
+  const double gather =
+      cache.number(stage_key(kGatherKey, plan, stage), [&] { return exchange().gather_piece.time.s(); });
   const double update = cache.number(stage_key(kUpdateKey, plan, stage), [&] {
     const StageUpdate u = compute_update(job, plan, network, 0, stage.parameters);
     return (u.norm.time() + u.optimizer.time() + u.tied_embedding.time).s();
@@ -90,7 +108,8 @@ double step_tail(const Job& job, const PlanSpec& plan, const StageLoad& stage, d
 }  // namespace
 
 /// Model:   t = m * max_s(F_s + B_s) + (sum_s(F_s + B_s) - max_s(F_s + B_s)) / v + transfers + tail
-/// Symbols: F_s, B_s = one micro-batch through all virtual stages of pipeline rank s; v = virtual stages per rank;
+/// Symbols: F_s, B_s = one micro-batch through all virtual stages of pipeline rank s; v = virtual stages per
+/// rank;
 ///          transfers: 2 (pp - 1) to fill and drain, and 2 m more where the sender waits (v = 1)
 Seconds estimate_step_time(const Job& job, const PlanSpec& plan, CostCache& cache) {
   const auto sharing = make_sharing({SharingMode::kBound, 0});
@@ -105,10 +124,12 @@ Seconds estimate_step_time(const Job& job, const PlanSpec& plan, CostCache& cach
   const auto m = static_cast<double>(micro_batches(plan, job.run.global_batch));
   const double fill = (sum - busiest->total()) / plan.layout.vp;
   const double transfer = transfer_time(job, plan, network, cache);
-  const double transfers = plan.layout.pp == 1 ? 0.0 : 2.0 * transfer * (plan.layout.pp - 1 + (plan.layout.vp == 1 ? m : 0.0));
+  const double transfers =
+      plan.layout.pp == 1 ? 0.0 : 2.0 * transfer * (plan.layout.pp - 1 + (plan.layout.vp == 1 ? m : 0.0));
   const double chunk = 1.0 / plan.layout.vp;
-  return Seconds::of(m * busiest->total() + fill + transfers +
-                     step_tail(job, plan, *busiest, busiest->backward * chunk, busiest->forward * chunk, network, cache));
+  return Seconds::of(
+      m * busiest->total() + fill + transfers +
+      step_tail(job, plan, *busiest, busiest->backward * chunk, busiest->forward * chunk, network, cache));
 }
 
 }  // namespace moeplan::sim

@@ -1,4 +1,5 @@
-// Linear layers, memory-bound kernels and TP traffic that the parts of a layer share; dense MLP, embedding, head.
+// Linear layers, memory-bound kernels and TP traffic that the parts of a layer share; dense MLP, embedding,
+// head.
 #include "sim/schedule/layer_kernels.h"
 
 #include <algorithm>
@@ -11,7 +12,8 @@ using base::Bytes;
 using base::Seconds;
 
 constexpr double kBf16Bytes = 2.0;
-/// A fused weight gradient reads and writes the fp32 main gradient instead of writing bf16: 4 + 4 - 2 bytes a weight.
+/// A fused weight gradient reads and writes the fp32 main gradient instead of writing bf16: 4 + 4 - 2 bytes a
+/// weight.
 constexpr double kAccumulateBytes = 6.0;
 /// Probability of an expert that travels with each copy of a token, fp32.
 constexpr double kProbabilityBytes = 4.0;
@@ -37,7 +39,8 @@ RankTokens rank_tokens(const PlanSpec& plan, const RunSpec& run) {
   return tokens;
 }
 
-LayerKernels::LayerKernels(const ModelSpec& model, const RunSpec& run, const PlanSpec& plan, const Profile& profile, LayerComm comm)
+LayerKernels::LayerKernels(const ModelSpec& model, const RunSpec& run, const PlanSpec& plan,
+                           const Profile& profile, LayerComm comm)
     : model_(model),
       plan_(plan),
       profile_(profile),
@@ -55,7 +58,8 @@ bool LayerKernels::recomputes(RecomputeModule module) const {
 }
 
 double LayerKernels::dispatch_bytes_per_copy() const {
-  return static_cast<double>(model_.dispatch_width) * bytes_per_element(precision_.dispatch) + kProbabilityBytes;
+  return static_cast<double>(model_.dispatch_width) * bytes_per_element(precision_.dispatch) +
+         kProbabilityBytes;
 }
 
 double LayerKernels::combine_bytes_per_copy() const {
@@ -67,11 +71,15 @@ void LayerKernels::memory(Segment& segment, std::string_view name, MemoryOp op, 
 }
 
 void LayerKernels::forward(Segment& segment, const Linear& l) const {
-  if (is_fp8()) memory(segment, "quantise", MemoryOp::kQuantise, product(l.tokens, l.in) * (kBf16Bytes + bytes_per_element(precision_.gemm)));
-  segment.add(l.name, TimeClass::kGemm, profile_.gemm({l.tokens, l.out, l.in, precision_.gemm, GemmPass::kForward}));
+  if (is_fp8())
+    memory(segment, "quantise", MemoryOp::kQuantise,
+           product(l.tokens, l.in) * (kBf16Bytes + bytes_per_element(precision_.gemm)));
+  segment.add(l.name, TimeClass::kGemm,
+              profile_.gemm({l.tokens, l.out, l.in, precision_.gemm, GemmPass::kForward}));
 }
 
-void LayerKernels::backward(Segment& segment, const Linear& l, const Estimate& gather, const Estimate& scatter) const {
+void LayerKernels::backward(Segment& segment, const Linear& l, const Estimate& gather,
+                            const Estimate& scatter) const {
   if (is_fp8()) {
     const double small = bytes_per_element(precision_.gemm);
     memory(segment, "quantise", MemoryOp::kQuantise, product(l.tokens, l.out) * (kBf16Bytes + small));
@@ -88,12 +96,14 @@ void LayerKernels::backward(Segment& segment, const Linear& l, const Estimate& g
 
 Estimate LayerKernels::gather(std::int64_t tokens, std::int64_t width) const {
   if (tp_ == 1 || !plan_.layout.sequence_parallel) return {};
-  return comm_(LayerGroup::kTensor, CollectiveKind::kAllGather, Bytes::rounded(product(tokens, width) * kBf16Bytes));
+  return comm_(LayerGroup::kTensor, CollectiveKind::kAllGather,
+               Bytes::rounded(product(tokens, width) * kBf16Bytes));
 }
 
 Estimate LayerKernels::scatter(std::int64_t tokens, std::int64_t width) const {
   if (tp_ == 1) return {};
-  const CollectiveKind kind = plan_.layout.sequence_parallel ? CollectiveKind::kReduceScatter : CollectiveKind::kAllReduce;
+  const CollectiveKind kind =
+      plan_.layout.sequence_parallel ? CollectiveKind::kReduceScatter : CollectiveKind::kAllReduce;
   return comm_(LayerGroup::kTensor, kind, Bytes::rounded(product(tokens, width) * kBf16Bytes));
 }
 
@@ -114,7 +124,8 @@ void LayerKernels::norm_backward(Segment& segment, std::int64_t tokens, std::int
   memory(segment, "norm", MemoryOp::kNorm, 3.0 * product(tokens, width) * kBf16Bytes);
 }
 
-void LayerKernels::activation(Segment& segment, std::int64_t tokens, std::int64_t width, bool backward) const {
+void LayerKernels::activation(Segment& segment, std::int64_t tokens, std::int64_t width,
+                              bool backward) const {
   const double arrays = model_.gated ? (backward ? 5.0 : 3.0) : (backward ? 3.0 : 2.0);
   memory(segment, "activation", MemoryOp::kSwiglu, arrays * product(tokens, width) * kBf16Bytes);
 }
@@ -158,7 +169,8 @@ Segment LayerKernels::dense_backward() const {
 
 Segment LayerKernels::embedding_forward() const {
   Segment segment;
-  memory(segment, "embedding", MemoryOp::kEmbedding, 2.0 * product(tokens_.region, model_.hidden) * kBf16Bytes);
+  memory(segment, "embedding", MemoryOp::kEmbedding,
+         2.0 * product(tokens_.region, model_.hidden) * kBf16Bytes);
   leave_region(segment);
   return segment;
 }
@@ -167,7 +179,8 @@ Segment LayerKernels::embedding_backward() const {
   Segment segment;
   enter_region(segment);
   // Reads the gradient, reads and writes the fp32 rows of the table.
-  memory(segment, "embedding", MemoryOp::kEmbedding, (kBf16Bytes + 8.0) * product(tokens_.region, model_.hidden));
+  memory(segment, "embedding", MemoryOp::kEmbedding,
+         (kBf16Bytes + 8.0) * product(tokens_.region, model_.hidden));
   return segment;
 }
 
@@ -176,9 +189,11 @@ Segment LayerKernels::head_forward() const {
   const std::int64_t columns = model_.vocab / tp_;
   norm_forward(segment, tokens_.local, model_.hidden);
   enter_region(segment);
-  segment.add("logits", TimeClass::kGemm,
-              profile_.gemm({tokens_.region, columns, model_.hidden, NumberFormat::kBf16, GemmPass::kForward}));
-  // Fused: the bf16 logits are read and the fp32 exponentials written. Not fused: maximum, exponentials and sum pass apart.
+  segment.add(
+      "logits", TimeClass::kGemm,
+      profile_.gemm({tokens_.region, columns, model_.hidden, NumberFormat::kBf16, GemmPass::kForward}));
+  // Fused: the bf16 logits are read and the fp32 exponentials written. Not fused: maximum, exponentials and
+  // sum pass apart.
   const double bytes = fused_cross_entropy_ ? 6.0 : 16.0;
   memory(segment, "cross entropy", MemoryOp::kCrossEntropy, bytes * product(tokens_.region, columns));
   return segment;
@@ -189,13 +204,17 @@ Segment LayerKernels::head_backward() const {
   const std::int64_t columns = model_.vocab / tp_;
   const double bytes = fused_cross_entropy_ ? 6.0 : 10.0;
   memory(segment, "cross entropy", MemoryOp::kCrossEntropy, bytes * product(tokens_.region, columns));
-  const Estimate dgrad = profile_.gemm({tokens_.region, model_.hidden, columns, NumberFormat::kBf16, GemmPass::kDataGradient});
-  const Estimate wgrad = profile_.gemm({model_.hidden, columns, tokens_.region, NumberFormat::kBf16, GemmPass::kWeightGradient});
+  const Estimate dgrad =
+      profile_.gemm({tokens_.region, model_.hidden, columns, NumberFormat::kBf16, GemmPass::kDataGradient});
+  const Estimate wgrad =
+      profile_.gemm({model_.hidden, columns, tokens_.region, NumberFormat::kBf16, GemmPass::kWeightGradient});
   segment.add("logits", TimeClass::kGemm, dgrad);
   segment.add("tp all-gather", TimeClass::kTpComm, exposed(gather(tokens_.region, model_.hidden), dgrad));
   segment.add("logits", TimeClass::kGemm, wgrad);
-  segment.add("tp reduce-scatter", TimeClass::kTpComm, exposed(scatter(tokens_.region, model_.hidden), wgrad));
-  memory(segment, "grad accumulate", MemoryOp::kGradAccumulate, product(model_.hidden, columns) * kAccumulateBytes);
+  segment.add("tp reduce-scatter", TimeClass::kTpComm,
+              exposed(scatter(tokens_.region, model_.hidden), wgrad));
+  memory(segment, "grad accumulate", MemoryOp::kGradAccumulate,
+         product(model_.hidden, columns) * kAccumulateBytes);
   norm_backward(segment, tokens_.local, model_.hidden);
   return segment;
 }

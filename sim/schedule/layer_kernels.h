@@ -22,20 +22,23 @@ struct RankTokens {
   std::int64_t sequences = 0;  ///< micro-batch
   std::int64_t seq_len = 0;    ///< whole sequence
   std::int64_t region = 0;     ///< tokens inside a tensor-parallel region: sequences * seq_len / cp
-  std::int64_t local = 0;      ///< tokens that the rank holds between regions: region / tp with sequence parallelism
-  std::int64_t routed = 0;     ///< tokens that the rank routes: region / tp
+  std::int64_t local =
+      0;  ///< tokens that the rank holds between regions: region / tp with sequence parallelism
+  std::int64_t routed = 0;  ///< tokens that the rank routes: region / tp
 };
 RankTokens rank_tokens(const PlanSpec& plan, const RunSpec& run);
 
 /// The kernels of one transformer layer on one rank, as segments: lists of kernels with their times.
 ///
-/// Model: docs/models/schedule.md lists each kernel with its shape and bytes. Backward of a linear layer is its data
-/// gradient, its weight gradient and the accumulation into the main gradients; TP all-gathers in the backward pass hide
-/// behind the data gradient, reduce-scatters behind the weight gradient, and only what is left is exposed.
-/// Not modelled: dropout, biases, fused residual-norm kernels, interference of TP traffic with GEMMs.
+/// Model: docs/models/schedule.md lists each kernel with its shape and bytes. Backward of a linear layer is
+/// its data gradient, its weight gradient and the accumulation into the main gradients; TP all-gathers in the
+/// backward pass hide behind the data gradient, reduce-scatters behind the weight gradient, and only what is
+/// left is exposed. Not modelled: dropout, biases, fused residual-norm kernels, interference of TP traffic
+/// with GEMMs.
 class LayerKernels {
  public:
-  LayerKernels(const ModelSpec& model, const RunSpec& run, const PlanSpec& plan, const Profile& profile, LayerComm comm);
+  LayerKernels(const ModelSpec& model, const RunSpec& run, const PlanSpec& plan, const Profile& profile,
+               LayerComm comm);
 
   Segment attention_forward(const LayerSpec& layer) const;
   Segment attention_backward(const LayerSpec& layer) const;
@@ -72,11 +75,14 @@ class LayerKernels {
   };
   void forward(Segment& segment, const Linear& linear) const;
   /// `gather` and `scatter`: TP traffic that hides behind data gradient and weight gradient.
-  void backward(Segment& segment, const Linear& linear, const Estimate& gather, const Estimate& scatter) const;
-  void backward(Segment& segment, const Linear& linear) const { backward(segment, linear, Estimate{}, Estimate{}); }
+  void backward(Segment& segment, const Linear& linear, const Estimate& gather,
+                const Estimate& scatter) const;
+  void backward(Segment& segment, const Linear& linear) const {
+    backward(segment, linear, Estimate{}, Estimate{});
+  }
   void memory(Segment& segment, std::string_view name, MemoryOp op, double moved) const;
-  void enter_region(Segment& segment) const;   ///< all-gather of the hidden states
-  void leave_region(Segment& segment) const;   ///< reduce-scatter (or all-reduce) of the hidden states
+  void enter_region(Segment& segment) const;  ///< all-gather of the hidden states
+  void leave_region(Segment& segment) const;  ///< reduce-scatter (or all-reduce) of the hidden states
   Estimate gather(std::int64_t tokens, std::int64_t width) const;
   Estimate scatter(std::int64_t tokens, std::int64_t width) const;
   void norm_forward(Segment& segment, std::int64_t tokens, std::int64_t width) const;
@@ -89,8 +95,8 @@ class LayerKernels {
   void mla_backward(Segment& segment) const;
   void core(Segment& segment, const LayerSpec& layer, AttentionPass pass) const;
   void context_traffic(Segment& segment, const LayerSpec& layer, bool backward) const;
-  void grouped(Segment& segment, std::string_view name, std::span<const std::int64_t> tokens, std::int64_t n, std::int64_t k,
-               GemmPass pass) const;
+  void grouped(Segment& segment, std::string_view name, std::span<const std::int64_t> tokens, std::int64_t n,
+               std::int64_t k, GemmPass pass) const;
   bool is_fp8() const;
   bool recomputes(RecomputeModule module) const;
 

@@ -14,7 +14,9 @@ RoutingShape routing_shape(const Job& job, const PlanSpec& plan) {
   return shape;
 }
 
-bool has_real_routing(const Job& job) { return job.model.moe_layers() > 0 && job.run.gate != GatePolicy::kForceBalanced; }
+bool has_real_routing(const Job& job) {
+  return job.model.moe_layers() > 0 && job.run.gate != GatePolicy::kForceBalanced;
+}
 
 std::vector<int> sample_iterations(const Job& job, int limit) {
   if (!has_real_routing(job)) return {-1};
@@ -30,7 +32,8 @@ std::vector<LoadSample> sample_micro_batches(const Job& job, const PlanSpec& pla
   const int have = std::max(1, job.loads.distinct_micro_batches(routing_shape(job, plan)));
   const int want = std::min(have, kMaxMicroBatchSamples);
   std::vector<LoadSample> samples;
-  for (int i = 0; i < want; ++i) samples.push_back({iteration, static_cast<int>((2LL * i + 1) * have / (2LL * want))});
+  for (int i = 0; i < want; ++i)
+    samples.push_back({iteration, static_cast<int>((2LL * i + 1) * have / (2LL * want))});
   return samples;
 }
 

@@ -8,14 +8,14 @@ namespace moeplan::sim {
 
 /// Which routing matrices a step is simulated with.
 struct LoadSample {
-  int iteration = -1;    ///< of the load; -1 = balanced routing
+  int iteration = -1;  ///< of the load; -1 = balanced routing
   int micro_batch = -1;
   bool is_balanced() const { return iteration < 0; }
 };
 
-/// Micro-batches of one iteration that are simulated apart: at most this many, spread evenly; micro-batch i of the step then
-/// uses sample i mod count. More of them change the mean of a step by less than the noise of measurements
-/// (docs/models/schedule.md).
+/// Micro-batches of one iteration that are simulated apart: at most this many, spread evenly; micro-batch i
+/// of the step then uses sample i mod count. More of them change the mean of a step by less than the noise of
+/// measurements (docs/models/schedule.md).
 inline constexpr int kMaxMicroBatchSamples = 4;
 
 RoutingShape routing_shape(const Job& job, const PlanSpec& plan);

@@ -14,7 +14,9 @@ constexpr double kAccumulateBytes = 6.0;  ///< as in layer_kernels.cc
 
 double product(std::int64_t a, std::int64_t b) { return static_cast<double>(a) * static_cast<double>(b); }
 
-std::int64_t total(std::span<const std::int64_t> tokens) { return std::accumulate(tokens.begin(), tokens.end(), std::int64_t{0}); }
+std::int64_t total(std::span<const std::int64_t> tokens) {
+  return std::accumulate(tokens.begin(), tokens.end(), std::int64_t{0});
+}
 
 }  // namespace
 
@@ -28,11 +30,13 @@ Segment LayerKernels::moe_before_forward() const {
   // Logits are read, scores and the routing map written.
   memory(segment, "router", MemoryOp::kRouter, 3.0 * product(t, model_.experts) * kFp32Bytes);
   if (model_.has_latent_experts()) forward(segment, {"latent down", t, model_.hidden, model_.dispatch_width});
-  memory(segment, "permute", MemoryOp::kPermute, 2.0 * product(t * model_.top_k, model_.dispatch_width) * kBf16Bytes);
+  memory(segment, "permute", MemoryOp::kPermute,
+         2.0 * product(t * model_.top_k, model_.dispatch_width) * kBf16Bytes);
   segment.add_launch_wait(profile_.launch_overhead());
   if (waits_for_counts_) {
     // The queue of launches has run dry when the counts arrive: the next kernel starts one launch later.
-    segment.add("host sync", TimeClass::kHost, exactly(profile_.host_sync() + profile_.launch_overhead(), Evidence::kAssumed));
+    segment.add("host sync", TimeClass::kHost,
+                exactly(profile_.host_sync() + profile_.launch_overhead(), Evidence::kAssumed));
   }
   return segment;
 }
@@ -41,14 +45,19 @@ Segment LayerKernels::moe_before_backward() const {
   Segment segment;
   const std::int64_t t = tokens_.routed;
   // The gradient of a gather is a sum over the copies.
-  memory(segment, "permute", MemoryOp::kUnpermute, product(t * (model_.top_k + 1), model_.dispatch_width) * kBf16Bytes);
-  if (model_.has_latent_experts()) backward(segment, {"latent down", t, model_.hidden, model_.dispatch_width});
+  memory(segment, "permute", MemoryOp::kUnpermute,
+         product(t * (model_.top_k + 1), model_.dispatch_width) * kBf16Bytes);
+  if (model_.has_latent_experts())
+    backward(segment, {"latent down", t, model_.hidden, model_.dispatch_width});
   memory(segment, "router", MemoryOp::kRouter, 3.0 * product(t, model_.experts) * kFp32Bytes);
-  segment.add("router", TimeClass::kGemm,
-              profile_.gemm({t, model_.hidden, model_.experts, NumberFormat::kBf16, GemmPass::kDataGradient}));
-  segment.add("router", TimeClass::kGemm,
-              profile_.gemm({model_.hidden, model_.experts, t, NumberFormat::kBf16, GemmPass::kWeightGradient}));
-  if (model_.shared_ffn > 0) mlp_backward(segment, model_.shared_ffn, recomputes(RecomputeModule::kSharedExperts));
+  segment.add(
+      "router", TimeClass::kGemm,
+      profile_.gemm({t, model_.hidden, model_.experts, NumberFormat::kBf16, GemmPass::kDataGradient}));
+  segment.add(
+      "router", TimeClass::kGemm,
+      profile_.gemm({model_.hidden, model_.experts, t, NumberFormat::kBf16, GemmPass::kWeightGradient}));
+  if (model_.shared_ffn > 0)
+    mlp_backward(segment, model_.shared_ffn, recomputes(RecomputeModule::kSharedExperts));
   norm_backward(segment, tokens_.local, model_.hidden);
   memory(segment, "residual", MemoryOp::kAdd, 3.0 * product(tokens_.local, model_.hidden) * kBf16Bytes);
   segment.add_launch_wait(profile_.launch_overhead());
@@ -58,7 +67,8 @@ Segment LayerKernels::moe_before_backward() const {
 Segment LayerKernels::moe_after_forward() const {
   Segment segment;
   const std::int64_t t = tokens_.routed;
-  memory(segment, "unpermute", MemoryOp::kUnpermute, product(t * (model_.top_k + 1), model_.dispatch_width) * kBf16Bytes);
+  memory(segment, "unpermute", MemoryOp::kUnpermute,
+         product(t * (model_.top_k + 1), model_.dispatch_width) * kBf16Bytes);
   if (model_.has_latent_experts()) forward(segment, {"latent up", t, model_.dispatch_width, model_.hidden});
   const double adds = model_.shared_ffn > 0 ? 6.0 : 3.0;  // residual, and the shared experts' output
   memory(segment, "residual", MemoryOp::kAdd, adds * product(tokens_.local, model_.hidden) * kBf16Bytes);
@@ -70,13 +80,14 @@ Segment LayerKernels::moe_after_backward() const {
   Segment segment;
   const std::int64_t t = tokens_.routed;
   if (model_.has_latent_experts()) backward(segment, {"latent up", t, model_.dispatch_width, model_.hidden});
-  memory(segment, "unpermute", MemoryOp::kPermute, product(t * (model_.top_k + 1), model_.dispatch_width) * kBf16Bytes);
+  memory(segment, "unpermute", MemoryOp::kPermute,
+         product(t * (model_.top_k + 1), model_.dispatch_width) * kBf16Bytes);
   segment.add_launch_wait(profile_.launch_overhead());
   return segment;
 }
 
-void LayerKernels::grouped(Segment& segment, std::string_view name, std::span<const std::int64_t> tokens, std::int64_t n,
-                           std::int64_t k, GemmPass pass) const {
+void LayerKernels::grouped(Segment& segment, std::string_view name, std::span<const std::int64_t> tokens,
+                           std::int64_t n, std::int64_t k, GemmPass pass) const {
   segment.add(name, TimeClass::kGemm, profile_.grouped_gemm(tokens, n, k, precision_.gemm, pass));
 }
 
@@ -108,7 +119,8 @@ Segment LayerKernels::experts_backward(std::span<const std::int64_t> tokens) con
   memory(segment, "sort by source", MemoryOp::kPermute, sorted);
   if (is_fp8()) {
     memory(segment, "quantise", MemoryOp::kQuantise, product(rows, width + up) * (kBf16Bytes + gemm_bytes));
-    memory(segment, "transpose", MemoryOp::kTranspose, product(rows, 2 * width + model_.expert_ffn + up) * 2.0 * gemm_bytes);
+    memory(segment, "transpose", MemoryOp::kTranspose,
+           product(rows, 2 * width + model_.expert_ffn + up) * 2.0 * gemm_bytes);
   }
   if (recomputes(RecomputeModule::kMoeAct)) activation(segment, rows, model_.expert_ffn, false);
   grouped(segment, "experts fc2", tokens, width, model_.expert_ffn, GemmPass::kDataGradient);

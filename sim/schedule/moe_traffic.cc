@@ -18,12 +18,14 @@ struct Replicas {
 Replicas index_replicas(std::span<const std::int32_t> slots, std::size_t experts) {
   Replicas replicas{std::vector<std::size_t>(experts + 1), std::vector<std::int32_t>(slots.size())};
   for (const std::int32_t expert : slots) {
-    MOEPLAN_CHECK(expert >= 0 && static_cast<std::size_t>(expert) < experts, "a slot holds an expert of the model");
+    MOEPLAN_CHECK(expert >= 0 && static_cast<std::size_t>(expert) < experts,
+                  "a slot holds an expert of the model");
     ++replicas.first[static_cast<std::size_t>(expert) + 1];
   }
   for (std::size_t e = 0; e < experts; ++e) replicas.first[e + 1] += replicas.first[e];
   std::vector<std::size_t> fill(replicas.first.begin(), replicas.first.end() - 1);
-  for (std::size_t s = 0; s < slots.size(); ++s) replicas.slots[fill[static_cast<std::size_t>(slots[s])]++] = static_cast<std::int32_t>(s);
+  for (std::size_t s = 0; s < slots.size(); ++s)
+    replicas.slots[fill[static_cast<std::size_t>(slots[s])]++] = static_cast<std::int32_t>(s);
   return replicas;
 }
 
@@ -36,14 +38,16 @@ std::vector<std::int32_t> contiguous_slots(int experts) {
 }  // namespace
 
 RoutingMatrix balanced_routing(int sources, std::int64_t tokens, int experts, int top_k) {
-  RoutingMatrix routing{sources, experts, std::vector<std::int32_t>(static_cast<std::size_t>(sources) * static_cast<std::size_t>(experts))};
+  RoutingMatrix routing{
+      sources, experts,
+      std::vector<std::int32_t>(static_cast<std::size_t>(sources) * static_cast<std::size_t>(experts))};
   const std::int64_t copies = tokens * top_k;
   for (int s = 0; s < sources; ++s) {
     for (int e = 0; e < experts; ++e) {
       // What does not divide goes round: expert (s + e) mod E takes the e-th surplus copy.
       const std::int64_t surplus = (e - s % experts + experts) % experts < copies % experts ? 1 : 0;
-      routing.tokens[static_cast<std::size_t>(s) * static_cast<std::size_t>(experts) + static_cast<std::size_t>(e)] =
-          static_cast<std::int32_t>(copies / experts + surplus);
+      routing.tokens[static_cast<std::size_t>(s) * static_cast<std::size_t>(experts) +
+                     static_cast<std::size_t>(e)] = static_cast<std::int32_t>(copies / experts + surplus);
     }
   }
   return routing;
@@ -55,12 +59,14 @@ void apply_capacity(RoutingMatrix& routing, double factor, std::int64_t tokens, 
   for (std::int32_t& count : routing.tokens) count = std::min(count, capacity);
 }
 
-MoeTraffic map_to_ranks(const RoutingMatrix& routing, const ParallelLayout& layout, std::span<const std::int32_t> slots) {
+MoeTraffic map_to_ranks(const RoutingMatrix& routing, const ParallelLayout& layout,
+                        std::span<const std::int32_t> slots) {
   const auto experts = static_cast<std::size_t>(routing.experts);
   const auto sources = static_cast<std::size_t>(routing.sources);
   const auto ep = static_cast<std::size_t>(layout.ep);
   MOEPLAN_CHECK(layout.etp == 1 && sources % ep == 0, "EP groups of whole ranks");
-  const std::vector<std::int32_t> contiguous = slots.empty() ? contiguous_slots(routing.experts) : std::vector<std::int32_t>();
+  const std::vector<std::int32_t> contiguous =
+      slots.empty() ? contiguous_slots(routing.experts) : std::vector<std::int32_t>();
   if (slots.empty()) slots = contiguous;
   MOEPLAN_CHECK(slots.size() % ep == 0, "every rank of an EP group has the same number of slots");
   const Replicas replicas = index_replicas(slots, experts);

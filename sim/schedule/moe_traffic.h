@@ -31,14 +31,15 @@ struct MoeTraffic {
 /// Everybody sends every expert its exact share.
 RoutingMatrix balanced_routing(int sources, std::int64_t tokens, int experts, int top_k);
 
-/// What a capacity limit leaves of a routing: at most ceil(factor * tokens * top_k / experts) per source and expert;
-/// the rest is dropped (Megatron's --moe-expert-capacity-factor without padding).
+/// What a capacity limit leaves of a routing: at most ceil(factor * tokens * top_k / experts) per source and
+/// expert; the rest is dropped (Megatron's --moe-expert-capacity-factor without padding).
 void apply_capacity(RoutingMatrix& routing, double factor, std::int64_t tokens, int top_k);
 
-/// Source row i is rank i of the stage; every EP group has all experts once, so a token stays in its source's group.
-/// The tokens that a source sends to an expert with k replicas split evenly over them, the rest going round from
-/// replica (source mod k) on.
-/// Requires: etp = 1; ep divides the sources; `slots` = placement of this layer or empty for contiguous.
-MoeTraffic map_to_ranks(const RoutingMatrix& routing, const ParallelLayout& layout, std::span<const std::int32_t> slots);
+/// Source row i is rank i of the stage; every EP group has all experts once, so a token stays in its source's
+/// group. The tokens that a source sends to an expert with k replicas split evenly over them, the rest going
+/// round from replica (source mod k) on. Requires: etp = 1; ep divides the sources; `slots` = placement of
+/// this layer or empty for contiguous.
+MoeTraffic map_to_ranks(const RoutingMatrix& routing, const ParallelLayout& layout,
+                        std::span<const std::int32_t> slots);
 
 }  // namespace moeplan::sim

@@ -12,7 +12,8 @@ using base::TaskId;
 using Kind = PipelineTask::Kind;
 
 const ChunkTimes& times_of(const PipelineInput& input, int chunk, int micro_batch, bool backward) {
-  const ChunkPair& pair = *input.samples[static_cast<std::size_t>(micro_batch)]->chunks[static_cast<std::size_t>(chunk)];
+  const ChunkPair& pair =
+      *input.samples[static_cast<std::size_t>(micro_batch)]->chunks[static_cast<std::size_t>(chunk)];
   return backward ? pair.backward : pair.forward;
 }
 
@@ -35,8 +36,10 @@ class PipelineBuilder {
  public:
   PipelineBuilder(const PipelineInput& input, PipelineStep& step) : in_(input), step_(step) {
     step_.blocks = distinct_blocks(input);
-    step_.graph.add_streams(static_cast<std::size_t>(in_.stages) * static_cast<std::size_t>(step_.blocks + 1));
-    const auto cells = static_cast<std::size_t>(in_.stages * in_.chunks_per_stage * in_.micro_batches * step_.blocks * 2);
+    step_.graph.add_streams(static_cast<std::size_t>(in_.stages) *
+                            static_cast<std::size_t>(step_.blocks + 1));
+    const auto cells =
+        static_cast<std::size_t>(in_.stages * in_.chunks_per_stage * in_.micro_batches * step_.blocks * 2);
     first_.resize(cells);
     last_.resize(cells);
     gathers_.resize(chunks());
@@ -46,7 +49,8 @@ class PipelineBuilder {
   void build() {
     for (std::size_t c = 0; c < chunks(); ++c) add_gathers(static_cast<int>(c));
     for (int stage = 0; stage < in_.stages; ++stage) {
-      const std::vector<PipelineOp> order = pipeline_order(in_.stages, in_.chunks_per_stage, stage, in_.micro_batches);
+      const std::vector<PipelineOp> order =
+          pipeline_order(in_.stages, in_.chunks_per_stage, stage, in_.micro_batches);
       for (int block = 0; block < step_.blocks; ++block) {
         for (const PipelineOp& op : order) add_op(stage, block, op);
       }
@@ -58,7 +62,8 @@ class PipelineBuilder {
  private:
   std::size_t chunks() const { return static_cast<std::size_t>(in_.stages * in_.chunks_per_stage); }
   std::size_t cell(int chunk, int micro_batch, int block, bool backward) const {
-    return static_cast<std::size_t>(((chunk * in_.micro_batches + micro_batch) * step_.blocks + block) * 2 + (backward ? 1 : 0));
+    return static_cast<std::size_t>(((chunk * in_.micro_batches + micro_batch) * step_.blocks + block) * 2 +
+                                    (backward ? 1 : 0));
   }
   StreamId compute(int stage, int block) const { return step_.compute_stream(stage, block); }
   StreamId exchange_stream(int stage) const { return StreamId((stage + 1) * (step_.blocks + 1) - 1); }
@@ -68,7 +73,8 @@ class PipelineBuilder {
     step_.tasks.push_back(what);
     return task;
   }
-  TaskId add_estimate(StreamId stream, Kind kind, int stage, const Estimate& estimate, TimeClass time_class, int chunk = -1) {
+  TaskId add_estimate(StreamId stream, Kind kind, int stage, const Estimate& estimate, TimeClass time_class,
+                      int chunk = -1) {
     PipelineTask what;
     what.kind = kind;
     what.stage = stage;
@@ -83,8 +89,8 @@ class PipelineBuilder {
     if (!in_.overlap_gather || exchange.gather_piece.time <= Seconds()) return;
     const int stage = chunk % in_.stages;
     for (int i = 0; i < exchange.pieces; ++i) {
-      gathers_[static_cast<std::size_t>(chunk)].push_back(
-          add_estimate(exchange_stream(stage), Kind::kGather, stage, exchange.gather_piece, TimeClass::kGather, chunk));
+      gathers_[static_cast<std::size_t>(chunk)].push_back(add_estimate(
+          exchange_stream(stage), Kind::kGather, stage, exchange.gather_piece, TimeClass::kGather, chunk));
     }
   }
 
@@ -92,10 +98,12 @@ class PipelineBuilder {
     const int chunk = op.chunk * in_.stages + stage;
     const auto c = static_cast<std::size_t>(chunk);
     const ChunkTimes& times = times_of(in_, chunk, op.micro_batch, op.backward);
-    const std::size_t b = static_cast<std::size_t>(block) < times.duration.size() ? static_cast<std::size_t>(block) : 0;
+    const std::size_t b =
+        static_cast<std::size_t>(block) < times.duration.size() ? static_cast<std::size_t>(block) : 0;
     const ChunkExchange& exchange = in_.exchanges[c];
     const bool gathered = !op.backward && op.micro_batch == 0 && !gathers_[c].empty();
-    const bool reduced = op.backward && op.micro_batch + 1 == in_.micro_batches && in_.overlap_reduce && exchange.reduce_piece.time > Seconds();
+    const bool reduced = op.backward && op.micro_batch + 1 == in_.micro_batches && in_.overlap_reduce &&
+                         exchange.reduce_piece.time > Seconds();
     const int pieces = gathered || reduced ? exchange.pieces : 1;
     PipelineTask what;
     what.kind = op.backward ? Kind::kBackward : Kind::kForward;
@@ -121,7 +129,8 @@ class PipelineBuilder {
     auto& reduces = reduces_[static_cast<std::size_t>(chunk)];
     if (reduces.size() <= static_cast<std::size_t>(piece)) {
       const int stage = chunk % in_.stages;
-      reduces.push_back(add_estimate(exchange_stream(stage), Kind::kReduce, stage, in_.exchanges[static_cast<std::size_t>(chunk)].reduce_piece,
+      reduces.push_back(add_estimate(exchange_stream(stage), Kind::kReduce, stage,
+                                     in_.exchanges[static_cast<std::size_t>(chunk)].reduce_piece,
                                      TimeClass::kGradient, chunk));
     }
     step_.graph.add_dependency(task, reduces[static_cast<std::size_t>(piece)]);
@@ -139,15 +148,18 @@ class PipelineBuilder {
 
   void transfer(int from, int to, int micro_batch, int block, bool backward) {
     const int stage = from % in_.stages;
-    const Estimate& estimate = (backward ? in_.transfer_backward : in_.transfer_forward)[static_cast<std::size_t>(stage)];
+    const Estimate& estimate =
+        (backward ? in_.transfer_backward : in_.transfer_forward)[static_cast<std::size_t>(stage)];
     const TaskId before = last_[cell(from, micro_batch, block, backward)];
     const TaskId after = first_[cell(to, micro_batch, block, backward)];
     if (in_.stages == 1) {
       step_.graph.add_dependency(before, after);
       return;
     }
-    // No stream: transfers of one stage go out in the order in which their chunks end, one at a time by construction.
-    const TaskId task = add_estimate(TaskGraph::kNoStream, Kind::kTransfer, stage, estimate, TimeClass::kP2p, from);
+    // No stream: transfers of one stage go out in the order in which their chunks end, one at a time by
+    // construction.
+    const TaskId task =
+        add_estimate(TaskGraph::kNoStream, Kind::kTransfer, stage, estimate, TimeClass::kP2p, from);
     step_.tasks.back().block = block;
     step_.tasks.back().micro_batch = micro_batch;
     step_.graph.add_dependency(before, task);
@@ -164,7 +176,8 @@ class PipelineBuilder {
       step_.tasks.push_back({});
       for (int v = 0; v < in_.chunks_per_stage; ++v) {
         const int chunk = v * in_.stages + stage;
-        for (int block = 0; block < step_.blocks; ++block) step_.graph.add_dependency(last_[cell(chunk, in_.micro_batches - 1, block, true)], done);
+        for (int block = 0; block < step_.blocks; ++block)
+          step_.graph.add_dependency(last_[cell(chunk, in_.micro_batches - 1, block, true)], done);
       }
       ready.push_back(reduce_stage(stage, done, update));
     }
@@ -179,14 +192,16 @@ class PipelineBuilder {
     for (int v = in_.chunks_per_stage - 1; v >= 0; --v) {
       const auto c = static_cast<std::size_t>(v * in_.stages + stage);
       const ChunkExchange& exchange = in_.exchanges[c];
-      for (int i = 0; reduces_[c].empty() && exchange.reduce_piece.time > Seconds() && i < exchange.pieces; ++i) {
-        const TaskId task =
-            add_estimate(exchange_stream(stage), Kind::kReduce, stage, exchange.reduce_piece, TimeClass::kGradient, static_cast<int>(c));
+      for (int i = 0; reduces_[c].empty() && exchange.reduce_piece.time > Seconds() && i < exchange.pieces;
+           ++i) {
+        const TaskId task = add_estimate(exchange_stream(stage), Kind::kReduce, stage, exchange.reduce_piece,
+                                         TimeClass::kGradient, static_cast<int>(c));
         step_.graph.add_dependency(done, task);
         last = task;
       }
     }
-    const TaskId reduced = add_estimate(exchange_stream(stage), Kind::kReduce, stage, update.tied_embedding, TimeClass::kGradient);
+    const TaskId reduced = add_estimate(exchange_stream(stage), Kind::kReduce, stage, update.tied_embedding,
+                                        TimeClass::kGradient);
     step_.graph.add_dependency(last, reduced);
     return reduced;
   }
@@ -194,7 +209,8 @@ class PipelineBuilder {
   void update_stage(int stage, TaskId all) {
     const StageUpdate& update = in_.updates[static_cast<std::size_t>(stage)];
     TaskId last = all;
-    for (const auto& [segment, kind] : {std::pair(&update.norm, Kind::kNorm), std::pair(&update.optimizer, Kind::kOptimizer)}) {
+    for (const auto& [segment, kind] :
+         {std::pair(&update.norm, Kind::kNorm), std::pair(&update.optimizer, Kind::kOptimizer)}) {
       PipelineTask what;
       what.kind = kind;
       what.stage = stage;
@@ -208,7 +224,8 @@ class PipelineBuilder {
       const int chunk = v * in_.stages + stage;
       const ChunkExchange& exchange = in_.exchanges[static_cast<std::size_t>(chunk)];
       for (int i = 0; exchange.gather_piece.time > Seconds() && i < exchange.pieces; ++i) {
-        const TaskId task = add_estimate(exchange_stream(stage), Kind::kGather, stage, exchange.gather_piece, TimeClass::kGather, chunk);
+        const TaskId task = add_estimate(exchange_stream(stage), Kind::kGather, stage, exchange.gather_piece,
+                                         TimeClass::kGather, chunk);
         step_.graph.add_dependency(last, task);
       }
     }
@@ -231,9 +248,9 @@ class PipelineBuilder {
 
   const PipelineInput& in_;
   PipelineStep& step_;
-  std::vector<TaskId> first_, last_;             // [cell]
-  std::vector<std::vector<TaskId>> gathers_;     // [c][piece]
-  std::vector<std::vector<TaskId>> reduces_;     // [c][piece]
+  std::vector<TaskId> first_, last_;          // [cell]
+  std::vector<std::vector<TaskId>> gathers_;  // [c][piece]
+  std::vector<std::vector<TaskId>> reduces_;  // [c][piece]
   std::vector<std::pair<TaskId, TaskId>> blocked_;
 };
 

@@ -13,14 +13,14 @@ namespace moeplan::sim {
 /// The step of one iteration, seen from the pipeline: chunks are single tasks.
 struct PipelineInput {
   int stages = 1;
-  int chunks_per_stage = 1;                       ///< vp
+  int chunks_per_stage = 1;  ///< vp
   int micro_batches = 1;
-  std::vector<const ChunkSample*> samples;        ///< [micro-batch]
-  std::vector<Estimate> transfer_forward;         ///< [stage]: to the next one, of the last one to the first
-  std::vector<Estimate> transfer_backward;        ///< [stage]: to the one before
-  bool blocking_transfers = true;                 ///< the sender goes on when its transfer is done
-  std::vector<ChunkExchange> exchanges;           ///< [c]
-  std::vector<StageUpdate> updates;               ///< [stage]
+  std::vector<const ChunkSample*> samples;  ///< [micro-batch]
+  std::vector<Estimate> transfer_forward;   ///< [stage]: to the next one, of the last one to the first
+  std::vector<Estimate> transfer_backward;  ///< [stage]: to the one before
+  bool blocking_transfers = true;           ///< the sender goes on when its transfer is done
+  std::vector<ChunkExchange> exchanges;     ///< [c]
+  std::vector<StageUpdate> updates;         ///< [stage]
   bool overlap_reduce = true;
   bool overlap_gather = true;
 };
@@ -31,10 +31,10 @@ struct PipelineTask {
   Kind kind = Kind::kJoin;
   int stage = -1;
   int block = -1;
-  int chunk = -1;        ///< c
+  int chunk = -1;  ///< c
   int micro_batch = -1;
   int piece = 0;
-  double fraction = 1;   ///< of the chunk's time that this piece takes
+  double fraction = 1;            ///< of the chunk's time that this piece takes
   const CostSum* cost = nullptr;  ///< of the whole chunk, Forward and Backward
   Estimate estimate;              ///< of the others
   TimeClass time_class = TimeClass::kHost;
@@ -42,13 +42,14 @@ struct PipelineTask {
 
 /// One step: pipeline, gradients, update.
 ///
-///     dp stream of a stage:   gather pieces of the first forwards            reduce pieces of the last backwards
-///     compute stream:             forward pieces | 1F1B or interleaved ...   | backward pieces   | norm | optimizer
+///     dp stream of a stage:   gather pieces of the first forwards            reduce pieces of the last
+///     backwards compute stream:             forward pieces | 1F1B or interleaved ...   | backward pieces   |
+///     norm | optimizer
 ///
-/// A block of ranks (those that a layer's communication ties together) runs its own pipeline; blocks meet in the
-/// gradient reduction. Parameters gathered under the next step's first forwards are put at the start of this step, which is the
-/// same in a steady state. The gradient norm waits for all stages.
-/// Not modelled: a sender that waits for its receiver to be ready; transfers that compete with all-to-alls; all-gathers and
+/// A block of ranks (those that a layer's communication ties together) runs its own pipeline; blocks meet in
+/// the gradient reduction. Parameters gathered under the next step's first forwards are put at the start of
+/// this step, which is the same in a steady state. The gradient norm waits for all stages. Not modelled: a
+/// sender that waits for its receiver to be ready; transfers that compete with all-to-alls; all-gathers and
 /// reduce-scatters that slow the all-to-alls they run beside.
 struct PipelineStep {
   TaskGraph graph;
@@ -57,7 +58,9 @@ struct PipelineStep {
   int blocks = 1;
 
   base::Seconds time() const { return timeline.makespan.since_start(); }
-  base::StreamId compute_stream(int stage, int block) const { return base::StreamId(stage * (blocks + 1) + block); }
+  base::StreamId compute_stream(int stage, int block) const {
+    return base::StreamId(stage * (blocks + 1) + block);
+  }
 };
 
 PipelineStep simulate_pipeline(const PipelineInput& input);

@@ -6,23 +6,35 @@ namespace moeplan::sim {
 
 std::string_view name(TimeClass time_class) {
   switch (time_class) {
-    case TimeClass::kGemm: return "gemm";
-    case TimeClass::kAttention: return "attention";
-    case TimeClass::kMemory: return "memory";
-    case TimeClass::kTpComm: return "tp";
-    case TimeClass::kDispatch: return "dispatch";
-    case TimeClass::kCombine: return "combine";
-    case TimeClass::kHost: return "host";
-    case TimeClass::kP2p: return "p2p";
-    case TimeClass::kGradient: return "dp";
-    case TimeClass::kGather: return "gather";
-    case TimeClass::kOptimizer: return "optimizer";
+    case TimeClass::kGemm:
+      return "gemm";
+    case TimeClass::kAttention:
+      return "attention";
+    case TimeClass::kMemory:
+      return "memory";
+    case TimeClass::kTpComm:
+      return "tp";
+    case TimeClass::kDispatch:
+      return "dispatch";
+    case TimeClass::kCombine:
+      return "combine";
+    case TimeClass::kHost:
+      return "host";
+    case TimeClass::kP2p:
+      return "p2p";
+    case TimeClass::kGradient:
+      return "dp";
+    case TimeClass::kGather:
+      return "gather";
+    case TimeClass::kOptimizer:
+      return "optimizer";
   }
   return "";
 }
 
 bool is_compute(TimeClass time_class) {
-  return time_class == TimeClass::kGemm || time_class == TimeClass::kAttention || time_class == TimeClass::kMemory;
+  return time_class == TimeClass::kGemm || time_class == TimeClass::kAttention ||
+         time_class == TimeClass::kMemory;
 }
 
 void CostSum::add(TimeClass time_class, const Estimate& estimate, double factor) {
@@ -42,7 +54,9 @@ void CostSum::add(const CostSum& other, double factor) {
 
 double CostSum::total() const { return std::accumulate(by_class.begin(), by_class.end(), 0.0); }
 
-double CostSum::compute() const { return at(TimeClass::kGemm) + at(TimeClass::kAttention) + at(TimeClass::kMemory); }
+double CostSum::compute() const {
+  return at(TimeClass::kGemm) + at(TimeClass::kAttention) + at(TimeClass::kMemory);
+}
 
 double CostSum::comm() const {
   return at(TimeClass::kTpComm) + at(TimeClass::kDispatch) + at(TimeClass::kCombine) + at(TimeClass::kP2p) +
@@ -62,7 +76,8 @@ void Segment::append(const Segment& other) {
 
 void Segment::add_launch_wait(base::Seconds launch_overhead) {
   const double launched = static_cast<double>(parts_.size()) * launch_overhead.s();
-  if (launched > time_) add("launch wait", TimeClass::kHost, exactly(base::Seconds::of(launched - time_), Evidence::kAssumed));
+  if (launched > time_)
+    add("launch wait", TimeClass::kHost, exactly(base::Seconds::of(launched - time_), Evidence::kAssumed));
 }
 
 }  // namespace moeplan::sim

@@ -10,7 +10,19 @@
 namespace moeplan::sim {
 
 /// What a stretch of time is spent on.
-enum class TimeClass { kGemm, kAttention, kMemory, kTpComm, kDispatch, kCombine, kHost, kP2p, kGradient, kGather, kOptimizer };
+enum class TimeClass {
+  kGemm,
+  kAttention,
+  kMemory,
+  kTpComm,
+  kDispatch,
+  kCombine,
+  kHost,
+  kP2p,
+  kGradient,
+  kGather,
+  kOptimizer
+};
 inline constexpr int kTimeClasses = 11;
 /// "gemm", "attention", "memory", "tp", "dispatch", "combine", "host", "p2p", "dp", "gather", "optimizer".
 std::string_view name(TimeClass time_class);
@@ -45,7 +57,8 @@ class Segment {
   void add(std::string_view name, TimeClass time_class, const Estimate& estimate);
   void append(const Segment& other);
   /// Adds what the GPU waits for launches: kernels * launch - time, where that is positive.
-  /// Model: the host launches one kernel after the other; the GPU cannot be done before the last was launched.
+  /// Model: the host launches one kernel after the other; the GPU cannot be done before the last was
+  /// launched.
   void add_launch_wait(base::Seconds launch_overhead);
 
   base::Seconds time() const { return base::Seconds::of(time_); }

@@ -18,16 +18,18 @@ namespace {
 
 using base::Seconds;
 
-/// Repeats of one configuration inside a software release spread by this much in 90 % of cases (one vendor's 38 re-measured
-/// steps: median 0.5 %, p90 3.2 %); the band of a step is never narrower.
+/// Repeats of one configuration inside a software release spread by this much in 90 % of cases (one vendor's
+/// 38 re-measured steps: median 0.5 %, p90 3.2 %); the band of a step is never narrower.
 constexpr double kMeasurementNoise = 0.032;
 
 void refuse_what_cannot_run(const Job& job, const PlanSpec& plan) {
   std::vector<base::Diagnostic> diagnostics;
   for (const std::string& kind : job.model.kinds_without_cost()) {
-    diagnostics.push_back({job.model.name, {}, "", fmt::format("layers of kind \"{}\" have no cost model", kind), ""});
+    diagnostics.push_back(
+        {job.model.name, {}, "", fmt::format("layers of kind \"{}\" have no cost model", kind), ""});
   }
-  for (const PlanFault& fault : find_faults(job, plan)) diagnostics.push_back({plan.name, {}, fault.rule, fault.message, ""});
+  for (const PlanFault& fault : find_faults(job, plan))
+    diagnostics.push_back({plan.name, {}, fault.rule, fault.message, ""});
   if (!diagnostics.empty()) throw base::InputError(std::move(diagnostics));
 }
 
@@ -40,7 +42,8 @@ Seconds quantile(const std::vector<Seconds>& sorted, double q) {
 }
 
 void fill_distribution(std::vector<Seconds> times, StepResult& result) {
-  result.step_time = std::accumulate(times.begin(), times.end(), Seconds()) / static_cast<double>(times.size());
+  result.step_time =
+      std::accumulate(times.begin(), times.end(), Seconds()) / static_cast<double>(times.size());
   std::sort(times.begin(), times.end());
   result.p50 = quantile(times, 0.5);
   result.p95 = quantile(times, 0.95);
@@ -50,10 +53,12 @@ void fill_rates(const Job& job, const PlanSpec& plan, StepResult& result) {
   const double tokens = static_cast<double>(job.run.global_batch) * static_cast<double>(job.run.seq_len);
   const double gpu_seconds = result.step_time.s() * plan.layout.world();
   result.tokens_per_s_per_gpu = tokens / gpu_seconds;
-  result.model_flops_per_s_per_gpu = result.tokens_per_s_per_gpu * training_flops_per_token(job.model, job.run.seq_len);
+  result.model_flops_per_s_per_gpu =
+      result.tokens_per_s_per_gpu * training_flops_per_token(job.model, job.run.seq_len);
   result.peak_flops_per_s = job.profile.peak(job.run.precision.gemm).flops_per_s();
   result.mfu = result.peak_flops_per_s > 0 ? result.model_flops_per_s_per_gpu / result.peak_flops_per_s : 0;
-  result.flop_formula = "megatron-core: 6 * (matrices + causal attention + output head) per token, no recomputation";
+  result.flop_formula =
+      "megatron-core: 6 * (matrices + causal attention + output head) per token, no recomputation";
 }
 
 /// Band and evidence from the critical paths of all iterations.
@@ -62,12 +67,14 @@ void fill_band(const CostSum& critical, StepResult& result) {
   if (total <= 0) return;
   result.band_low = result.step_time * (critical.low / total / (1.0 + kMeasurementNoise));
   result.band_high = result.step_time * (critical.high / total * (1.0 + kMeasurementNoise));
-  for (std::size_t e = 0; e < result.evidence.size(); ++e) result.evidence[e] = critical.by_evidence[e] / total;
+  for (std::size_t e = 0; e < result.evidence.size(); ++e)
+    result.evidence[e] = critical.by_evidence[e] / total;
 }
 
 }  // namespace
 
-Simulation simulate_step(const Job& job, const PlanSpec& plan, const SimulateOptions& options, CostCache* cache) {
+Simulation simulate_step(const Job& job, const PlanSpec& plan, const SimulateOptions& options,
+                         CostCache* cache) {
   refuse_what_cannot_run(job, plan);
   const auto own_cache = make_cost_cache();
   CostCache& costs = cache != nullptr ? *cache : *own_cache;
@@ -82,7 +89,8 @@ Simulation simulate_step(const Job& job, const PlanSpec& plan, const SimulateOpt
     const PipelineStep step = simulator.simulate(iteration);
     times.push_back(step.time());
     critical.add(critical_cost(step));
-    if (options.trace && iteration == iterations[iterations.size() / 2]) simulation.trace = build_trace(step, simulator, plan);
+    if (options.trace && iteration == iterations[iterations.size() / 2])
+      simulation.trace = build_trace(step, simulator, plan);
   }
   fill_distribution(times, result);
   fill_rates(job, plan, result);
@@ -98,7 +106,8 @@ Simulation simulate_step(const Job& job, const PlanSpec& plan, const SimulateOpt
   result.notes = collect_notes(job, plan);
   if (options.what_if) {
     const std::size_t middle = iterations.size() / 2;
-    result.what_if = compute_what_if(job, plan, options.network, iterations[middle], times[middle], balanced, costs, result.step_time);
+    result.what_if = compute_what_if(job, plan, options.network, iterations[middle], times[middle], balanced,
+                                     costs, result.step_time);
   }
   return simulation;
 }

@@ -29,8 +29,8 @@ enum class NetworkMode { kBound, kFlow };
 
 struct SimulateOptions {
   NetworkMode network = NetworkMode::kFlow;
-  int max_iterations = 8;   ///< of a load trace, spread evenly over it
-  bool what_if = true;      ///< simulate the counterfactuals too
+  int max_iterations = 8;  ///< of a load trace, spread evenly over it
+  bool what_if = true;     ///< simulate the counterfactuals too
   bool trace = false;
 };
 
@@ -38,8 +38,8 @@ struct SimulateOptions {
 class CostCache;
 std::unique_ptr<CostCache, void (*)(CostCache*)> make_cost_cache();
 
-/// Why a plan cannot run on this job at all (sizes that do not divide, more GPUs than there are ...); empty = it can.
-/// These are rules of arithmetic; what a framework refuses beyond them is planner/export's to say.
+/// Why a plan cannot run on this job at all (sizes that do not divide, more GPUs than there are ...); empty =
+/// it can. These are rules of arithmetic; what a framework refuses beyond them is planner/export's to say.
 std::vector<PlanFault> find_faults(const Job& job, const PlanSpec& plan);
 
 /// Memory per stage on the rank with the hottest experts.
@@ -53,10 +53,11 @@ struct Simulation {
 
 /// One training step. Requires find_faults() empty and model.kinds_without_cost() empty (throws InputError).
 /// Deterministic; does not depend on `cache`'s content or the number of threads.
-Simulation simulate_step(const Job& job, const PlanSpec& plan, const SimulateOptions& options, CostCache* cache = nullptr);
+Simulation simulate_step(const Job& job, const PlanSpec& plan, const SimulateOptions& options,
+                         CostCache* cache = nullptr);
 
-/// A fast estimate of the step time for ranking: the same layer costs under `bound`, mean load, one iteration,
-/// closed-form pipeline. Never allocates task graphs.
+/// A fast estimate of the step time for ranking: the same layer costs under `bound`, mean load, one
+/// iteration, closed-form pipeline. Never allocates task graphs.
 base::Seconds estimate_step_time(const Job& job, const PlanSpec& plan, CostCache& cache);
 
 }  // namespace moeplan::sim

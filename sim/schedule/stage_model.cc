@@ -17,7 +17,9 @@ LayerSpec mtp_layer(const ModelSpec& model) {
   return {};
 }
 
-bool same(const LayerSpec& a, const LayerSpec& b) { return a.mixer == b.mixer && a.ffn == b.ffn && a.window == b.window; }
+bool same(const LayerSpec& a, const LayerSpec& b) {
+  return a.mixer == b.mixer && a.ffn == b.ffn && a.window == b.window;
+}
 
 /// The ranks of the stage regrouped so that a group's members follow each other.
 CommGroups layer_groups(const StageRanks& stage, const ParallelLayout& layout, LayerGroup group) {
@@ -42,7 +44,8 @@ CommGroups layer_groups(const StageRanks& stage, const ParallelLayout& layout, L
 
 std::vector<std::vector<PlacedLayer>> place_layers(const ModelSpec& model, const PlanSpec& plan) {
   const int layers = static_cast<int>(model.layers.size());
-  const StageSplit split = plan.split.layers_per_chunk.empty() ? even_split(layers, plan.layout.pp, plan.layout.vp) : plan.split;
+  const StageSplit split =
+      plan.split.layers_per_chunk.empty() ? even_split(layers, plan.layout.pp, plan.layout.vp) : plan.split;
   std::vector<std::vector<PlacedLayer>> chunks;
   int number = 0;
   int moe = 0;
@@ -62,13 +65,16 @@ std::vector<std::vector<PlacedLayer>> place_layers(const ModelSpec& model, const
   return chunks;
 }
 
-StageModel::StageModel(const Job& job, const PlanSpec& plan, const CommNetwork& network, int stage, bool free_comm)
+StageModel::StageModel(const Job& job, const PlanSpec& plan, const CommNetwork& network, int stage,
+                       bool free_comm)
     : plan_(plan),
       network_(network),
       free_comm_(free_comm),
       ranks_(stage_ranks(plan.layout, stage)),
       kernels_(job.model, job.run, plan, job.profile,
-               [this](LayerGroup group, CollectiveKind kind, base::Bytes buffer) { return solve_comm(group, kind, buffer); }) {
+               [this](LayerGroup group, CollectiveKind kind, base::Bytes buffer) {
+                 return solve_comm(group, kind, buffer);
+               }) {
   for (const base::RankId rank : ranks_.ranks) slow_.push_back(job.cluster.slow_factor(rank));
   for (const auto& chunk : place_layers(job.model, plan)) {
     for (const PlacedLayer& layer : chunk) {
@@ -86,10 +92,12 @@ StageModel::StageModel(const Job& job, const PlanSpec& plan, const CommNetwork& 
 
 Estimate StageModel::solve_comm(LayerGroup group, CollectiveKind kind, base::Bytes buffer) {
   if (free_comm_) return {};
-  const std::vector<std::int64_t> key{static_cast<std::int64_t>(group), static_cast<std::int64_t>(kind), buffer.count()};
+  const std::vector<std::int64_t> key{static_cast<std::int64_t>(group), static_cast<std::int64_t>(kind),
+                                      buffer.count()};
   const auto found = solved_.find(key);
   if (found != solved_.end()) return found->second;
-  const Estimate estimate = solve_ring(network_, layer_groups(ranks_, plan_.layout, group), kind, buffer).estimate();
+  const Estimate estimate =
+      solve_ring(network_, layer_groups(ranks_, plan_.layout, group), kind, buffer).estimate();
   solved_.emplace(key, estimate);
   return estimate;
 }

@@ -23,8 +23,8 @@ struct PlacedLayer {
 /// The layers of every virtual stage, c = 0 .. pp*vp-1, MTP blocks on the last one.
 std::vector<std::vector<PlacedLayer>> place_layers(const ModelSpec& model, const PlanSpec& plan);
 
-/// Everything that the ranks of one pipeline stage do alike: layer templates, ends of the model, and the collectives inside a
-/// layer on this stage's place in the cluster.
+/// Everything that the ranks of one pipeline stage do alike: layer templates, ends of the model, and the
+/// collectives inside a layer on this stage's place in the cluster.
 class StageModel {
  public:
   /// `free_comm`: communication inside layers takes no time (a counterfactual).

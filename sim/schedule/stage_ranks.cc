@@ -15,7 +15,8 @@ StageRanks stage_ranks(const ParallelLayout& layout, int stage) {
   return result;
 }
 
-std::vector<std::int64_t> stage_signature(const topology::Cluster& cluster, const StageRanks& stage, int index) {
+std::vector<std::int64_t> stage_signature(const topology::Cluster& cluster, const StageRanks& stage,
+                                          int index) {
   const topology::ClusterSpec& spec = cluster.spec();
   if (!spec.slow_ranks.empty() || !spec.degraded_links.empty()) return {-1, index};
   const int first = stage.ranks.front().value();

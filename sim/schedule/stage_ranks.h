@@ -20,8 +20,9 @@ struct StageRanks {
 };
 StageRanks stage_ranks(const ParallelLayout& layout, int stage);
 
-/// Stages with equal signatures sit on the cluster in the same way: the same places in nodes and leaves, no slow
-/// rank and no degraded link in the cluster. Others are never equal.
-std::vector<std::int64_t> stage_signature(const topology::Cluster& cluster, const StageRanks& stage, int index);
+/// Stages with equal signatures sit on the cluster in the same way: the same places in nodes and leaves, no
+/// slow rank and no degraded link in the cluster. Others are never equal.
+std::vector<std::int64_t> stage_signature(const topology::Cluster& cluster, const StageRanks& stage,
+                                          int index);
 
 }  // namespace moeplan::sim

@@ -26,7 +26,8 @@ double rank_imbalance(std::span<const double> share, std::span<const std::int32_
 
 }  // namespace
 
-void describe_load(const Job& job, const PlanSpec& plan, const std::vector<int>& iterations, StepResult& result) {
+void describe_load(const Job& job, const PlanSpec& plan, const std::vector<int>& iterations,
+                   StepResult& result) {
   if (!has_real_routing(job)) {
     result.load_origin = job.model.is_moe() ? "balanced" : "none";
     return;
@@ -38,7 +39,8 @@ void describe_load(const Job& job, const PlanSpec& plan, const std::vector<int>&
     for (int layer = 0; layer < job.loads.moe_layers(); ++layer, ++count) {
       const auto& rows = plan.placement.slots;
       const auto row = static_cast<std::size_t>(layer);
-      const std::span<const std::int32_t> slots = row < rows.size() ? std::span<const std::int32_t>(rows[row]) : std::span<const std::int32_t>();
+      const std::span<const std::int32_t> slots =
+          row < rows.size() ? std::span<const std::int32_t>(rows[row]) : std::span<const std::int32_t>();
       sum += rank_imbalance(job.loads.mean_share(iteration, layer), slots, plan.layout.ep);
     }
   }
@@ -49,18 +51,30 @@ std::vector<std::string> collect_notes(const Job& job, const PlanSpec& plan) {
   std::vector<std::string> notes = job.model.notes;
   const bool moe = job.model.moe_layers() > 0;
   if (moe && job.run.gate != GatePolicy::kCapacity) {
-    notes.push_back(fmt::format("each MoE forward waits {:.0f} us for the host to read the tokens per expert and to launch again",
-                                (job.profile.host_sync() + job.profile.launch_overhead()).us()));
+    notes.push_back(fmt::format(
+        "each MoE forward waits {:.0f} us for the host to read the tokens per expert and to launch again",
+        (job.profile.host_sync() + job.profile.launch_overhead()).us()));
   }
-  if (job.run.gate == GatePolicy::kForceBalanced) notes.emplace_back("the run forces balanced routing: the load is not used");
-  if (job.run.gate == GatePolicy::kCapacity) notes.emplace_back("tokens over the capacity of an expert are dropped, nothing is padded");
-  if (has_real_routing(job) && job.loads.distinct_micro_batches(routing_shape(job, plan)) > kMaxMicroBatchSamples) {
-    notes.push_back(fmt::format("{} micro-batches of an iteration are simulated apart, the others repeat them", kMaxMicroBatchSamples));
+  if (job.run.gate == GatePolicy::kForceBalanced)
+    notes.emplace_back("the run forces balanced routing: the load is not used");
+  if (job.run.gate == GatePolicy::kCapacity)
+    notes.emplace_back("tokens over the capacity of an expert are dropped, nothing is padded");
+  if (has_real_routing(job) &&
+      job.loads.distinct_micro_batches(routing_shape(job, plan)) > kMaxMicroBatchSamples) {
+    notes.push_back(
+        fmt::format("{} micro-batches of an iteration are simulated apart, the others repeat them",
+                    kMaxMicroBatchSamples));
   }
-  if (job.model.mtp_layers > 0 && moe) notes.emplace_back("multi-token-prediction blocks route like the last MoE layer");
-  if (plan.layout.cp > 1) notes.emplace_back("context parallelism gathers keys and values before each attention core, nothing overlaps it");
-  if (bytes_per_element(job.run.precision.gemm) < 2.0) notes.emplace_back("fp8 weights are not quantised again for each micro-batch");
-  notes.emplace_back("not modelled: communication that slows GEMMs and is slowed by them, data loading, checkpoints, CUDA-graph scope");
+  if (job.model.mtp_layers > 0 && moe)
+    notes.emplace_back("multi-token-prediction blocks route like the last MoE layer");
+  if (plan.layout.cp > 1)
+    notes.emplace_back(
+        "context parallelism gathers keys and values before each attention core, nothing overlaps it");
+  if (bytes_per_element(job.run.precision.gemm) < 2.0)
+    notes.emplace_back("fp8 weights are not quantised again for each micro-batch");
+  notes.emplace_back(
+      "not modelled: communication that slows GEMMs and is slowed by them, data loading, checkpoints, "
+      "CUDA-graph scope");
   return notes;
 }
 

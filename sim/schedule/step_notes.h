@@ -11,6 +11,7 @@ namespace moeplan::sim {
 std::vector<std::string> collect_notes(const Job& job, const PlanSpec& plan);
 
 /// Origin of the load and its imbalance between the ranks of an EP group, mean over layers and `iterations`.
-void describe_load(const Job& job, const PlanSpec& plan, const std::vector<int>& iterations, StepResult& result);
+void describe_load(const Job& job, const PlanSpec& plan, const std::vector<int>& iterations,
+                   StepResult& result);
 
 }  // namespace moeplan::sim

@@ -7,8 +7,9 @@ namespace moeplan::sim {
 namespace {
 
 constexpr double kBf16Bytes = 2.0;
-/// Finishes of flows closer together than this share of a collective are one change of rates (SharingOptions::tolerance):
-/// well below the noise of measurements, and an all-to-all of 64 ranks costs some hundred rate changes instead of thousands.
+/// Finishes of flows closer together than this share of a collective are one change of rates
+/// (SharingOptions::tolerance): well below the noise of measurements, and an all-to-all of 64 ranks costs
+/// some hundred rate changes instead of thousands.
 constexpr double kFlowTolerance = 0.005;
 
 std::unique_ptr<Sharing> sharing_of(NetworkMode mode) {
@@ -20,7 +21,8 @@ std::unique_ptr<Sharing> sharing_of(NetworkMode mode) {
 
 }  // namespace
 
-StepSimulator::StepSimulator(const Job& job, const PlanSpec& plan, NetworkMode mode, ChunkSimulator::Options options, CostCache& cache)
+StepSimulator::StepSimulator(const Job& job, const PlanSpec& plan, NetworkMode mode,
+                             ChunkSimulator::Options options, CostCache& cache)
     : job_(job),
       plan_(plan),
       sharing_(sharing_of(mode)),
@@ -39,7 +41,8 @@ StepSimulator::StepSimulator(const Job& job, const PlanSpec& plan, NetworkMode m
 
 void StepSimulator::compute_transfers() {
   const int pp = plan_.layout.pp;
-  const double elements = static_cast<double>(rank_tokens(plan_, job_.run).local) * static_cast<double>(job_.model.hidden);
+  const double elements =
+      static_cast<double>(rank_tokens(plan_, job_.run).local) * static_cast<double>(job_.model.hidden);
   const base::Bytes bytes = base::Bytes::rounded(elements * kBf16Bytes);
   for (int stage = 0; stage < pp; ++stage) {
     if (pp == 1) {
@@ -50,8 +53,10 @@ void StepSimulator::compute_transfers() {
     const StageRanks here = stage_ranks(plan_.layout, stage);
     const StageRanks next = stage_ranks(plan_.layout, (stage + 1) % pp);
     const StageRanks before = stage_ranks(plan_.layout, (stage + pp - 1) % pp);
-    input_.transfer_forward.push_back(solve_point_to_point(network_, here.ranks, next.ranks, bytes).estimate());
-    input_.transfer_backward.push_back(solve_point_to_point(network_, here.ranks, before.ranks, bytes).estimate());
+    input_.transfer_forward.push_back(
+        solve_point_to_point(network_, here.ranks, next.ranks, bytes).estimate());
+    input_.transfer_backward.push_back(
+        solve_point_to_point(network_, here.ranks, before.ranks, bytes).estimate());
   }
 }
 
@@ -60,22 +65,27 @@ void StepSimulator::compute_exchanges() {
   std::vector<RankParameters> per_stage(static_cast<std::size_t>(plan_.layout.pp));
   for (std::size_t c = 0; c < layers.size(); ++c) {
     const std::size_t stage = c % per_stage.size();
-    const RankParameters parameters = chunk_parameters(job_.model, plan_, layers[c], c == 0, c + 1 == layers.size());
+    const RankParameters parameters =
+        chunk_parameters(job_.model, plan_, layers[c], c == 0, c + 1 == layers.size());
     per_stage[stage].dense += parameters.dense;
     per_stage[stage].expert += parameters.expert;
-    input_.exchanges.push_back(compute_exchange(job_, plan_, network_, chunks_.stage(static_cast<int>(stage)).ranks(), parameters,
+    input_.exchanges.push_back(compute_exchange(job_, plan_, network_,
+                                                chunks_.stage(static_cast<int>(stage)).ranks(), parameters,
                                                 static_cast<int>(layers[c].size())));
   }
   for (int stage = 0; stage < plan_.layout.pp; ++stage) {
-    input_.updates.push_back(compute_update(job_, plan_, network_, stage, per_stage[static_cast<std::size_t>(stage)]));
+    input_.updates.push_back(
+        compute_update(job_, plan_, network_, stage, per_stage[static_cast<std::size_t>(stage)]));
   }
 }
 
 PipelineStep StepSimulator::simulate(int iteration) {
   samples_.clear();
-  for (const LoadSample& sample : sample_micro_batches(job_, plan_, iteration)) samples_.push_back(chunks_.simulate(sample));
+  for (const LoadSample& sample : sample_micro_batches(job_, plan_, iteration))
+    samples_.push_back(chunks_.simulate(sample));
   input_.samples.clear();
-  for (int m = 0; m < input_.micro_batches; ++m) input_.samples.push_back(&samples_[static_cast<std::size_t>(m) % samples_.size()]);
+  for (int m = 0; m < input_.micro_batches; ++m)
+    input_.samples.push_back(&samples_[static_cast<std::size_t>(m) % samples_.size()]);
   return simulate_pipeline(input_);
 }
 

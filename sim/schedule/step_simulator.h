@@ -13,7 +13,8 @@ namespace moeplan::sim {
 /// Simulates steps of one plan: chunks first, then the pipeline over them.
 class StepSimulator {
  public:
-  StepSimulator(const Job& job, const PlanSpec& plan, NetworkMode mode, ChunkSimulator::Options options, CostCache& cache);
+  StepSimulator(const Job& job, const PlanSpec& plan, NetworkMode mode, ChunkSimulator::Options options,
+                CostCache& cache);
 
   /// `iteration` of the load, or -1 for balanced routing.
   PipelineStep simulate(int iteration);

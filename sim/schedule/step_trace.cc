@@ -13,18 +13,22 @@ using base::Seconds;
 using base::TaskId;
 using Kind = PipelineTask::Kind;
 
-/// Micro-batches at the start of a step that are drawn kernel by kernel, as the last one is; of the others a chunk is one bar. A step of
-/// 64 micro-batches over 94 layers would otherwise be 900,000 bars.
+/// Micro-batches at the start of a step that are drawn kernel by kernel, as the last one is; of the others a
+/// chunk is one bar. A step of 64 micro-batches over 94 layers would otherwise be 900,000 bars.
 constexpr int kDetailedMicroBatches = 2;
 
 enum Thread { kCompute, kCommunication, kTransfer, kExchange };
 
 std::string_view exchange_name(Kind kind) {
   switch (kind) {
-    case Kind::kReduce: return "gradient reduction";
-    case Kind::kGather: return "parameter gather";
-    case Kind::kNorm: return "gradient norm";
-    default: return "optimizer";
+    case Kind::kReduce:
+      return "gradient reduction";
+    case Kind::kGather:
+      return "parameter gather";
+    case Kind::kNorm:
+      return "gradient norm";
+    default:
+      return "optimizer";
   }
 }
 
@@ -33,7 +37,8 @@ void add_bar(const ChunkBar& bar, const PipelineTask& task, Instant chunk_start,
   double offset = 0;
   for (const Part& part : bar.segment->parts()) {
     TraceEvent event;
-    event.name = bar.layer >= 0 ? fmt::format("{} L{} mb{}", part.name, bar.layer, task.micro_batch) : fmt::format("{} mb{}", part.name, task.micro_batch);
+    event.name = bar.layer >= 0 ? fmt::format("{} L{} mb{}", part.name, bar.layer, task.micro_batch)
+                                : fmt::format("{} mb{}", part.name, task.micro_batch);
     event.category = std::string(name(part.time_class));
     event.process = task.stage;
     event.thread = bar.stream == 0 ? kCompute : kCommunication;
@@ -45,7 +50,8 @@ void add_bar(const ChunkBar& bar, const PipelineTask& task, Instant chunk_start,
   }
 }
 
-void add_single(std::string event_name, std::string_view category, const PipelineTask& task, Instant start, Seconds duration, int thread, Trace& trace) {
+void add_single(std::string event_name, std::string_view category, const PipelineTask& task, Instant start,
+                Seconds duration, int thread, Trace& trace) {
   TraceEvent event;
   event.name = std::move(event_name);
   event.category = std::string(category);
@@ -57,8 +63,8 @@ void add_single(std::string event_name, std::string_view category, const Pipelin
   trace.events.push_back(std::move(event));
 }
 
-/// Kernels are drawn of the first and the last micro-batches; of the others a bar a chunk, or a step of a hundred
-/// micro-batches would be a file that no viewer opens gladly.
+/// Kernels are drawn of the first and the last micro-batches; of the others a bar a chunk, or a step of a
+/// hundred micro-batches would be a file that no viewer opens gladly.
 constexpr int kDetailedFirst = 4;
 constexpr int kDetailedLast = 1;
 
@@ -70,7 +76,9 @@ bool is_detailed(int micro_batch, int micro_batches) {
 int shown_block(const PipelineStep& step, int stage) {
   int best = 0;
   for (int block = 1; block < step.blocks; ++block) {
-    if (step.timeline.busy[step.compute_stream(stage, best).index()] < step.timeline.busy[step.compute_stream(stage, block).index()]) best = block;
+    if (step.timeline.busy[step.compute_stream(stage, best).index()] <
+        step.timeline.busy[step.compute_stream(stage, block).index()])
+      best = block;
   }
   return best;
 }
@@ -89,12 +97,15 @@ Trace build_trace(const PipelineStep& step, const StepSimulator& simulator, cons
   for (const PipelineTask& task : step.tasks) micro_batches = std::max(micro_batches, task.micro_batch + 1);
   for (std::size_t t = 0; t < step.tasks.size(); ++t) {
     const PipelineTask& task = step.tasks[t];
-    if (task.kind == Kind::kJoin || (task.block >= 0 && task.block != shown[static_cast<std::size_t>(task.stage)])) continue;
+    if (task.kind == Kind::kJoin ||
+        (task.block >= 0 && task.block != shown[static_cast<std::size_t>(task.stage)]))
+      continue;
     const Instant start = step.timeline.start[t];
     const Seconds duration = step.timeline.finish[t] - start;
     if (task.kind == Kind::kForward || task.kind == Kind::kBackward) {
-      const ChunkPair& pair =
-          *simulator.input().samples[static_cast<std::size_t>(task.micro_batch)]->chunks[static_cast<std::size_t>(task.chunk)];
+      const ChunkPair& pair = *simulator.input()
+                                   .samples[static_cast<std::size_t>(task.micro_batch)]
+                                   ->chunks[static_cast<std::size_t>(task.chunk)];
       const ChunkTimes& times = task.kind == Kind::kBackward ? pair.backward : pair.forward;
       // A chunk in pieces is drawn once, from its first piece.
       if (task.piece > 0) continue;
@@ -107,8 +118,8 @@ Trace build_trace(const PipelineStep& step, const StepSimulator& simulator, cons
       }
     } else if (duration > Seconds()) {
       const bool transfer = task.kind == Kind::kTransfer;
-      add_single(transfer ? fmt::format("p2p mb{}", task.micro_batch) : std::string(exchange_name(task.kind)), name(task.time_class), task,
-                 start, duration, transfer ? kTransfer : kExchange, trace);
+      add_single(transfer ? fmt::format("p2p mb{}", task.micro_batch) : std::string(exchange_name(task.kind)),
+                 name(task.time_class), task, start, duration, transfer ? kTransfer : kExchange, trace);
     }
   }
   return trace;

@@ -25,8 +25,9 @@ Seconds simulate_with_twice_the_nics(const Job& job, const PlanSpec& plan, Netwo
 
 }  // namespace
 
-std::vector<WhatIf> compute_what_if(const Job& job, const PlanSpec& plan, NetworkMode mode, int iteration, Seconds iteration_time,
-                                    const PipelineStep& balanced, CostCache& cache, Seconds step_time) {
+std::vector<WhatIf> compute_what_if(const Job& job, const PlanSpec& plan, NetworkMode mode, int iteration,
+                                    Seconds iteration_time, const PipelineStep& balanced, CostCache& cache,
+                                    Seconds step_time) {
   std::vector<WhatIf> changes;
   const auto add = [&](std::string change, Seconds time, std::string note) {
     const double ratio = time / iteration_time;
@@ -34,15 +35,18 @@ std::vector<WhatIf> compute_what_if(const Job& job, const PlanSpec& plan, Networ
   };
   if (iteration >= 0) add("balanced routing", balanced.time(), "every expert gets the same share; simulated");
   if (plan.layout.world() > job.cluster.gpus_per_node()) {
-    add("twice the NIC bandwidth", simulate_with_twice_the_nics(job, plan, mode, iteration), "simulated again on the faster cluster");
+    add("twice the NIC bandwidth", simulate_with_twice_the_nics(job, plan, mode, iteration),
+        "simulated again on the faster cluster");
   }
   if (plan.layout.ep * plan.layout.tp * plan.layout.cp > 1) {
     StepSimulator free(job, plan, mode, {true, false}, cache);
-    add("free communication inside layers", free.simulate(iteration).time(), "the most that overlap of dispatch, combine and TP could give");
+    add("free communication inside layers", free.simulate(iteration).time(),
+        "the most that overlap of dispatch, combine and TP could give");
   }
   if (plan.layout.pp > 1) {
     const Seconds bubble = attribute_stage(balanced, find_busiest_stage(balanced)).bubble;
-    add("no pipeline bubble", iteration_time - bubble, "the busiest stage's waits for other stages, taken off; not simulated");
+    add("no pipeline bubble", iteration_time - bubble,
+        "the busiest stage's waits for other stages, taken off; not simulated");
   }
   return changes;
 }

@@ -16,7 +16,8 @@ TaskGraph layered(int ranks, int layers) {
       for (int r = group; r < group + 8; ++r) {
         base::TaskId& tail = tails[static_cast<std::size_t>(r)];
         if (tail.valid()) graph.add_dependency(tail, join);
-        tail = graph.add_task(base::StreamId(first.value() + r), base::Seconds::from_us(100 + (r * 7 + layer * 3) % 11));
+        tail = graph.add_task(base::StreamId(first.value() + r),
+                              base::Seconds::from_us(100 + (r * 7 + layer * 3) % 11));
         graph.add_dependency(join, tail);
       }
     }

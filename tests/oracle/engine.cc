@@ -11,7 +11,8 @@ std::vector<std::int64_t> finish_times(const Tasks& tasks) {
     for (std::size_t t = 0; t < finish.size(); ++t) {
       std::int64_t start = 0;
       for (const auto& [before, after] : tasks.dependencies) {
-        if (static_cast<std::size_t>(after) == t) start = std::max(start, finish[static_cast<std::size_t>(before)]);
+        if (static_cast<std::size_t>(after) == t)
+          start = std::max(start, finish[static_cast<std::size_t>(before)]);
       }
       for (std::size_t p = 0; p < t; ++p) {
         if (tasks.stream[t] >= 0 && tasks.stream[p] == tasks.stream[t]) start = std::max(start, finish[p]);

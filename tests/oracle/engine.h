@@ -8,8 +8,8 @@ namespace moeplan::oracle {
 
 /// Slow, obvious reference of a task graph: plain numbers, no code of the program.
 struct Tasks {
-  std::vector<std::int64_t> duration;           // ps
-  std::vector<int> stream;                      // -1 = none
+  std::vector<std::int64_t> duration;             // ps
+  std::vector<int> stream;                        // -1 = none
   std::vector<std::pair<int, int>> dependencies;  // before, after
 };
 

@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include "base/random.h"
 #include "sim/collective/all_to_all.h"
 #include "sim/collective/point_to_point.h"
 #include "sim/collective/ring.h"
-#include "base/random.h"
 #include "tests/sim/cost/tiny_profile.h"
 #include "tests/support/corpus.h"
 
@@ -32,7 +32,8 @@ struct Fixture {
     spec.node.gpus = 4;
     spec.node.gpu = "Tiny GPU";
     spec.node.memory = Bytes::from_gib(16);
-    spec.node.nvlink = topology::NvlinkSpec{topology::NvlinkSpec::Kind::kSwitch, base::BytesPerSecond::from_gb_per_s(100), {}, {}};
+    spec.node.nvlink = topology::NvlinkSpec{
+        topology::NvlinkSpec::Kind::kSwitch, base::BytesPerSecond::from_gb_per_s(100), {}, {}};
     spec.node.nics = topology::NicSpec{4, base::BytesPerSecond::from_gb_per_s(50), {}, {0, 1, 2, 3}};
     spec.fabric.kind = topology::FabricSpec::Kind::kSingleSwitch;
     return spec;
@@ -51,7 +52,8 @@ AllToAllTraffic uniform(std::vector<RankId> members, int group, std::int64_t byt
   return traffic;
 }
 
-// 4 ranks of a node send 1 MB to each of 3 peers: b = 3 MB, fraction 0.5 * 3/4 = 0.375, 3 MB / 37.5 GB/s = 80 us, + 11 us.
+// 4 ranks of a node send 1 MB to each of 3 peers: b = 3 MB, fraction 0.5 * 3/4 = 0.375, 3 MB / 37.5 GB/s = 80
+// us, + 11 us.
 TEST(FlatAllToAll, TakesBytesOverTheCalibratedLinkAndTheOverhead) {
   const Fixture f;
   const CommTimes times = solve_flat_all_to_all(f.network, uniform(ranks(0, 4), 4, 1'000'000));
@@ -60,7 +62,8 @@ TEST(FlatAllToAll, TakesBytesOverTheCalibratedLinkAndTheOverhead) {
   EXPECT_EQ(times.evidence, Evidence::kMeasured);
 }
 
-// Everybody sends 3 MB to rank 0 only: its NVLink down carries 9 MB; senders send 3 MB each: 9 MB / 37.5 GB/s = 240 us.
+// Everybody sends 3 MB to rank 0 only: its NVLink down carries 9 MB; senders send 3 MB each: 9 MB / 37.5 GB/s
+// = 240 us.
 TEST(FlatAllToAll, AHotRankTakesAsLongAsItsOwnLink) {
   const Fixture f;
   AllToAllTraffic traffic = uniform(ranks(0, 4), 4, 0);
@@ -68,7 +71,8 @@ TEST(FlatAllToAll, AHotRankTakesAsLongAsItsOwnLink) {
   EXPECT_NEAR(solve_flat_all_to_all(f.network, traffic).done[0].us(), 240.0 + 11.0, 1e-6);
 }
 
-// 8 ranks over 2 nodes, 1 MB a pair: 4 MB leave over the NIC: fraction 0.5 * 4/5 = 0.4 of 50 GB/s = 200 us; NVLink's 3 MB take 80 us.
+// 8 ranks over 2 nodes, 1 MB a pair: 4 MB leave over the NIC: fraction 0.5 * 4/5 = 0.4 of 50 GB/s = 200 us;
+// NVLink's 3 MB take 80 us.
 TEST(FlatAllToAll, SpanningNodesIsBoundByTheNic) {
   const Fixture f;
   const CommTimes times = solve_flat_all_to_all(f.network, uniform(ranks(0, 8), 8, 1'000'000));
@@ -88,7 +92,8 @@ TEST(FlatAllToAll, GroupsWithoutCommonLinksDoNotSlowEachOther) {
   EXPECT_NEAR(both.done[3].s(), alone.done[0].s(), 1e-15);
 }
 
-// 3 rounds of 1 MB each; a round is a collective of 1 MB per rank: fraction 0.25, 40 us; overhead 10 us once and 1 us a round.
+// 3 rounds of 1 MB each; a round is a collective of 1 MB per rank: fraction 0.25, 40 us; overhead 10 us once
+// and 1 us a round.
 TEST(PairwiseAllToAll, RunsItsRoundsOneAfterTheOther) {
   const Fixture f;
   const CommTimes times = solve_pairwise_all_to_all(f.network, uniform(ranks(0, 4), 4, 1'000'000));
@@ -112,45 +117,52 @@ TEST(FlatAllToAll, RelabellingSymmetricRanksChangesNothing) {
   for (std::int64_t& bytes : traffic.bytes) bytes = static_cast<std::int64_t>(random.below(5'000'000));
   AllToAllTraffic turned = traffic;
   for (std::size_t i = 0; i < 4; ++i) {
-    for (std::size_t j = 0; j < 4; ++j) turned.bytes[(i + 1) % 4 * 4 + (j + 1) % 4] = traffic.bytes[i * 4 + j];
+    for (std::size_t j = 0; j < 4; ++j)
+      turned.bytes[(i + 1) % 4 * 4 + (j + 1) % 4] = traffic.bytes[i * 4 + j];
   }
   const CommTimes a = solve_flat_all_to_all(f.network, traffic);
   const CommTimes b = solve_flat_all_to_all(f.network, turned);
   for (std::size_t i = 0; i < 4; ++i) EXPECT_NEAR(a.done[i].s(), b.done[(i + 1) % 4].s(), 1e-15);
 }
 
-// Ring all-gather of 8 MB over 4 ranks: 6 MB to the neighbour at 0.7 * 100 GB/s (half size 1 B) = 85.71 us, + 10 us.
+// Ring all-gather of 8 MB over 4 ranks: 6 MB to the neighbour at 0.7 * 100 GB/s (half size 1 B) = 85.71 us, +
+// 10 us.
 TEST(Ring, AllGatherSendsNMinusOneParts) {
   const Fixture f;
-  const CommTimes times = solve_ring(f.network, {ranks(0, 4), 4}, CollectiveKind::kAllGather, Bytes::of(8'000'000));
+  const CommTimes times =
+      solve_ring(f.network, {ranks(0, 4), 4}, CollectiveKind::kAllGather, Bytes::of(8'000'000));
   EXPECT_NEAR(times.makespan.us(), 6e6 / 70e9 * 1e6 + 10.0, 1e-3);
 }
 
 // All-reduce is both passes: 2 * 6 MB at 80 GB/s.
 TEST(Ring, AllReduceSendsTwice) {
   const Fixture f;
-  const CommTimes times = solve_ring(f.network, {ranks(0, 4), 4}, CollectiveKind::kAllReduce, Bytes::of(8'000'000));
+  const CommTimes times =
+      solve_ring(f.network, {ranks(0, 4), 4}, CollectiveKind::kAllReduce, Bytes::of(8'000'000));
   EXPECT_NEAR(times.makespan.us(), 12e6 / 80e9 * 1e6 + 10.0, 1e-3);
 }
 
-// 8 ranks on 2 nodes, 8 MB: B = 7 MB; a quarter of it leaves each GPU over its NIC: 1.75 MB / 35 GB/s = 50 us; NVLink carries
-// 5.25 MB / 70 GB/s = 75 us and is the bottleneck.
+// 8 ranks on 2 nodes, 8 MB: B = 7 MB; a quarter of it leaves each GPU over its NIC: 1.75 MB / 35 GB/s = 50
+// us; NVLink carries 5.25 MB / 70 GB/s = 75 us and is the bottleneck.
 TEST(Ring, SpanningNodesUsesTheNicOfEveryMember) {
   const Fixture f;
-  const CommTimes times = solve_ring(f.network, {ranks(0, 8), 8}, CollectiveKind::kAllGather, Bytes::of(8'000'000));
+  const CommTimes times =
+      solve_ring(f.network, {ranks(0, 8), 8}, CollectiveKind::kAllGather, Bytes::of(8'000'000));
   EXPECT_NEAR(times.makespan.us(), 75.0 + 10.0, 1e-3);
 }
 
 // One rank per node: the whole ring goes over one NIC: B = 4 MB / 35 GB/s = 114.3 us.
 TEST(Ring, OneRankPerNodeHasOneNic) {
   const Fixture f;
-  const CommTimes times = solve_ring(f.network, {{RankId(0), RankId(4)}, 2}, CollectiveKind::kAllGather, Bytes::of(8'000'000));
+  const CommTimes times =
+      solve_ring(f.network, {{RankId(0), RankId(4)}, 2}, CollectiveKind::kAllGather, Bytes::of(8'000'000));
   EXPECT_NEAR(times.makespan.us(), 4e6 / 35e9 * 1e6 + 10.0, 1e-3);
 }
 
 TEST(Ring, AGroupOfOneTakesNoTime) {
   const Fixture f;
-  EXPECT_EQ(solve_ring(f.network, {ranks(0, 4), 1}, CollectiveKind::kAllReduce, Bytes::of(1000)).makespan.s(), 0.0);
+  EXPECT_EQ(solve_ring(f.network, {ranks(0, 4), 1}, CollectiveKind::kAllReduce, Bytes::of(1000)).makespan.s(),
+            0.0);
 }
 
 // 3 MB over the NIC at 0.6 * 50 GB/s = 100 us, + 10 us.

@@ -76,7 +76,8 @@ Random random_graph(base::RandomStream random) {
   for (int t = 0; t < tasks; ++t) {
     const int stream = static_cast<int>(random.below(streams + 1)) - 1;
     const auto duration = static_cast<std::int64_t>(random.below(5)) * 1'000;
-    result.graph.add_task(stream < 0 ? TaskGraph::kNoStream : base::StreamId(stream), Seconds::of(static_cast<double>(duration) * 1e-12));
+    result.graph.add_task(stream < 0 ? TaskGraph::kNoStream : base::StreamId(stream),
+                          Seconds::of(static_cast<double>(duration) * 1e-12));
     result.tasks.duration.push_back(duration);
     result.tasks.stream.push_back(stream);
     for (std::uint64_t d = random.below(3); d > 0 && t > 0; --d) {
@@ -94,7 +95,8 @@ TEST(Timeline, AgreesWithTheObviousReferenceOnRandomGraphs) {
     const Random random = random_graph(seeds.substream(i));
     const Timeline timeline = run(random.graph);
     const std::vector<std::int64_t> expected = oracle::finish_times(random.tasks);
-    for (std::size_t t = 0; t < expected.size(); ++t) ASSERT_EQ(timeline.finish[t].ps(), expected[t]) << "graph " << i << " task " << t;
+    for (std::size_t t = 0; t < expected.size(); ++t)
+      ASSERT_EQ(timeline.finish[t].ps(), expected[t]) << "graph " << i << " task " << t;
   }
 }
 

@@ -33,12 +33,15 @@ TEST(ResultJson, HasTheKeysOfTheContract) {
   write_result_fields(json, example());
   json.end_object();
   const base::Document document = base::parse_json(json.text(), "result");
-  for (const char* key : {"step_time_s", "p50_s", "p95_s", "tokens_per_s_per_gpu", "model_tflops_per_gpu", "mfu", "flop_formula", "peak_tflops",
-                          "error_band", "evidence", "memory", "breakdown", "what_if", "network_mode", "distinct_matrices"}) {
+  for (const char* key : {"step_time_s", "p50_s", "p95_s", "tokens_per_s_per_gpu", "model_tflops_per_gpu",
+                          "mfu", "flop_formula", "peak_tflops", "error_band", "evidence", "memory",
+                          "breakdown", "what_if", "network_mode", "distinct_matrices"}) {
     EXPECT_NE(document.root.find(key), nullptr) << key;
   }
-  for (const char* key : {"measured", "interpolated", "extrapolated", "assumed"}) EXPECT_NE(document.root.find("evidence")->find(key), nullptr) << key;
-  for (const char* key : {"compute_s", "exposed_comm_s", "bubble_s", "imbalance_s", "host_s", "optimizer_s", "other_s"}) {
+  for (const char* key : {"measured", "interpolated", "extrapolated", "assumed"})
+    EXPECT_NE(document.root.find("evidence")->find(key), nullptr) << key;
+  for (const char* key :
+       {"compute_s", "exposed_comm_s", "bubble_s", "imbalance_s", "host_s", "optimizer_s", "other_s"}) {
     EXPECT_NE(document.root.find("breakdown")->find(key), nullptr) << key;
   }
   EXPECT_EQ(document.root.find("error_band")->find("coverage")->text, "0.9");

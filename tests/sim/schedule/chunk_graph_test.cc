@@ -14,8 +14,8 @@ Segment work(std::string_view name, TimeClass time_class, double seconds) {
   return segment;
 }
 
-/// Two ranks of one EP group and layers of: attention 1 s, before 1 s, dispatch 1 s, experts `a` and `b` seconds, combine 1 s,
-/// after 1 s; backward twice as long.
+/// Two ranks of one EP group and layers of: attention 1 s, before 1 s, dispatch 1 s, experts `a` and `b`
+/// seconds, combine 1 s, after 1 s; backward twice as long.
 struct Layers {
   StageRanks stage;
   std::vector<double> slow{1.0, 1.0};
@@ -45,7 +45,9 @@ struct Layers {
     }
   }
   ChunkTimes run(bool backward, const Recompute& recompute = {}, int count = 1) const {
-    return simulate_chunk(stage, slow, recompute, std::vector<ChunkLayer>(static_cast<std::size_t>(count), {&kernels, &moe, 0}), {}, backward, false);
+    return simulate_chunk(stage, slow, recompute,
+                          std::vector<ChunkLayer>(static_cast<std::size_t>(count), {&kernels, &moe, 0}), {},
+                          backward, false);
   }
 };
 
@@ -76,8 +78,11 @@ TEST(Chunk, RecomputingTheMoeBlockLeavesTheAttentionOut) {
   EXPECT_NEAR(Layers(2, 4).run(true, moe).duration[0].s(), 8.0 + 16.0, 1e-9);
 }
 
-// Two pieces: dispatches end at 2.5 and 3, experts of 2 s a piece at 4.5 and 6.5, combines of 0.5 s at 5 and 7, after: 8.
-TEST(Chunk, PiecesOverlapCommunicationWithExperts) { EXPECT_NEAR(Layers(4, 4, 2).run(false).duration[0].s(), 8.0, 1e-9); }
+// Two pieces: dispatches end at 2.5 and 3, experts of 2 s a piece at 4.5 and 6.5, combines of 0.5 s at 5 and
+// 7, after: 8.
+TEST(Chunk, PiecesOverlapCommunicationWithExperts) {
+  EXPECT_NEAR(Layers(4, 4, 2).run(false).duration[0].s(), 8.0, 1e-9);
+}
 
 // A rank of factor 2 takes twice as long for kernels, not for communication: 2 + 2 + 1 + 8 + 1 + 2.
 TEST(Chunk, ASlowRankSlowsItsGroup) {
@@ -86,14 +91,17 @@ TEST(Chunk, ASlowRankSlowsItsGroup) {
   EXPECT_NEAR(layers.run(false).duration[0].s(), 16.0, 1e-9);
 }
 
-// Slack is carried between layers inside a chunk: rank 0 is done with the combine 2 s before rank 1, but the next dispatch waits
-// for rank 1. One rank alone takes no less: the sum of two layers is twice one.
-TEST(Chunk, LayersOfOneGroupAddUp) { EXPECT_NEAR(Layers(2, 4).run(false, {}, 3).duration[0].s(), 27.0, 1e-9); }
+// Slack is carried between layers inside a chunk: rank 0 is done with the combine 2 s before rank 1, but the
+// next dispatch waits for rank 1. One rank alone takes no less: the sum of two layers is twice one.
+TEST(Chunk, LayersOfOneGroupAddUp) {
+  EXPECT_NEAR(Layers(2, 4).run(false, {}, 3).duration[0].s(), 27.0, 1e-9);
+}
 
-// What two levels lose. Combine of rank 0: 1 s, of rank 1: 3 s. A chunk ends for rank 0 at 1+1+1+2+1+1 = 7 and for rank 1 at 9.
-// Two chunks one after the other: seen from outside, 9 + 9 = 18. In one flat graph rank 0 starts its second chunk at 7,
-// but its dispatch waits for rank 1, which is ready at 9 + 2 = 11: the flat graph ends at 18, too. Only a rank that is early at
-// the start and late at the end gains: with rank 0 slow in attention and `before` (factor 2 on kernels: 14 - see below) flat is shorter.
+// What two levels lose. Combine of rank 0: 1 s, of rank 1: 3 s. A chunk ends for rank 0 at 1+1+1+2+1+1 = 7
+// and for rank 1 at 9. Two chunks one after the other: seen from outside, 9 + 9 = 18. In one flat graph rank
+// 0 starts its second chunk at 7, but its dispatch waits for rank 1, which is ready at 9 + 2 = 11: the flat
+// graph ends at 18, too. Only a rank that is early at the start and late at the end gains: with rank 0 slow
+// in attention and `before` (factor 2 on kernels: 14 - see below) flat is shorter.
 TEST(Chunk, TwoLevelsAgreeWithTheFlatGraphWhereTheLateRankIsLateAgain) {
   Layers layers(2, 2);
   layers.moe.combine[1] = work("combine", TimeClass::kCombine, 3);
@@ -101,8 +109,9 @@ TEST(Chunk, TwoLevelsAgreeWithTheFlatGraphWhereTheLateRankIsLateAgain) {
   EXPECT_NEAR(layers.run(false, {}, 2).duration[0].s(), 18.0, 1e-9);
 }
 
-// Rank 1 takes 3 s for the combine, rank 0 is slow (factor 2): rank 0 ends at 2+2+1+4+1+2 = 12, rank 1 at 9 + 3 + 1 = 13.
-// Two levels: 26. Flat: the second dispatch waits for max(12 + 4, 13 + 2) = 16, then 1 + 4 experts, rank 1's combine 3, after 1: 25.
+// Rank 1 takes 3 s for the combine, rank 0 is slow (factor 2): rank 0 ends at 2+2+1+4+1+2 = 12, rank 1 at 9 +
+// 3 + 1 = 13. Two levels: 26. Flat: the second dispatch waits for max(12 + 4, 13 + 2) = 16, then 1 + 4
+// experts, rank 1's combine 3, after 1: 25.
 TEST(Chunk, TwoLevelsLoseTheSlackOfARankThatIsEarlyAndThenLate) {
   Layers layers(2, 2);
   layers.slow = {2.0, 1.0};

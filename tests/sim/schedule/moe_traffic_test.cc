@@ -33,7 +33,8 @@ TEST(MoeTraffic, GroupsKeepTheirTokens) {
   EXPECT_EQ(traffic.slot_tokens, (std::vector<std::int64_t>{4, 6, 40, 60}));
 }
 
-// Expert 0 stands in slots 0 and 3: its 5 tokens split 3 + 2, source 0 beginning with slot 0, source 1 with slot 3.
+// Expert 0 stands in slots 0 and 3: its 5 tokens split 3 + 2, source 0 beginning with slot 0, source 1 with
+// slot 3.
 TEST(MoeTraffic, ReplicasShareTheTokensOfTheirExpert) {
   const RoutingMatrix routing{2, 3, {5, 1, 1, 5, 1, 1}};
   const std::vector<std::int32_t> slots{0, 1, 2, 0};

@@ -52,7 +52,8 @@ struct Pipeline {
 
 TEST(PipelineOrder, OneForwardOneBackwardOfTheFirstOfFourStages) {
   // W = 3 forwards, then F3 B0 (m = 4), then B1 B2 B3.
-  const std::vector<PipelineOp> expected{{0, 0, false}, {0, 1, false}, {0, 2, false}, {0, 3, false}, {0, 0, true}, {0, 1, true}, {0, 2, true}, {0, 3, true}};
+  const std::vector<PipelineOp> expected{{0, 0, false}, {0, 1, false}, {0, 2, false}, {0, 3, false},
+                                         {0, 0, true},  {0, 1, true},  {0, 2, true},  {0, 3, true}};
   EXPECT_EQ(pipeline_order(4, 1, 0, 4), expected);
 }
 
@@ -61,9 +62,11 @@ TEST(PipelineOrder, LastStageAlternates) {
   EXPECT_EQ(pipeline_order(4, 1, 3, 2), expected);
 }
 
-// Megatron, pp = 2, vp = 2, m = 2, stage 1: W = 0 + 1 * 2 = 2 of 4: F(c0,m0) F(c0,m1) | F(c1,m0) B(c1,m0) F(c1,m1) B(c1,m1) | B(c0) ...
+// Megatron, pp = 2, vp = 2, m = 2, stage 1: W = 0 + 1 * 2 = 2 of 4: F(c0,m0) F(c0,m1) | F(c1,m0) B(c1,m0)
+// F(c1,m1) B(c1,m1) | B(c0) ...
 TEST(PipelineOrder, InterleavedGoesThroughChunksInGroups) {
-  const std::vector<PipelineOp> expected{{0, 0, false}, {0, 1, false}, {1, 0, false}, {1, 0, true}, {1, 1, false}, {1, 1, true}, {0, 0, true}, {0, 1, true}};
+  const std::vector<PipelineOp> expected{{0, 0, false}, {0, 1, false}, {1, 0, false}, {1, 0, true},
+                                         {1, 1, false}, {1, 1, true},  {0, 0, true},  {0, 1, true}};
   EXPECT_EQ(pipeline_order(2, 2, 1, 2), expected);
 }
 
@@ -114,8 +117,8 @@ TEST(Pipeline, TransfersStandBetweenStages) {
   EXPECT_NEAR(parts.bubble.s(), 3.5, 1e-9);
 }
 
-// One stage, 4 layers, one micro-batch: B = 2 s in 4 pieces of 0.5 s, reduction of 0.3 s a piece hides but for the last one;
-// gather of 0.1 s a piece: only the first one is waited for. t = 0.1 + 1 + 2 + 0.3.
+// One stage, 4 layers, one micro-batch: B = 2 s in 4 pieces of 0.5 s, reduction of 0.3 s a piece hides but
+// for the last one; gather of 0.1 s a piece: only the first one is waited for. t = 0.1 + 1 + 2 + 0.3.
 TEST(Pipeline, GradientsAndParametersHideBehindTheirLayers) {
   Pipeline pipeline(1, 1, 1, chunk({1.0}, {2.0}));
   pipeline.input.exchanges[0] = {4, exactly(Seconds::of(0.3)), exactly(Seconds::of(0.1))};
@@ -130,7 +133,8 @@ TEST(Pipeline, GradientsAndParametersHideBehindTheirLayers) {
   EXPECT_NEAR(parts.optimizer.s(), 0.4, 1e-9);
 }
 
-// Two blocks take 1 and 2 s in turn: each runs its own pipeline, so the step is the longer sum and not the sum of maxima.
+// Two blocks take 1 and 2 s in turn: each runs its own pipeline, so the step is the longer sum and not the
+// sum of maxima.
 TEST(Pipeline, BlocksMeetOnlyInTheGradientReduction) {
   Pipeline pipeline(1, 1, 2, chunk({1.0, 2.0}, {0.0, 0.0}));
   const ChunkPair other = chunk({2.0, 1.0}, {0.0, 0.0});

@@ -51,25 +51,30 @@ TEST(SimulateStep, RatesFollowFromTheStepTime) {
   EXPECT_NEAR(r.mfu, training_flops_per_token(c.model, 4096) * r.tokens_per_s_per_gpu / 989.4e12, 1e-4);
 }
 
-// One dense layer, one rank, nothing to exchange: the step is the kernels of the layer, of the embedding and of the head, forward
-// and backward, once per micro-batch, and the update.
+// One dense layer, one rank, nothing to exchange: the step is the kernels of the layer, of the embedding and
+// of the head, forward and backward, once per micro-batch, and the update.
 TEST(SimulateStep, OneDenseLayerOnOneGpuIsTheSumOfItsKernels) {
   StepCase c("uniform", 1, "hgx-h100-1n");
   c.model.layers[0].ffn = FfnKind::kDense;
   c.plan.layout = {};
   c.run.global_batch = 2;
-  const LayerKernels kernels(c.model, c.run, c.plan, c.profile, [](LayerGroup, CollectiveKind, base::Bytes) { return Estimate{}; });
+  const LayerKernels kernels(c.model, c.run, c.plan, c.profile,
+                             [](LayerGroup, CollectiveKind, base::Bytes) { return Estimate{}; });
   base::Seconds expected;
   for (const Segment& segment :
-       {kernels.embedding_forward(), kernels.attention_forward(c.model.layers[0]), kernels.dense_forward(), kernels.head_forward(),
-        kernels.head_backward(), kernels.dense_backward(), kernels.attention_backward(c.model.layers[0]), kernels.embedding_backward()}) {
+       {kernels.embedding_forward(), kernels.attention_forward(c.model.layers[0]), kernels.dense_forward(),
+        kernels.head_forward(), kernels.head_backward(), kernels.dense_backward(),
+        kernels.attention_backward(c.model.layers[0]), kernels.embedding_backward()}) {
     expected += segment.time() * 2.0;
   }
   const std::int64_t attention = attention_parameters(c.model, c.model.layers[0]);
-  const std::int64_t weights = attention + dense_ffn_parameters(c.model) + 2 * c.model.hidden + 2 * embedding_parameters(c.model);
+  const std::int64_t weights =
+      attention + dense_ffn_parameters(c.model) + 2 * c.model.hidden + 2 * embedding_parameters(c.model);
   const auto parameters = static_cast<double>(weights);
-  expected += c.profile.memory_op(MemoryOp::kReduce, base::Bytes::rounded(parameters * 4)).time + c.profile.host_sync();
-  expected += c.profile.memory_op(MemoryOp::kOptimizer, base::Bytes::rounded(parameters * (12 + 24 + 2))).time;
+  expected += c.profile.memory_op(MemoryOp::kReduce, base::Bytes::rounded(parameters * 4)).time +
+              c.profile.host_sync();
+  expected +=
+      c.profile.memory_op(MemoryOp::kOptimizer, base::Bytes::rounded(parameters * (12 + 24 + 2))).time;
   EXPECT_NEAR(c.simulate().step_time.s(), expected.s(), 1e-4 * expected.s());
 }
 
@@ -85,18 +90,22 @@ TEST(SimulateStep, OneBalancedMoeLayerExposesItsTwoAllToAllsInEachDirection) {
   const auto exchange = [&](double bytes_per_copy) {
     const double bytes = 4096.0 * 8 * 7 / 8 * bytes_per_copy;
     const double links = 2 * c.cluster.spec().node.nvlink->latency.s();
-    return bytes / (450e9 * nvlink.fraction(base::Bytes::rounded(bytes))) + (nvlink.base_latency + nvlink.per_step).s() + links;
+    return bytes / (450e9 * nvlink.fraction(base::Bytes::rounded(bytes))) +
+           (nvlink.base_latency + nvlink.per_step).s() + links;
   };
   const double dispatch = exchange(2.0 * 2048 + 4);
   const double combine = exchange(2.0 * 2048);
   const StepResult r = c.simulate();
-  // Beside them the first and last bucket of the gradient reduction is exposed: less than the whole reduction.
+  // Beside them the first and last bucket of the gradient reduction is exposed: less than the whole
+  // reduction.
   const double all_to_alls = 2 * (dispatch + combine);
   EXPECT_GT(r.breakdown.exposed_comm.s(), all_to_alls * 0.999);
   StepCase free = std::move(c);
   const auto cache = make_cost_cache();
-  const double with = StepSimulator(free.job(), free.plan, NetworkMode::kFlow, {}, *cache).simulate(-1).time().s();
-  const double without = StepSimulator(free.job(), free.plan, NetworkMode::kFlow, {true, false}, *cache).simulate(-1).time().s();
+  const double with =
+      StepSimulator(free.job(), free.plan, NetworkMode::kFlow, {}, *cache).simulate(-1).time().s();
+  const double without =
+      StepSimulator(free.job(), free.plan, NetworkMode::kFlow, {true, false}, *cache).simulate(-1).time().s();
   EXPECT_NEAR(with - without, all_to_alls, 2e-3 * all_to_alls);
 }
 
@@ -108,7 +117,8 @@ TEST(SimulateStep, SlowsDownWithTheImbalanceOfTheLoadAndNamesIt) {
     EXPECT_GE(r.load_max_over_mean, before_ratio) << load;
     EXPECT_GT(r.step_time.s(), before_time) << load;
     if (load != "uniform") {
-      // A load that is k times the mean on the hottest rank cannot cost less than a good part of the experts' surplus.
+      // A load that is k times the mean on the hottest rank cannot cost less than a good part of the experts'
+      // surplus.
       EXPECT_GT(r.breakdown.imbalance.s(), 0.02 * r.step_time.s()) << load;
     }
     before_time = r.step_time.s();
@@ -116,8 +126,9 @@ TEST(SimulateStep, SlowsDownWithTheImbalanceOfTheLoadAndNamesIt) {
   }
 }
 
-// EP over 4 nodes: the all-to-alls go over the NICs; with half the NIC bandwidth their transmission takes twice as long. Taking
-// the step apart: t = rest + x / B, so t(B/2) - t(B) = t(B) - t(2B) * ... ; the difference of the free-communication step gives x.
+// EP over 4 nodes: the all-to-alls go over the NICs; with half the NIC bandwidth their transmission takes
+// twice as long. Taking the step apart: t = rest + x / B, so t(B/2) - t(B) = t(B) - t(2B) * ... ; the
+// difference of the free-communication step gives x.
 TEST(SimulateStep, HalvingTheNicDoublesTheTransmissionOfAllToAlls) {
   const auto exposed = [](double gbit) {
     StepCase c("uniform");
@@ -127,8 +138,10 @@ TEST(SimulateStep, HalvingTheNicDoublesTheTransmissionOfAllToAlls) {
     c.run.gate = GatePolicy::kForceBalanced;
     c.lay_out(1, 1, 1, 32);
     const auto cache = make_cost_cache();
-    const double with = StepSimulator(c.job(), c.plan, NetworkMode::kFlow, {}, *cache).simulate(-1).time().s();
-    const double without = StepSimulator(c.job(), c.plan, NetworkMode::kFlow, {true, false}, *cache).simulate(-1).time().s();
+    const double with =
+        StepSimulator(c.job(), c.plan, NetworkMode::kFlow, {}, *cache).simulate(-1).time().s();
+    const double without =
+        StepSimulator(c.job(), c.plan, NetworkMode::kFlow, {true, false}, *cache).simulate(-1).time().s();
     const double micro_batches = 64.0 / 32.0;
     const CommEfficiency& nic = c.profile.comm(LinkClass::kNic, CollectiveKind::kAllToAll);
     // Each of 4 layers: 4 all-to-alls a micro-batch, each with its start and the latencies of the route.
@@ -138,7 +151,8 @@ TEST(SimulateStep, HalvingTheNicDoublesTheTransmissionOfAllToAlls) {
   EXPECT_NEAR(exposed(200) / exposed(400), 2.0, 0.03);
 }
 
-// Inside a node all 8 ranks exchange over NVLink; over 4 nodes 24 of 31 peers are behind a NIC of a ninth of that bandwidth.
+// Inside a node all 8 ranks exchange over NVLink; over 4 nodes 24 of 31 peers are behind a NIC of a ninth of
+// that bandwidth.
 TEST(SimulateStep, SpanningNodesCostsMoreThanStayingInside) {
   StepCase c;
   c.run.gate = GatePolicy::kForceBalanced;
@@ -146,10 +160,12 @@ TEST(SimulateStep, SpanningNodesCostsMoreThanStayingInside) {
   const double inside = c.simulate().step_time.s();
   c.lay_out(1, 1, 1, 32);
   const double spanning = c.simulate().step_time.s();
-  // 4 layers x 4 all-to-alls x 2 micro-batches; 24/32 of 32,768 copies of 4 kB leave the node at 0.9077 * 50 GB/s: 2.2 ms each;
-  // 7/8 inside at 0.67 * 450 GB/s: 0.39 ms each. The experts' gradients need no reduction any more, which hides behind the backward.
+  // 4 layers x 4 all-to-alls x 2 micro-batches; 24/32 of 32,768 copies of 4 kB leave the node at 0.9077 * 50
+  // GB/s: 2.2 ms each; 7/8 inside at 0.67 * 450 GB/s: 0.39 ms each. The experts' gradients need no reduction
+  // any more, which hides behind the backward.
   const double bytes = 32768.0 * 4096;
-  const double difference = 4 * 4 * 2 * (bytes * 24 / 32 / (0.9077 * 50e9) - bytes * 7 / 8 / (0.6709 * 450e9));
+  const double difference =
+      4 * 4 * 2 * (bytes * 24 / 32 / (0.9077 * 50e9) - bytes * 7 / 8 / (0.6709 * 450e9));
   EXPECT_NEAR(spanning - inside, difference, 0.15 * difference);
 }
 
@@ -190,10 +206,13 @@ TEST(SimulateStep, DoesNotDependOnTheCacheOrTheThreads) {
   SimulateOptions options;
   options.what_if = false;
   std::vector<std::string> alone(plans.size()), together(plans.size());
-  for (std::size_t i = 0; i < plans.size(); ++i) alone[i] = json_of(simulate_step(c.job(), plans[i], options).result);
+  for (std::size_t i = 0; i < plans.size(); ++i)
+    alone[i] = json_of(simulate_step(c.job(), plans[i], options).result);
   const auto cache = make_cost_cache();
   for (int round = 0; round < 2; ++round) {  // the second round finds everything in the cache
-    base::parallel_for(plans.size(), 4, [&](std::size_t i) { together[i] = json_of(simulate_step(c.job(), plans[i], options, cache.get()).result); });
+    base::parallel_for(plans.size(), 4, [&](std::size_t i) {
+      together[i] = json_of(simulate_step(c.job(), plans[i], options, cache.get()).result);
+    });
     EXPECT_EQ(alone, together);
   }
 }
@@ -233,10 +252,12 @@ TEST(SimulateStep, ChunkingHidesCommunicationBehindExperts) {
   EXPECT_LT(c.simulate().step_time.s(), whole);
 }
 
-// A trace holds the whole step: no bar leaves it; of 4 micro-batches (dp = 16) the first two and the last are drawn kernel by kernel, where
-// each of 4 layers dispatches once; the third is one bar a chunk and direction.
+// A trace holds the whole step: no bar leaves it; of 6 micro-batches (dp = 16) the first four and the last
+// are drawn kernel by kernel, where each of 4 layers dispatches once; the fifth is one bar a chunk and
+// direction.
 TEST(SimulateStep, TraceHasABarPerKernelInsideTheStep) {
   StepCase c("zipf:1.0");
+  c.run.global_batch = 96;
   c.lay_out(1, 2, 1, 8);
   SimulateOptions options;
   options.trace = true;
@@ -251,11 +272,14 @@ TEST(SimulateStep, TraceHasABarPerKernelInsideTheStep) {
     EXPECT_LE(event.start + event.duration, end) << event.name;
     if (event.name.starts_with("dispatch L")) ++dispatches;
   }
-  EXPECT_EQ(dispatches, 3U * 4U);
-  EXPECT_EQ(std::count_if(trace.events.begin(), trace.events.end(), [](const TraceEvent& e) { return e.category == "chunk"; }), 4);
+  EXPECT_EQ(dispatches, 5U * 4U);
+  EXPECT_EQ(std::count_if(trace.events.begin(), trace.events.end(),
+                          [](const TraceEvent& e) { return e.category == "chunk"; }),
+            4);
 }
 
-// 256 sequences over dp = 16 are 16 micro-batches: 4 + 1 with kernels, 11 as bars of 2 chunks, forward and backward.
+// 256 sequences over dp = 16 are 16 micro-batches: 4 + 1 with kernels, 11 as bars of 2 chunks, forward and
+// backward.
 TEST(SimulateStep, TraceOfManyMicroBatchesDrawsThoseBetweenAsChunks) {
   StepCase c("zipf:1.0");
   c.run.global_batch = 256;
@@ -303,9 +327,11 @@ TEST(EstimateStepTime, RanksPlansLikeTheSimulation) {
   ASSERT_GE(estimated.size(), 20U);
   const std::vector<std::size_t> a = ranks_of(estimated), b = ranks_of(simulated);
   double squares = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) squares += std::pow(static_cast<double>(a[i]) - static_cast<double>(b[i]), 2);
+  for (std::size_t i = 0; i < a.size(); ++i)
+    squares += std::pow(static_cast<double>(a[i]) - static_cast<double>(b[i]), 2);
   EXPECT_GT(1 - 6 * squares / (n * (n * n - 1)), 0.9);
-  for (std::size_t i = 0; i < a.size(); ++i) EXPECT_NEAR(estimated[i] / simulated[i], 1.0, 0.25) << "plan " << i;
+  for (std::size_t i = 0; i < a.size(); ++i)
+    EXPECT_NEAR(estimated[i] / simulated[i], 1.0, 0.25) << "plan " << i;
 }
 
 }  // namespace

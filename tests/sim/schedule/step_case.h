@@ -17,8 +17,10 @@ struct StepCase {
   std::unique_ptr<ExpertLoads> loads;
   PlanSpec plan;
 
-  explicit StepCase(const std::string& load = "uniform", int layers = 4, const std::string& cluster_name = "hgx-h100-4n")
-      : cluster(topology::load_cluster((test::source_root() / "configs/clusters" / (cluster_name + ".yaml")).string())) {
+  explicit StepCase(const std::string& load = "uniform", int layers = 4,
+                    const std::string& cluster_name = "hgx-h100-4n")
+      : cluster(topology::load_cluster(
+            (test::source_root() / "configs/clusters" / (cluster_name + ".yaml")).string())) {
     model.layers.resize(static_cast<std::size_t>(layers));
     run.name = "test";
     run.global_batch = 64;
