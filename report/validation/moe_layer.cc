@@ -14,7 +14,7 @@ namespace moeplan::report {
 namespace {
 
 /// Parts of a segment that belong to the block around the layer or to the training loop.
-constexpr std::array<std::string_view, 3> kOutsideTheLayer = {"norm", "residual", "grad accumulate"};
+constexpr std::array<std::string_view, 2> kOutsideTheLayer = {"norm", "residual"};
 
 sim::Estimate sum_inside(const sim::Segment& segment) {
   sim::Estimate sum;

@@ -12,9 +12,6 @@ using base::Bytes;
 using base::Seconds;
 
 constexpr double kBf16Bytes = 2.0;
-/// A fused weight gradient reads and writes the fp32 main gradient instead of writing bf16: 4 + 4 - 2 bytes a
-/// weight.
-constexpr double kAccumulateBytes = 6.0;
 /// Probability of an expert that travels with each copy of a token, fp32.
 constexpr double kProbabilityBytes = 4.0;
 
@@ -91,7 +88,6 @@ void LayerKernels::backward(Segment& segment, const Linear& l, const Estimate& g
   segment.add("tp all-gather", TimeClass::kTpComm, exposed(gather, dgrad));
   segment.add(l.name, TimeClass::kGemm, wgrad);
   segment.add("tp reduce-scatter", TimeClass::kTpComm, exposed(scatter, wgrad));
-  memory(segment, "grad accumulate", MemoryOp::kGradAccumulate, product(l.in, l.out) * kAccumulateBytes);
 }
 
 Estimate LayerKernels::gather(std::int64_t tokens, std::int64_t width) const {
@@ -213,8 +209,6 @@ Segment LayerKernels::head_backward() const {
   segment.add("logits", TimeClass::kGemm, wgrad);
   segment.add("tp reduce-scatter", TimeClass::kTpComm,
               exposed(scatter(tokens_.region, model_.hidden), wgrad));
-  memory(segment, "grad accumulate", MemoryOp::kGradAccumulate,
-         product(model_.hidden, columns) * kAccumulateBytes);
   norm_backward(segment, tokens_.local, model_.hidden);
   return segment;
 }

@@ -10,7 +10,6 @@ namespace {
 
 constexpr double kBf16Bytes = 2.0;
 constexpr double kFp32Bytes = 4.0;
-constexpr double kAccumulateBytes = 6.0;  ///< as in layer_kernels.cc
 
 double product(std::int64_t a, std::int64_t b) { return static_cast<double>(a) * static_cast<double>(b); }
 
@@ -128,8 +127,6 @@ Segment LayerKernels::experts_backward(std::span<const std::int64_t> tokens) con
   activation(segment, rows, model_.expert_ffn, true);
   grouped(segment, "experts fc1", tokens, up, width, GemmPass::kDataGradient);
   grouped(segment, "experts fc1", tokens, up, width, GemmPass::kWeightGradient);
-  const double weights = static_cast<double>(tokens.size()) * product(width, up + model_.expert_ffn);
-  memory(segment, "grad accumulate", MemoryOp::kGradAccumulate, weights * kAccumulateBytes);
   memory(segment, "sort by expert", MemoryOp::kPermute, sorted);
   segment.add_launch_wait(profile_.launch_overhead());
   return segment;
