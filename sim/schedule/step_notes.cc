@@ -72,6 +72,13 @@ std::vector<std::string> collect_notes(const Job& job, const PlanSpec& plan) {
         "context parallelism gathers keys and values before each attention core, nothing overlaps it");
   if (bytes_per_element(job.run.precision.gemm) < 2.0)
     notes.emplace_back("fp8 weights are not quantised again for each micro-batch");
+  if (plan.placement.algorithm != "contiguous" && has_real_routing(job))
+    notes.emplace_back(
+        "the placement is scored on the load that it may have been made from: a load that drifts gains less");
+  notes.emplace_back(
+      "not modelled: how fast the CPU launches; with micro-batches of few tokens and no CUDA graph a real "
+      "step may "
+      "wait for it (docs/accuracy.md)");
   notes.emplace_back(
       "not modelled: communication that slows GEMMs and is slowed by them, data loading, checkpoints, "
       "CUDA-graph scope");
