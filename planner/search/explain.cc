@@ -122,20 +122,20 @@ Change with_small_moments(const sim::Job& job, const sim::PlanSpec& plan) {
 std::string describe_difference(const sim::PlanSpec& other, const sim::PlanSpec& base) {
   std::string text;
   const auto axis = [&text](const char* name, int a, int b) {
-    if (a != b) add(text, fmt::format("{}{} instead of {}{}", name, a, name, b));
+    if (a != b) add(text, fmt::format("{} {} instead of {}", name, a, b));
   };
   axis("TP", other.layout.tp, base.layout.tp);
   axis("PP", other.layout.pp, base.layout.pp);
   axis("VP", other.layout.vp, base.layout.vp);
   axis("EP", other.layout.ep, base.layout.ep);
   axis("DP", other.layout.dp, base.layout.dp);
-  axis("micro-batch ", other.micro_batch, base.micro_batch);
+  axis("micro-batch", other.micro_batch, base.micro_batch);
   if (!(other.recompute == base.recompute)) {
     add(text, fmt::format("recompute {} instead of {}", recompute_words(other.recompute), recompute_words(base.recompute)));
   }
-  axis("token chunks ", other.chunk_degree, base.chunk_degree);
+  axis("token chunks", other.chunk_degree, base.chunk_degree);
   if (!(other.split == base.split)) add(text, "another split of layers");
-  if (!(other.placement == base.placement)) {
+  if (other.placement.algorithm != base.placement.algorithm) {
     add(text, fmt::format("{} placement instead of {}", other.placement.algorithm, base.placement.algorithm));
   }
   const auto flag = [&text](const char* name, bool a, bool b) {

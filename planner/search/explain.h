@@ -7,7 +7,7 @@
 
 namespace moeplan::planner {
 
-/// "TP4 instead of TP2, full recompute instead of none": the axes in which `other` differs from `base`.
+/// "TP 4 instead of 2, recompute full instead of none": the axes in which `other` differs from `base`.
 std::string describe_difference(const sim::PlanSpec& other, const sim::PlanSpec& base);
 
 /// "+412 ms bubble, -55.2 ms exposed communication": the parts of the step in which `other` differs most from `base`,

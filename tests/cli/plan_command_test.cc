@@ -16,6 +16,7 @@
 #include "cli/import_command.h"
 #include "cli/network_command.h"
 #include "cli/simulate_command.h"
+#include "cli/validate_command.h"
 #include "planner/export/megatron_import.h"
 #include "tests/support/schema_checker.h"
 #include "tests/support/corpus.h"
@@ -198,13 +199,21 @@ TEST(ImportCommand, KindsOfLaterReleasesAreRefusedByName) {
   }
 }
 
-TEST(NetworkCommand, JsonKeepsItsSchema) {
+TEST(NetworkSchema, JsonKeepsIt) {
   NetworkOptions options;
   options.common.json = true;
   options.cluster = "hgx-h100-1n";
   options.traffic = "uniform:1000000";
   const Answer result = run(run_network, options);
   EXPECT_EQ(test::find_schema_fault(schema("network"), base::parse_json(result.out, "network.json").root), "");
+}
+
+TEST(ValidateSchema, JsonKeepsIt) {
+  ValidateOptions options;
+  options.common.json = true;
+  options.only = {"max_min"};
+  const Answer result = run(run_validate, options);
+  EXPECT_EQ(test::find_schema_fault(schema("validate"), base::parse_json(result.out, "validate.json").root), "");
 }
 
 }  // namespace

@@ -218,7 +218,7 @@ TEST(Explain, DifferencesAndDeltasAreInWords) {
   sim::PlanSpec b;
   b.layout.tp = 2;
   b.recompute.mode = sim::RecomputeMode::kFull;
-  EXPECT_EQ(describe_difference(b, a), "TP2 instead of TP1, recompute full instead of none");
+  EXPECT_EQ(describe_difference(b, a), "TP 2 instead of 1, recompute full instead of none");
   EXPECT_EQ(describe_difference(a, a), "the same plan");
   sim::Breakdown x;
   sim::Breakdown y;
