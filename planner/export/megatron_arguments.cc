@@ -235,7 +235,7 @@ std::string write_launch_script(const std::vector<MegatronArgument>& arguments, 
     out += fmt::format("# The vocabulary of {} is padded to {} rows.\n", context.model.vocab, padded);
   }
   if (!plan.placement.is_contiguous()) {
-    out += "# Permute the experts of the checkpoint first: expert-permutation.json beside this script.\n";
+    out += "# Permute the experts of the checkpoint first, as the expert-permutation file beside this script says.\n";
   }
   out += "set -euo pipefail\n";
   if (plan.layout.tp > 1 || plan.layout.cp > 1) {
