@@ -13,9 +13,6 @@ using base::Seconds;
 using base::TaskId;
 using Kind = PipelineTask::Kind;
 
-/// Micro-batches at the start of a step that are drawn kernel by kernel, as the last one is; of the others a
-/// chunk is one bar. A step of 64 micro-batches over 94 layers would otherwise be 900,000 bars.
-constexpr int kDetailedMicroBatches = 2;
 
 enum Thread { kCompute, kCommunication, kTransfer, kExchange };
 
