@@ -15,7 +15,6 @@ namespace moeplan::planner {
 
 namespace {
 
-using base::Seconds;
 using sim::PlanSpec;
 
 constexpr int kMaxSteps = 6;  // of the climb to the best combination

@@ -129,7 +129,7 @@ class Search {
   }
 
   template <class Test>
-  std::vector<std::size_t> cut(std::vector<std::size_t> order, const char* rule, Test test) {
+  std::vector<std::size_t> cut(const std::vector<std::size_t>& order, const char* rule, Test test) {
     std::vector<std::size_t> kept;
     for (const std::size_t i : order) {
       if (test(i)) {
