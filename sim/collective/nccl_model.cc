@@ -95,6 +95,44 @@ std::optional<NcclModel> NcclModel::find(const topology::Cluster& cluster, const
   return model;
 }
 
+NcclModel NcclModel::make(const std::optional<NcclCost>& local, double local_line,
+                          const std::optional<NcclCost>& nic, double nic_line) {
+  NcclModel model;
+  if (local) {
+    model.has_local_ = true;
+    model.local_ = *local;
+    model.local_line_ = local_line;
+  }
+  if (nic) {
+    model.has_nic_ = true;
+    model.nic_ = *nic;
+    model.nic_line_ = nic_line;
+    if (!local) model.local_ = *nic;
+  }
+  return model;
+}
+
+Seconds NcclModel::idle_time(CollectiveKind kind, NcclGroup group, Bytes size) const {
+  const double bytes = size.as_double();
+  if (kind == CollectiveKind::kAllToAll) {
+    const double part = bytes / group.ranks();
+    const double local = part * (group.local - 1), remote = part * (group.ranks() - group.local);
+    const PeerTerms terms = all_to_all_terms(group, local, part, remote, group.ranks() - group.local);
+    double nic_rate = nic_line_ * terms.nic_share;
+    if (terms.connection_rate.bytes_per_s() > 0) nic_rate = std::min(nic_rate, terms.connection_rate.bytes_per_s());
+    return terms.start + Seconds::of(std::max(local / (local_line_ * terms.local_share), remote / nic_rate));
+  }
+  if (kind == CollectiveKind::kSendRecv) {
+    const PeerTerms terms = send_terms(group, size);
+    const double local = group.local > 1 ? bytes / (local_line_ * terms.local_share) : 0.0;
+    const double remote = group.nodes > 1 ? bytes / std::min(terms.connection_rate.bytes_per_s(),
+                                                             nic_line_ * terms.nic_share)
+                                          : 0.0;
+    return terms.start + Seconds::of(std::max(local, remote));
+  }
+  return choose(kind, group, size).time();
+}
+
 int NcclModel::channels(NcclGroup group) const {
   return group.nodes <= 1 ? kMaxChannels : std::min(kMaxNetChannels, kChannelsPerNic * group.local);
 }

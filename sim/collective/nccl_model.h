@@ -70,6 +70,14 @@ class NcclModel {
   /// Empty where the profile has no NCCL constants for the links that this cluster has.
   static std::optional<NcclModel> find(const topology::Cluster& cluster, const Profile& profile);
 
+  /// The links of one machine by their line rates (bytes/s per GPU and direction); an absent class has none.
+  static NcclModel make(const std::optional<NcclCost>& local, double local_line,
+                        const std::optional<NcclCost>& nic, double nic_line);
+
+  /// Time of a whole collective on an idle machine; S as nccl-tests counts it, all-to-all and the exchange
+  /// between neighbours included. What solve_collective and its like give where nothing else is on the links.
+  base::Seconds idle_time(CollectiveKind kind, NcclGroup group, base::Bytes size) const;
+
   /// The fastest way to all-gather, reduce-scatter, all-reduce or broadcast; S as nccl-tests counts it.
   /// Requires: more than one rank, S > 0.
   NcclPath choose(CollectiveKind kind, NcclGroup group, base::Bytes size, const NcclPin& pin = {}) const;
