@@ -275,7 +275,11 @@ LinkFit fit_network(std::span<const CollectiveSample> samples, const std::option
       [&](const NcclCost& c) {
         return objective(gathers, NcclModel::make(local, local_line, complete(c), line));
       },
-      [](const NcclCost& c) { return c.of(NcclProtocol::kSimple).share <= 1.0; });
+      // Simple hands on whole chunks, LL128 lines: its step cannot be the shorter one.
+      [](const NcclCost& c) {
+        return c.of(NcclProtocol::kSimple).share <= 1.0 &&
+               c.of(NcclProtocol::kSimple).step >= c.of(NcclProtocol::kLl128).step;
+      });
   cost = complete(cost);
   LinkFit fit;
   fit.table.present = true;
