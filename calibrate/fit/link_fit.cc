@@ -154,15 +154,17 @@ void fill_efficiencies(const NcclCost& cost, sim::LinkTable& table) {
 std::optional<double> fit_channel_rate(std::span<const CollectiveSample> samples, const NcclCost& cost,
                                        double line) {
   const NcclModel model = NcclModel::make(cost, line, std::nullopt, 1);
-  std::vector<double> rates;
+  std::vector<double> rates, of_many;
   for (const CollectiveSample& s : samples) {
     if (s.test != NcclTest::kSendRecv || s.group.nodes > 1 || s.size.count() < kLarge) continue;
     const int channels = model.peer_channels(s.group, s.size);
     // Half of a communicator's channels can still saturate the links.
     if (channels * 4 > model.channels(s.group)) continue;
     const sim::NcclProtocolCost& simple = cost.of(NcclProtocol::kSimple);
-    rates.push_back(s.size.as_double() / (s.time - simple.start - simple.step).s() / channels);
+    (is_link_fit_sample(s) ? rates : of_many)
+        .push_back(s.size.as_double() / (s.time - simple.start - simple.step).s() / channels);
   }
+  if (rates.empty()) rates = of_many;  // a rate of one block: how many ranks there are matters little
   if (rates.empty()) return std::nullopt;
   return quantile(rates, 0.5);
 }
