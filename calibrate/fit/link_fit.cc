@@ -99,6 +99,32 @@ void pattern_search(NcclCost& cost, const std::vector<Move>& moves,
   }
 }
 
+/// Bands by kind and size; a class with few samples takes those of all kinds in it, then the widest there is.
+void fill_bands(std::span<const CollectiveSample> samples, const NcclModel& model, NcclCost& cost) {
+  constexpr std::size_t kEnough = 5;
+  using Ratios = std::array<std::vector<double>, sim::NcclBand::kClasses>;
+  std::array<Ratios, sim::kCollectiveKinds> by_kind;
+  Ratios all;
+  std::vector<double> every;
+  for (const CollectiveSample& sample : samples) {
+    const double ratio = std::exp(-log_error(sample, model));
+    const std::size_t i = sim::NcclBand::size_class(sample.size);
+    // A fitted sample says little about the next one.
+    if (!is_link_fit_sample(sample))
+      by_kind[static_cast<std::size_t>(sim::collective_kind(sample.test))][i].push_back(ratio);
+    all[i].push_back(ratio);
+    every.push_back(ratio);
+  }
+  for (std::size_t kind = 0; kind < by_kind.size(); ++kind) {
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      const std::vector<double>& own = by_kind[kind][i];
+      const std::vector<double>& known = own.size() >= kEnough ? own : all[i].size() >= kEnough ? all[i] : every;
+      cost.bands[kind].low[i] = std::min(1.0, quantile(known, 0.05));
+      cost.bands[kind].high[i] = std::max(1.0, quantile(known, 0.95));
+    }
+  }
+}
+
 /// Bands and evidence of every kind, and the figures of the fit.
 void judge_fit(std::span<const CollectiveSample> samples, const NcclModel& model, LinkFit& fit) {
   std::array<std::vector<double>, sim::kCollectiveKinds> ratios, fitted_ratios;
@@ -130,6 +156,7 @@ void judge_fit(std::span<const CollectiveSample> samples, const NcclModel& model
   }
   fit.fitted = fitted.size();
   fit.predicted = predicted.size();
+  fill_bands(samples, model, *fit.table.nccl);
   if (!fitted.empty()) fit.fitted_error = quantile(fitted, 0.5);
   if (!predicted.empty()) fit.predicted_error = quantile(predicted, 0.5);
 }

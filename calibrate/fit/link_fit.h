@@ -54,6 +54,7 @@ bool is_link_fit_sample(const CollectiveSample& sample);
 /// Bands:   per kind, the 5 % and 95 % quantiles of measured / predicted over the samples from 32 MiB up. The
 ///          fitted all-gathers are left out where others of the kind were predicted. A kind without samples
 ///          takes the widest band of the others and is marked extrapolated.
+///          NcclCost::bands holds the same by size of the collective.
 /// Throws InputError where there is no all-gather to fit on.
 LinkFit fit_local_links(std::span<const CollectiveSample> samples, const LinkFacts& facts);
 

@@ -52,6 +52,7 @@ CommTerms nccl_terms(const topology::Cluster& cluster, const NcclModel& model,
       model.all_to_all_terms(mean.group, mean.local, mean.own, mean.remote, mean.remote_peers);
   CommTerms terms;
   terms.start = peers.start;
+  terms.size = base::Bytes::rounded(mean.local + mean.own + mean.remote);
   terms.connection_rate = peers.connection_rate;
   terms.share[static_cast<std::size_t>(LinkClass::kNvlink)] = peers.local_share;
   terms.share[static_cast<std::size_t>(LinkClass::kPcie)] = peers.local_share;

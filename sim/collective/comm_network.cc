@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/check.h"
+#include "sim/cost/profile_data.h"
 
 namespace moeplan::sim {
 
@@ -76,6 +77,28 @@ class UsedLinks {
   std::vector<std::int32_t> number_;
   std::vector<SharedLink> links_;
 };
+
+/// The bands of NCCL's model for that size instead of the wider ones of the class.
+void narrow_band(const Profile& profile, const ClassUse& use, CollectiveKind kind, base::Bytes size,
+                 CommTimes& times) {
+  double low = 1, high = 1;
+  for (int c = 0; c < kLinkClasses; ++c) {
+    if (!use.uses(c)) continue;
+    const std::optional<NcclCost>& nccl = profile.data().links[static_cast<std::size_t>(c)].nccl;
+    if (!nccl) return;
+    const NcclBand& band = nccl->bands[static_cast<std::size_t>(kind)];
+    low = std::min(low, band.low[NcclBand::size_class(size)]);
+    high = std::max(high, band.high[NcclBand::size_class(size)]);
+    // Over nodes the network's band holds what the links inside the node add.
+    if (c == static_cast<int>(LinkClass::kNic)) {
+      low = band.low[NcclBand::size_class(size)];
+      high = band.high[NcclBand::size_class(size)];
+      break;
+    }
+  }
+  times.low = low;
+  times.high = high;
+}
 
 /// When ranks are done and how long everything takes, without any overhead. False: nothing moves.
 bool solve_flows(const topology::Cluster& cluster, const Sharing& sharing,
@@ -168,6 +191,7 @@ CommTimes CommNetwork::solve(std::span<const base::RankId> ranks, std::span<cons
   UsedLinks links(cluster_, terms.share, false);
   if (!solve_flows(cluster_, sharing_, ranks, transfers, terms.connection_rate, links, times)) return times;
   add_class_terms(profile_, measure_use(cluster_, transfers), kind, 0, times);
+  narrow_band(profile_, measure_use(cluster_, transfers), kind, terms.size, times);
   times.overhead = terms.start;
   times.per_step = Seconds();
   add_overhead(times);

@@ -41,6 +41,7 @@ struct CommTimes {
 struct CommTerms {
   std::array<double, kLinkClasses> share{1.0, 1.0, 1.0};  ///< [class] of the capacity of its links
   base::Seconds start;                                    ///< launch, steps, filling of a pipeline
+  base::Bytes size;  ///< S of nccl-tests, for the band
   base::BytesPerSecond connection_rate;  ///< what one transfer between nodes reaches at most; zero: no limit
 };
 
@@ -63,7 +64,8 @@ class CommNetwork {
   /// Transfers within a rank take no time. `ranks` lists who takes part; every src and dst is one of them.
   CommTimes solve(std::span<const base::RankId> ranks, std::span<const Transfer> transfers,
                   CollectiveKind kind, int steps) const;
-  /// The same with the terms of an algorithm instead of a CommEfficiency; `kind` gives band and evidence.
+  /// The same with the terms of an algorithm instead of a CommEfficiency; `kind` and terms.size
+  /// give band and evidence.
   /// Latencies of links count as part of terms.start.
   CommTimes solve(std::span<const base::RankId> ranks, std::span<const Transfer> transfers,
                   CollectiveKind kind, const CommTerms& terms) const;

@@ -44,7 +44,9 @@ CommTimes solve_collective(const CommNetwork& network, const CommGroups& groups,
   std::vector<Transfer> transfers;
   for (const NodeBlocks& block : blocks)
     add_block_transfers(block, path.local_bytes, path.nic_bytes, transfers);
-  return network.solve(groups.ranks, transfers, kind, path_terms(cluster, path));
+  CommTerms terms = path_terms(cluster, path);
+  terms.size = buffer;
+  return network.solve(groups.ranks, transfers, kind, terms);
 }
 
 }  // namespace moeplan::sim

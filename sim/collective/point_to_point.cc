@@ -17,6 +17,7 @@ CommTimes solve_sends(const CommNetwork& network, NcclGroup group, std::span<con
   const NcclModel::PeerTerms peers = model->send_terms(group, bytes);
   CommTerms terms;
   terms.start = peers.start;
+  terms.size = bytes;
   terms.connection_rate = peers.connection_rate;
   terms.share[static_cast<std::size_t>(LinkClass::kNvlink)] = peers.local_share;
   terms.share[static_cast<std::size_t>(LinkClass::kPcie)] = peers.local_share;

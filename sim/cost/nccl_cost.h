@@ -3,6 +3,7 @@
 #include <array>
 
 #include "base/units.h"
+#include "sim/cost/ops.h"
 
 namespace moeplan::sim {
 
@@ -16,6 +17,20 @@ struct NcclProtocolCost {
   base::Seconds start;  ///< launch and first byte
   base::Seconds step;   ///< from one rank of a ring to the next
   double share = 1.0;   ///< of the line rate that many channels together reach
+};
+
+/// 90 % band of measured / predicted of one kind of collective, by its size S: below 1 MiB, 32 MiB, 256 MiB, above.
+struct NcclBand {
+  static constexpr int kClasses = 4;
+  static constexpr std::array<double, kClasses - 1> kEdges{1 << 20, 32 << 20, 256 << 20};
+  std::array<double, kClasses> low{1, 1, 1, 1};
+  std::array<double, kClasses> high{1, 1, 1, 1};
+
+  static std::size_t size_class(base::Bytes size) {
+    std::size_t i = 0;
+    while (i < kEdges.size() && size.as_double() >= kEdges[i]) ++i;
+    return i;
+  }
 };
 
 /// What NCCL reaches on a class of links, for sim/collective/nccl_model.h. One set of constants serves every
@@ -32,6 +47,7 @@ struct NcclCost {
   /// it. Zero: the switch cannot reduce.
   double nvls_efficiency = 0.0;
   int nvls_channels = 0;
+  std::array<NcclBand, kCollectiveKinds> bands;
 
   const NcclProtocolCost& of(NcclProtocol protocol) const {
     return protocols[static_cast<std::size_t>(protocol)];

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstddef>
 #include <set>
 #include <string>
@@ -395,6 +396,22 @@ NcclCost read_nccl(ObjectReader at) {
     entry.finish();
   }
   protocols.finish();
+  ObjectReader bands = at.object("bands");
+  for (int i = 0; i < kCollectiveKinds; ++i) {
+    ObjectReader entry = bands.object(name(static_cast<CollectiveKind>(i)));
+    NcclBand& band = cost.bands[static_cast<std::size_t>(i)];
+    for (auto [key, values] : {std::pair("low", &band.low), {"high", &band.high}}) {
+      const auto read = entry.required<std::vector<double>>(key);
+      const bool sound = read.size() == values->size() && std::all_of(read.begin(), read.end(), [](double x) { return x > 0; });
+      if (!sound) {
+        if (entry.has(key)) entry.fault(key, fmt::format("expected {} numbers above zero", values->size()));
+        continue;
+      }
+      std::copy(read.begin(), read.end(), values->begin());
+    }
+    entry.finish();
+  }
+  bands.finish();
   at.finish();
   return cost;
 }
