@@ -44,14 +44,17 @@ std::vector<CollectiveSample> merge_repeats(std::span<const CollectiveSample> sa
   std::vector<CollectiveSample> merged;
   for (const auto& [key, values] : times) {
     const auto& [test, nodes, local, size] = key;
-    merged.push_back({static_cast<NcclTest>(test), {nodes, local}, Bytes::of(size), Seconds::of(quantile(values, 0.5)), ""});
+    merged.push_back({static_cast<NcclTest>(test),
+                      {nodes, local},
+                      Bytes::of(size),
+                      Seconds::of(quantile(values, 0.5)),
+                      ""});
   }
   return merged;
 }
 
 double log_error(const CollectiveSample& sample, const NcclModel& model) {
-  const double predicted =
-      model.idle_time(sim::collective_kind(sample.test), sample.group, sample.size).s();
+  const double predicted = model.idle_time(sim::collective_kind(sample.test), sample.group, sample.size).s();
   return std::log(predicted / sample.time.s());
 }
 
@@ -66,10 +69,13 @@ double objective(std::span<const CollectiveSample> samples, const NcclModel& mod
 using Move = std::function<void(NcclCost&, double)>;
 
 Move move_start(NcclProtocol protocol) {
-  return [protocol](NcclCost& cost, double factor) { cost.of(protocol).start = cost.of(protocol).start * factor; };
+  return [protocol](NcclCost& cost, double factor) {
+    cost.of(protocol).start = cost.of(protocol).start * factor;
+  };
 }
 Move move_step(NcclProtocol protocol) {
-  return [protocol](NcclCost& cost, double factor) { cost.of(protocol).step = cost.of(protocol).step * factor; };
+  return
+      [protocol](NcclCost& cost, double factor) { cost.of(protocol).step = cost.of(protocol).step * factor; };
 }
 Move move_share(NcclProtocol protocol) {
   return [protocol](NcclCost& cost, double factor) { cost.of(protocol).share *= factor; };
@@ -118,7 +124,9 @@ void fill_bands(std::span<const CollectiveSample> samples, const NcclModel& mode
   for (std::size_t kind = 0; kind < by_kind.size(); ++kind) {
     for (std::size_t i = 0; i < all.size(); ++i) {
       const std::vector<double>& own = by_kind[kind][i];
-      const std::vector<double>& known = own.size() >= kEnough ? own : all[i].size() >= kEnough ? all[i] : every;
+      const std::vector<double>& known = own.size() >= kEnough      ? own
+                                         : all[i].size() >= kEnough ? all[i]
+                                                                    : every;
       cost.bands[kind].low[i] = std::min(1.0, quantile(known, 0.05));
       cost.bands[kind].high[i] = std::max(1.0, quantile(known, 0.95));
     }
@@ -222,10 +230,12 @@ LinkFit fit_local_links(std::span<const CollectiveSample> samples, const LinkFac
   for (const CollectiveSample& s : merged) {
     if (!is_link_fit_sample(s) || s.test != NcclTest::kAllGather) continue;
     gathers.push_back(s);
-    best_rate = std::max(best_rate, sim::bus_factor(s.test, s.group.ranks()) * s.size.as_double() / s.time.s());
+    best_rate =
+        std::max(best_rate, sim::bus_factor(s.test, s.group.ranks()) * s.size.as_double() / s.time.s());
   }
   if (gathers.empty())
-    throw base::InputError("found no all-gather of up to four ranks on one node, expected some to fit links on");
+    throw base::InputError(
+        "found no all-gather of up to four ranks on one node, expected some to fit links on");
   const double line = facts.nvlink_line.bytes_per_s();
   const double share = best_rate * 1.1 / line;
   NcclCost cost;
@@ -248,9 +258,10 @@ LinkFit fit_local_links(std::span<const CollectiveSample> samples, const LinkFac
     return simple <= 1.0 && c.of(NcclProtocol::kLl128).share <= kLl128Payload * simple &&
            c.of(NcclProtocol::kLl).share <= 0.5 * simple;
   };
-  pattern_search(cost, moves,
-                 [&](const NcclCost& c) { return objective(gathers, NcclModel::make(c, line, std::nullopt, 1)); },
-                 allowed);
+  pattern_search(
+      cost, moves,
+      [&](const NcclCost& c) { return objective(gathers, NcclModel::make(c, line, std::nullopt, 1)); },
+      allowed);
   LinkFit fit;
   if (const std::optional<double> rate = fit_channel_rate(merged, cost, line))
     cost.channel_rate = BytesPerSecond::of(*rate);
@@ -282,7 +293,8 @@ LinkFit fit_network(std::span<const CollectiveSample> samples, const std::option
     }
   }
   if (gathers.empty())
-    throw base::InputError("found no all-gather over nodes with up to two ranks each, expected some to fit on");
+    throw base::InputError(
+        "found no all-gather over nodes with up to two ranks each, expected some to fit on");
   NcclCost cost;
   const double share = std::min(1.0, best_rate * 1.005 / line);
   cost.of(NcclProtocol::kSimple) = {Seconds::from_us(20), Seconds::from_us(10), share};

@@ -125,7 +125,8 @@ BuiltCluster compile_facts(const ClusterFacts& facts, int nodes, int local, cons
 }
 
 const ClusterFacts* find_facts(const std::vector<ClusterFacts>& all, const std::string& id) {
-  const auto found = std::find_if(all.begin(), all.end(), [&](const ClusterFacts& facts) { return facts.id == id; });
+  const auto found =
+      std::find_if(all.begin(), all.end(), [&](const ClusterFacts& facts) { return facts.id == id; });
   return found == all.end() || found->gpus_per_node < 1 ? nullptr : &*found;
 }
 

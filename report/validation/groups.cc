@@ -13,7 +13,8 @@ const std::vector<Group>& groups() {
       {"attention", "kernels/attention_forward.csv",
        "FLOP over the median FLOP/s of the other rows of that GPU", judge_attention},
       {"nccl", "out-of-place rows of nccl logs and points of nccl/one_node_points.csv from 32 MiB up",
-       "line rate of the links: over nodes the N/(N-1) x NIC rule for all-to-all, all NICs of a node for the others",
+       "line rate of the links: over nodes the N/(N-1) x NIC rule for all-to-all, all NICs of a node for the "
+       "others",
        judge_nccl},
       {"nccl_small", "the same below 32 MiB", "the same", judge_nccl_small},
       {"ep",

@@ -25,7 +25,8 @@ struct NcclMeasurement {
 ///
 /// Baseline: one node: busbw = NVLink's line rate. Over N nodes with g of n ranks each and B = NIC rate per
 /// GPU: all-to-all busbw = B N/(N-1) (n-1)/n; send/recv B; all others g B, every NIC of the nodes.
-Case judge_collective(const NcclMeasurement& row, const topology::Cluster& cluster, const sim::Profile& profile);
+Case judge_collective(const NcclMeasurement& row, const topology::Cluster& cluster,
+                      const sim::Profile& profile);
 
 /// Send/recv and all-gathers of few ranks: what link constants are fitted on (calibrate/fit/link_fit.h).
 bool is_fitted_kind(sim::NcclTest test, sim::NcclGroup group);

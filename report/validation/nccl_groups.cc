@@ -91,7 +91,10 @@ std::string find_defect(const LogFacts& log) {
 class NcclGroupJudge {
  public:
   NcclGroupJudge(const Context& context, std::string group, bool small)
-      : context_(context), sizes_{small}, clusters_(context.corpus), report_{std::move(group), {}, {}, false} {}
+      : context_(context),
+        sizes_{small},
+        clusters_(context.corpus),
+        report_{std::move(group), {}, {}, false} {}
 
   GroupReport run() {
     if (const auto path = context_.corpus.find_cases("nccl/index.csv")) {
@@ -103,7 +106,8 @@ class NcclGroupJudge {
 
  private:
   void skip(std::string name, std::string why, bool usable) {
-    if (context_.selection.has_case(report_.group, name)) report_.skipped.push_back({std::move(name), std::move(why), usable});
+    if (context_.selection.has_case(report_.group, name))
+      report_.skipped.push_back({std::move(name), std::move(why), usable});
   }
 
   /// Where a log as a whole has no prediction its rows are named one by one: each counts.
@@ -163,11 +167,17 @@ class NcclGroupJudge {
     std::vector<Key> order;
     std::map<Key, std::vector<double>> points;
     for (std::size_t row = 0; row < table.rows(); ++row) {
-      const auto text = [&](std::string_view column) { return table.cell(row, table.require_column(column)); };
+      const auto text = [&](std::string_view column) {
+        return table.cell(row, table.require_column(column));
+      };
       const std::int64_t size = table.integer(row, table.require_column("size_bytes"), sink);
       const double us = table.number(row, table.require_column("latency_us"), sink);
-      Key key{text("system"), text("dir_version"), text("op"), text("dtype"),
-              static_cast<int>(table.integer(row, table.require_column("num_gpus"), sink)), size};
+      Key key{text("system"),
+              text("dir_version"),
+              text("op"),
+              text("dtype"),
+              static_cast<int>(table.integer(row, table.require_column("num_gpus"), sink)),
+              size};
       if (!sizes_.wants(base::Bytes::of(size))) continue;
       if (!(us > 0) || size <= 0) {
         skip(fmt::format("{}#line{}", file, table.line(row)), "no size and time above zero", false);
@@ -181,11 +191,13 @@ class NcclGroupJudge {
     for (const Key& key : order) judge_point(file, key, compute_median(points[key]));
   }
 
-  void judge_point(const std::string& file,
-                   const std::tuple<std::string, std::string, std::string, std::string, int, std::int64_t>& key,
-                   double us) {
+  void judge_point(
+      const std::string& file,
+      const std::tuple<std::string, std::string, std::string, std::string, int, std::int64_t>& key,
+      double us) {
     const auto& [system, version, op, dtype, gpus, size] = key;
-    const std::string name = fmt::format("{}#{}/{}/{}/{}/{}/{}", file, system, version, op, dtype, gpus, size);
+    const std::string name =
+        fmt::format("{}#{}/{}/{}/{}/{}/{}", file, system, version, op, dtype, gpus, size);
     const std::optional<sim::NcclTest> test = sim::parse_nccl_test(op);
     if (!test || gpus < 2) return skip(name, "the collective is not one that we know", true);
     // Boards that are joined by PCIe alone.

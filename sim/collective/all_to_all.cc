@@ -46,7 +46,7 @@ MeanTraffic measure(const topology::Cluster& cluster, const AllToAllTraffic& tra
 }
 
 CommTerms nccl_terms(const topology::Cluster& cluster, const NcclModel& model,
-                                const AllToAllTraffic& traffic) {
+                     const AllToAllTraffic& traffic) {
   const MeanTraffic mean = measure(cluster, traffic);
   const NcclModel::PeerTerms peers =
       model.all_to_all_terms(mean.group, mean.local, mean.own, mean.remote, mean.remote_peers);

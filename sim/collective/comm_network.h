@@ -41,7 +41,7 @@ struct CommTimes {
 struct CommTerms {
   std::array<double, kLinkClasses> share{1.0, 1.0, 1.0};  ///< [class] of the capacity of its links
   base::Seconds start;                                    ///< launch, steps, filling of a pipeline
-  base::Bytes size;  ///< S of nccl-tests, for the band
+  base::Bytes size;                                       ///< S of nccl-tests, for the band
   base::BytesPerSecond connection_rate;  ///< what one transfer between nodes reaches at most; zero: no limit
 };
 

@@ -17,8 +17,8 @@ namespace {
 
 constexpr std::array<std::string_view, 7> kTestNames{"all_gather", "reduce_scatter", "all_reduce", "alltoall",
                                                      "sendrecv",   "broadcast",      "reduce"};
-constexpr double kPrinted = 0.006;       // GB/s: half a unit of the second decimal, and a little
-constexpr double kRowTolerance = 0.02;   // between a time and its bandwidth
+constexpr double kPrinted = 0.006;        // GB/s: half a unit of the second decimal, and a little
+constexpr double kRowTolerance = 0.02;    // between a time and its bandwidth
 constexpr double kRatioTolerance = 0.02;  // of busbw / algbw
 constexpr double kClearBandwidth = 1.0;   // GB/s: below it two decimals say too little
 
@@ -38,7 +38,8 @@ std::optional<double> median_ratio(const PrintedNcclLog& log) {
       ratios.push_back(*row.busbw / *row.algbw);
   }
   if (ratios.empty()) return std::nullopt;
-  std::nth_element(ratios.begin(), ratios.begin() + static_cast<std::ptrdiff_t>(ratios.size() / 2), ratios.end());
+  std::nth_element(ratios.begin(), ratios.begin() + static_cast<std::ptrdiff_t>(ratios.size() / 2),
+                   ratios.end());
   return ratios[ratios.size() / 2];
 }
 
@@ -52,14 +53,15 @@ std::optional<int> ranks_from_ratio(NcclTest test, double ratio) {
 
 NcclTest settle_test(const PrintedNcclLog& log, const NcclLogFacts& facts) {
   if (!log.test && !facts.test)
-    refuse(log, 0, "found no banner \"Collective test starting\", expected to be told which collective this is");
+    refuse(log, 0,
+           "found no banner \"Collective test starting\", expected to be told which collective this is");
   const NcclTest test = facts.test.value_or(log.test.value_or(NcclTest::kAllReduce));
   if (log.test && *log.test != test)
     refuse(log, 1, fmt::format("found a log of {}, expected one of {}", name(*log.test), name(test)));
   if (log.reduces && *log.reduces != reduces(test) && test != NcclTest::kSendRecv) {
     refuse(log, log.header_line,
-           fmt::format("found {} reduction in the redop column, expected a log of {}", *log.reduces ? "a" : "no",
-                       name(test)));
+           fmt::format("found {} reduction in the redop column, expected a log of {}",
+                       *log.reduces ? "a" : "no", name(test)));
   }
   return test;
 }
@@ -78,7 +80,8 @@ std::optional<int> settle_ranks(const PrintedNcclLog& log, NcclTest test, const 
   if (facts.ranks) return facts.ranks;
   const double most = test == NcclTest::kAllReduce ? 2.0 : 1.0;
   if (ratio && (*ratio > most * (1 + kRatioTolerance) || (most > 1 && *ratio < 1 - kRatioTolerance)))
-    refuse(log, log.header_line, fmt::format("found busbw/algbw = {:.3f}, which {} never has", *ratio, name(test)),
+    refuse(log, log.header_line,
+           fmt::format("found busbw/algbw = {:.3f}, which {} never has", *ratio, name(test)),
            "another collective than the log is said to hold");
   return ratio ? ranks_from_ratio(test, *ratio) : std::nullopt;
 }
@@ -91,7 +94,8 @@ std::optional<double> seconds_of(const PrintedNcclRow& row, double unit, std::op
 }
 
 /// Empty where the row can be used.
-std::string find_fault(const PrintedNcclRow& row, std::optional<double> seconds, const std::set<double>& seen) {
+std::string find_fault(const PrintedNcclRow& row, std::optional<double> seconds,
+                       const std::set<double>& seen) {
   if (row.size <= 0) return "a size of zero bytes";
   if (seen.contains(row.size)) return fmt::format("size {:.0f} stands twice, the first is kept", row.size);
   if (!seconds || !std::isfinite(*seconds)) return "the time is not a number";
@@ -174,7 +178,8 @@ NcclLog parse_nccl_log(std::string_view text, const std::string& file, const Ncc
     refuse(printed, printed.header_line, "found times that contradict the bandwidths beside them",
            "times in another unit than the header says?");
   }
-  if (log.rows.empty()) refuse(printed, printed.header_line, "found no usable row, expected at least one size");
+  if (log.rows.empty())
+    refuse(printed, printed.header_line, "found no usable row, expected at least one size");
   std::stable_sort(log.skipped.begin(), log.skipped.end(),
                    [](const NcclLogFault& a, const NcclLogFault& b) { return a.line < b.line; });
   return log;

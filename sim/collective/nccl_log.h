@@ -21,10 +21,9 @@ CollectiveKind collective_kind(NcclTest test);
 
 /// busbw / algbw by definition, algbw = S / t.
 ///
-/// S as nccl-tests counts it: all-gather, reduce-scatter, all-to-all, all-reduce: the full buffer of a rank, all
-/// parts together; send/recv, broadcast, reduce: the message. Sizes are rounded down to what the ranks can share
-/// evenly.
-/// Source: nccl-tests doc/PERFORMANCE.md
+/// S as nccl-tests counts it: all-gather, reduce-scatter, all-to-all, all-reduce: the full buffer of a rank,
+/// all parts together; send/recv, broadcast, reduce: the message. Sizes are rounded down to what the ranks
+/// can share evenly. Source: nccl-tests doc/PERFORMANCE.md
 double bus_factor(NcclTest test, int ranks);
 
 /// What the one who reads a log knows about it otherwise.
@@ -57,11 +56,12 @@ struct NcclLog {
 /// Reads the log of one test: the text of any version (with and without redop and root columns, `#wrong` or
 /// `error`; two-column excerpts `# size busbw_oop(GB/s)`), nccl-tests' JSON (`-J`) and rccl-tests' JSON list.
 ///
-/// Bandwidths are printed with two decimals, so only sizes and times are kept; the printed bandwidths check the
-/// rows. Throws InputError where the log as a whole cannot be trusted: no header or no usable row, a time column
-/// without a unit or two units, bandwidths that contradict every time, the log of another collective than stated
-/// (by its banner, its reduction column or busbw / algbw and the ranks). A single bad row (cut off, not a number,
-/// no time, out of line with its bandwidth, a size that stands twice) is skipped and listed.
+/// Bandwidths are printed with two decimals, so only sizes and times are kept; the printed bandwidths check
+/// the rows. Throws InputError where the log as a whole cannot be trusted: no header or no usable row, a time
+/// column without a unit or two units, bandwidths that contradict every time, the log of another collective
+/// than stated (by its banner, its reduction column or busbw / algbw and the ranks). A single bad row (cut
+/// off, not a number, no time, out of line with its bandwidth, a size that stands twice) is skipped and
+/// listed.
 NcclLog parse_nccl_log(std::string_view text, const std::string& file, const NcclLogFacts& facts = {});
 NcclLog load_nccl_log(const std::string& path, const std::string& file, const NcclLogFacts& facts = {});
 

@@ -60,13 +60,15 @@ PrintedNcclLog read_nccl_json(std::string_view text, const std::string& file) {
   PrintedNcclLog log;
   log.file = file;
   log.header_line = 1;
-  const base::Node* results = document.root.kind == base::NodeKind::kMap ? document.root.find("results") : &document.root;
+  const base::Node* results =
+      document.root.kind == base::NodeKind::kMap ? document.root.find("results") : &document.root;
   if (results == nullptr || results->kind != base::NodeKind::kSequence) {
     throw base::InputError(std::vector<base::Diagnostic>{
         {file, document.root.at, "", "found no list \"results\", expected nccl-tests' JSON", ""}});
   }
   // The program's name stands in the command line ("args": [..]) or in "name"; all_reduce before reduce.
-  if (const base::Node* args = document.root.find("args"); args != nullptr && document.root.kind == base::NodeKind::kMap) {
+  if (const base::Node* args = document.root.find("args");
+      args != nullptr && document.root.kind == base::NodeKind::kMap) {
     if (!args->items.empty()) log.test = test_in(args->items.front().text);
     if (args->items.empty()) log.test = test_in(args->text);
   }
@@ -77,7 +79,8 @@ PrintedNcclLog read_nccl_json(std::string_view text, const std::string& file) {
     }
     if (const base::Node* in_place = entry.find("inPlace"); in_place != nullptr) {
       if (in_place->text != "0" && in_place->text != "false") continue;
-      if (const base::Node* program = entry.find("name"); program != nullptr) log.test = test_in(program->text);
+      if (const base::Node* program = entry.find("name"); program != nullptr)
+        log.test = test_in(program->text);
       add_row(entry, entry, log);
       continue;
     }

@@ -92,22 +92,25 @@ double read_units(const std::vector<std::string_view>& words, const std::string&
   return *unit;
 }
 
-std::string read_row(const std::vector<std::string_view>& words, const Columns& columns, PrintedNcclRow& row) {
+std::string read_row(const std::vector<std::string_view>& words, const Columns& columns,
+                     PrintedNcclRow& row) {
   const std::optional<double> size = parse_number(words.front());
   if (!size || !std::isfinite(*size) || *size != std::floor(*size) || *size < 0)
     return fmt::format("found the size {}, expected a whole number of bytes", base::excerpt(words.front()));
   row.size = *size;
-  // Optional columns (redop, root, count) may be missing in a row that the header names; the right part may not.
+  // Optional columns (redop, root, count) may be missing in a row that the header names; the right part may
+  // not.
   const int needed = std::max({columns.time, columns.algbw, columns.busbw});
   if (static_cast<int>(words.size()) <= needed || words.size() + 3 < columns.words)
     return fmt::format("found {} columns, expected {}: cut off", words.size(), columns.words);
-  const auto cell = [&](int from_right) { return words[words.size() - static_cast<std::size_t>(from_right)]; };
-  for (auto [column, value] : {std::pair(columns.time, &row.time), {columns.algbw, &row.algbw},
-                               {columns.busbw, &row.busbw}}) {
+  const auto cell = [&](int from_right) {
+    return words[words.size() - static_cast<std::size_t>(from_right)];
+  };
+  for (auto [column, value] :
+       {std::pair(columns.time, &row.time), {columns.algbw, &row.algbw}, {columns.busbw, &row.busbw}}) {
     if (column == 0) continue;
     *value = parse_number(cell(column));
-    if (!*value)
-      return fmt::format("found {}, expected a number", base::excerpt(cell(column)));
+    if (!*value) return fmt::format("found {}, expected a number", base::excerpt(cell(column)));
   }
   return "";
 }
@@ -163,7 +166,8 @@ PrintedNcclLog read_nccl_text(std::string_view text, const std::string& file) {
     if (words.front().front() < '0' || words.front().front() > '9') continue;  // what a launcher prints
     if (!columns.known())
       refuse(file, number, "found a row before any header, expected \"# size ... time algbw busbw\"");
-    if (!units) refuse(file, number, "found no line of units under the header, expected \"# (B) ... (us) (GB/s)\"");
+    if (!units)
+      refuse(file, number, "found no line of units under the header, expected \"# (B) ... (us) (GB/s)\"");
     PrintedNcclRow row;
     row.line = number;
     const std::string why = read_row(words, columns, row);

@@ -18,16 +18,17 @@ using base::Seconds;
 constexpr double kMiB = 1024.0 * 1024.0;
 
 // NCCL 2.29, as its source states them.
-constexpr int kMaxChannels = 32;          // p2p channels of a communicator in one node
-constexpr int kMaxNetChannels = 16;       // of a communicator over nodes (src/graph/connect.cc)
-constexpr int kChannelsPerNic = 4;        // below that
-constexpr double kNetChannelRate = 14e9;  // NCCL_P2P_PER_CHANNEL_NET_BW
-constexpr int kPeersPerBatch = 8;         // NCCL_MAX_DEV_WORK_P2P_PER_BATCH
-constexpr double kChannelPart = 16 * kMiB;  // 32 chunks of 512 KiB: beyond it a send takes more channels
-constexpr double kTreeEfficiency = 0.92;    // of a ring's bandwidth
-constexpr double kNvlsStepRatio = 25.0 / 3.4;       // NVLS latency: step of a Simple ring, over NVLink
-constexpr double kNvlsTreeStepRatio = 20.9 / 14.0;  // NVLSTree latency: step of a Simple ring, over the network
-constexpr double kFarChunk = 65536;                 // largest NVLS chunk from four nodes on
+constexpr int kMaxChannels = 32;               // p2p channels of a communicator in one node
+constexpr int kMaxNetChannels = 16;            // of a communicator over nodes (src/graph/connect.cc)
+constexpr int kChannelsPerNic = 4;             // below that
+constexpr double kNetChannelRate = 14e9;       // NCCL_P2P_PER_CHANNEL_NET_BW
+constexpr int kPeersPerBatch = 8;              // NCCL_MAX_DEV_WORK_P2P_PER_BATCH
+constexpr double kChannelPart = 16 * kMiB;     // 32 chunks of 512 KiB: beyond it a send takes more channels
+constexpr double kTreeEfficiency = 0.92;       // of a ring's bandwidth
+constexpr double kNvlsStepRatio = 25.0 / 3.4;  // NVLS latency: step of a Simple ring, over NVLink
+constexpr double kNvlsTreeStepRatio =
+    20.9 / 14.0;                     // NVLSTree latency: step of a Simple ring, over the network
+constexpr double kFarChunk = 65536;  // largest NVLS chunk from four nodes on
 constexpr double kChunk = 131072;
 
 int power_of_two_up(int value) {
@@ -119,15 +120,16 @@ Seconds NcclModel::idle_time(CollectiveKind kind, NcclGroup group, Bytes size) c
     const double local = part * (group.local - 1), remote = part * (group.ranks() - group.local);
     const PeerTerms terms = all_to_all_terms(group, local, part, remote, group.ranks() - group.local);
     double nic_rate = nic_line_ * terms.nic_share;
-    if (terms.connection_rate.bytes_per_s() > 0) nic_rate = std::min(nic_rate, terms.connection_rate.bytes_per_s());
+    if (terms.connection_rate.bytes_per_s() > 0)
+      nic_rate = std::min(nic_rate, terms.connection_rate.bytes_per_s());
     return terms.start + Seconds::of(std::max(local / (local_line_ * terms.local_share), remote / nic_rate));
   }
   if (kind == CollectiveKind::kSendRecv) {
     const PeerTerms terms = send_terms(group, size);
     const double local = group.local > 1 ? bytes / (local_line_ * terms.local_share) : 0.0;
-    const double remote = group.nodes > 1 ? bytes / std::min(terms.connection_rate.bytes_per_s(),
-                                                             nic_line_ * terms.nic_share)
-                                          : 0.0;
+    const double remote =
+        group.nodes > 1 ? bytes / std::min(terms.connection_rate.bytes_per_s(), nic_line_ * terms.nic_share)
+                        : 0.0;
     return terms.start + Seconds::of(std::max(local, remote));
   }
   return choose(kind, group, size).time();
@@ -170,16 +172,17 @@ NcclPath NcclModel::ring(CollectiveKind kind, NcclGroup group, double size, Nccl
     path.nic_bytes = bus / g;
     path.nic_rate = nic_line_ * nic.share;
     path.local_bytes = bus * (g - 1) / g;
-    path.local_rate = std::min(local_line_ * local.share, channels(group) * (g - 1) / g *
-                                                              local_.channel_rate.bytes_per_s() *
-                                                              local.share / local_share(NcclProtocol::kSimple));
+    path.local_rate = std::min(local_line_ * local.share,
+                               channels(group) * (g - 1) / g * local_.channel_rate.bytes_per_s() *
+                                   local.share / local_share(NcclProtocol::kSimple));
     if (group.local == 1) path.local_rate = local_line_;
   } else {
     path.local_bytes = bus;
     path.local_rate = local_line_ * local.share;
   }
   // LL moves no data aside: it writes the output as it goes.
-  if (!chain && protocol != NcclProtocol::kLl) path.start += Seconds::of(size / n / local_.copy_rate.bytes_per_s());
+  if (!chain && protocol != NcclProtocol::kLl)
+    path.start += Seconds::of(size / n / local_.copy_rate.bytes_per_s());
   return path;
 }
 
@@ -188,7 +191,8 @@ NcclPath NcclModel::tree(NcclGroup group, double size, NcclProtocol protocol) co
   const NcclProtocolCost& nic = nic_.of(protocol);
   const double depth = tree_depth(group.nodes);
   NcclPath path{NcclAlgorithm::kTree, protocol, {}};
-  path.start = max(local.start, nic.start) + local.step * (2.0 * (group.local - 1)) + nic.step * (2.0 * depth);
+  path.start =
+      max(local.start, nic.start) + local.step * (2.0 * (group.local - 1)) + nic.step * (2.0 * depth);
   path.local_bytes = group.local > 1 ? 2 * size : 0;
   path.local_rate = std::min(local_line_ * local.share, channels(group) * local_.channel_rate.bytes_per_s()) *
                     kTreeEfficiency;

@@ -34,17 +34,17 @@ struct NcclPin {
 struct NcclPath {
   NcclAlgorithm algorithm = NcclAlgorithm::kRing;
   NcclProtocol protocol = NcclProtocol::kSimple;
-  base::Seconds start;      ///< launch, steps along ring or tree, filling of the pipeline, own part
-  double local_bytes = 0;   ///< that a rank sends inside its node
-  double nic_bytes = 0;     ///< that it sends to another node, over its share of the node's NICs
-  double local_rate = 1;    ///< bytes/s
+  base::Seconds start;     ///< launch, steps along ring or tree, filling of the pipeline, own part
+  double local_bytes = 0;  ///< that a rank sends inside its node
+  double nic_bytes = 0;    ///< that it sends to another node, over its share of the node's NICs
+  double local_rate = 1;   ///< bytes/s
   double nic_rate = 1;
   base::Seconds time() const;
 };
 
 /// NCCL on one machine: how many channels it gives a collective, which algorithm and protocol it takes, and
-/// how long that is. Follows NCCL's own tuner (src/graph/tuning.cc) in form - latency + bytes / bandwidth, the
-/// least over algorithm x protocol - with constants from the profile.
+/// how long that is. Follows NCCL's own tuner (src/graph/tuning.cc) in form - latency + bytes / bandwidth,
+/// the least over algorithm x protocol - with constants from the profile.
 ///
 /// Symbols: n ranks, g of them on each of N nodes, S = nccl-tests' size, B = Simple rate inside a node
 /// Ring:      bus bytes = passes S (n-1)/n; of them (g-1)/g inside the node and 1/g over the rank's NIC;
@@ -54,15 +54,17 @@ struct NcclPath {
 /// NVLS:      every rank sends and receives S (1 + 1/n): the switch pulls each part from all ranks and
 ///            multicasts the sum. Rate = efficiency * B. Pipeline of two stages over pieces of
 ///            chunk * channels * n bytes; NCCL's chunk shrinks with S.
-/// NVLSTree:  NVLS inside the node and a double binary tree between nodes: a NIC sends S/g (N = 2), 2 S/g (more
+/// NVLSTree:  NVLS inside the node and a double binary tree between nodes: a NIC sends S/g (N = 2), 2 S/g
+/// (more
 ///            nodes: up in both trees, down twice in one); 2 + 2 ceil(log2 N) stages.
 /// Tree:      the same tree, inside the node a chain of g ranks that sends S up and S down.
 /// Point to point: channels of a peer as NCCL gives them, see peer_channels().
 ///
-/// Source:  NCCL 2.29 src/graph/tuning.cc (latency table: NVLS 25 us where a Simple ring step is 3.4; NVLSTree 20.9
+/// Source:  NCCL 2.29 src/graph/tuning.cc (latency table: NVLS 25 us where a Simple ring step is 3.4;
+/// NVLSTree 20.9
 ///          us where a Simple ring step over the network is 14; tree bandwidth 0.92 of the ring's),
-///          src/transport/nvls.cc (chunk sizes), src/graph/paths.cc (channels per peer). Rates and step times are
-///          the profile's.
+///          src/transport/nvls.cc (chunk sizes), src/graph/paths.cc (channels per peer). Rates and step times
+///          are the profile's.
 /// Not modelled: CollNet, PAT, symmetric kernels, user buffer registration, tuner plug-ins, environment
 ///          variables.
 class NcclModel {
@@ -85,9 +87,10 @@ class NcclModel {
   /// Channels that one send or receive of `bytes` gets.
   ///
   /// Model: inside a node 32 channels, split evenly over the group's ranks and doubled while a channel's part
-  ///        exceeds 16 MiB. Between nodes ceil(NIC rate / 14 GB/s) channels, at least 2, rounded up to a power of
-  ///        two, then halved while channels * ceil(n / 8) exceeds those of the communicator
-  /// Source: NCCL 2.29 src/graph/paths.cc (ncclTopoComputeP2pChannels, NCCL_P2P_PER_CHANNEL_NET_BW), src/enqueue.cc
+  ///        exceeds 16 MiB. Between nodes ceil(NIC rate / 14 GB/s) channels, at least 2, rounded up to a
+  ///        power of two, then halved while channels * ceil(n / 8) exceeds those of the communicator
+  /// Source: NCCL 2.29 src/graph/paths.cc (ncclTopoComputeP2pChannels, NCCL_P2P_PER_CHANNEL_NET_BW),
+  /// src/enqueue.cc
   int peer_channels(NcclGroup group, base::Bytes bytes) const;
   /// Channels of a communicator: 32 in one node; 4 for each NIC and at most 16 over nodes.
   int channels(NcclGroup group) const;

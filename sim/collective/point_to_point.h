@@ -7,8 +7,8 @@
 namespace moeplan::sim {
 
 /// senders[i] sends `bytes` to receivers[i], all pairs at the same time; times are those of the receivers.
-/// Model: every pair is a communicator of its own, with the channels of NcclModel::send_terms; CommNetwork with
-/// steps = 1 where the profile has no NCCL constants.
+/// Model: every pair is a communicator of its own, with the channels of NcclModel::send_terms; CommNetwork
+/// with steps = 1 where the profile has no NCCL constants.
 CommTimes solve_point_to_point(const CommNetwork& network, std::span<const base::RankId> senders,
                                std::span<const base::RankId> receivers, base::Bytes bytes);
 

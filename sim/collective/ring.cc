@@ -48,9 +48,11 @@ void add_block_transfers(const NodeBlocks& blocks, double local_bytes, double ni
     const auto& next_node = blocks.nodes[(node + 1) % blocks.nodes.size()];
     for (std::size_t i = 0; i < local; ++i) {
       const RankId rank = blocks.nodes[node][i];
-      if (blocks.nodes.size() > 1) transfers.push_back({rank, next_node[i], base::Bytes::rounded(nic_bytes), {}});
+      if (blocks.nodes.size() > 1)
+        transfers.push_back({rank, next_node[i], base::Bytes::rounded(nic_bytes), {}});
       if (local > 1)
-        transfers.push_back({rank, blocks.nodes[node][(i + 1) % local], base::Bytes::rounded(local_bytes), {}});
+        transfers.push_back(
+            {rank, blocks.nodes[node][(i + 1) % local], base::Bytes::rounded(local_bytes), {}});
     }
   }
 }

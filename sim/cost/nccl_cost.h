@@ -19,7 +19,8 @@ struct NcclProtocolCost {
   double share = 1.0;   ///< of the line rate that many channels together reach
 };
 
-/// 90 % band of measured / predicted of one kind of collective, by its size S: below 1 MiB, 32 MiB, 256 MiB, above.
+/// 90 % band of measured / predicted of one kind of collective, by its size S: below 1 MiB, 32 MiB, 256 MiB,
+/// above.
 struct NcclBand {
   static constexpr int kClasses = 4;
   static constexpr std::array<double, kClasses - 1> kEdges{1 << 20, 32 << 20, 256 << 20};

@@ -375,7 +375,8 @@ NcclCost read_nccl(ObjectReader at) {
   NcclCost cost;
   cost.channel_rate = at.required<base::BytesPerSecond>("channel_rate");
   cost.copy_rate = at.required<base::BytesPerSecond>("copy_rate");
-  for (const auto& [key, rate] : {std::pair("channel_rate", cost.channel_rate), {"copy_rate", cost.copy_rate}}) {
+  for (const auto& [key, rate] :
+       {std::pair("channel_rate", cost.channel_rate), {"copy_rate", cost.copy_rate}}) {
     if (at.has(key) && !(rate.bytes_per_s() > 0.0)) at.fault(key, "found no rate, expected one above zero");
   }
   if (at.has("connection_share")) cost.connection_share = read_share(at, "connection_share");
@@ -402,7 +403,8 @@ NcclCost read_nccl(ObjectReader at) {
     NcclBand& band = cost.bands[static_cast<std::size_t>(i)];
     for (auto [key, values] : {std::pair("low", &band.low), {"high", &band.high}}) {
       const auto read = entry.required<std::vector<double>>(key);
-      const bool sound = read.size() == values->size() && std::all_of(read.begin(), read.end(), [](double x) { return x > 0; });
+      const bool sound = read.size() == values->size() &&
+                         std::all_of(read.begin(), read.end(), [](double x) { return x > 0; });
       if (!sound) {
         if (entry.has(key)) entry.fault(key, fmt::format("expected {} numbers above zero", values->size()));
         continue;

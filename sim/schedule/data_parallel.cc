@@ -32,11 +32,12 @@ Bytes bytes_of(std::int64_t elements, NumberFormat format) {
 /// One piece of the gradients or parameters: dense part, then expert part.
 Estimate solve_piece(const CommNetwork& network, const StageRanks& stage, const ParallelLayout& layout,
                      CollectiveKind kind, const RankParameters& piece, NumberFormat format) {
-  const CommTimes dense = solve_collective(network, replica_groups(stage, static_cast<std::size_t>(layout.tp)),
-                                     kind, bytes_of(piece.dense, format));
+  const CommTimes dense =
+      solve_collective(network, replica_groups(stage, static_cast<std::size_t>(layout.tp)), kind,
+                       bytes_of(piece.dense, format));
   const CommTimes expert =
       solve_collective(network, replica_groups(stage, static_cast<std::size_t>(layout.ep * layout.etp)), kind,
-                 bytes_of(piece.expert, format));
+                       bytes_of(piece.expert, format));
   return dense.estimate() + expert.estimate();
 }
 

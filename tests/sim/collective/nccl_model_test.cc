@@ -27,7 +27,8 @@ NcclCost local_cost() {
 
 NcclCost nic_cost() {
   NcclCost cost = local_cost();
-  for (NcclProtocolCost& protocol : cost.protocols) protocol = {Seconds::from_us(20), Seconds::from_us(5), 0.9};
+  for (NcclProtocolCost& protocol : cost.protocols)
+    protocol = {Seconds::from_us(20), Seconds::from_us(5), 0.9};
   cost.channel_rate = BytesPerSecond::from_gb_per_s(14);
   cost.connection_share = 0.88;
   return cost;
@@ -52,8 +53,9 @@ TEST(NcclModel, ChoosesTheProtocolBySize) {
   EXPECT_EQ(protocol(100'000'000), NcclProtocol::kSimple);
 }
 
-// 2 nodes x 2 ranks, all-reduce of 8 MB pinned to the Simple ring: bus 12 MB, half of it over a NIC at 45 GB/s =
-// 133.3 us, the other half to the neighbour through 4 of the 8 channels, 20 GB/s = 300 us; steps: 6, of them 2 between nodes: 4 * 4 + 2 * 5 us; start 20; own part 2 MB / 200 GB/s.
+// 2 nodes x 2 ranks, all-reduce of 8 MB pinned to the Simple ring: bus 12 MB, half of it over a NIC at 45
+// GB/s = 133.3 us, the other half to the neighbour through 4 of the 8 channels, 20 GB/s = 300 us; steps: 6,
+// of them 2 between nodes: 4 * 4 + 2 * 5 us; start 20; own part 2 MB / 200 GB/s.
 TEST(NcclModel, RingOverNodesLeavesTheNodeThroughEveryNic) {
   const NcclPath path = model().choose(CollectiveKind::kAllReduce, {2, 2}, Bytes::of(8'000'000),
                                        {NcclAlgorithm::kRing, NcclProtocol::kSimple});
@@ -101,9 +103,11 @@ TEST(NcclModel, GivesALargeSendInsideANodeMoreChannels) {
   EXPECT_EQ(model().peer_channels({1, 4}, Bytes::from_mib(128)), 8);
 }
 
-// Reference: 4 ranks, 3 of 4 parts of 2 MB leave at min(80, 32 * 3/4 * 5) = 80 GB/s, + 10 + 4 us, + own 10 us.
+// Reference: 4 ranks, 3 of 4 parts of 2 MB leave at min(80, 32 * 3/4 * 5) = 80 GB/s, + 10 + 4 us, + own 10
+// us.
 TEST(NcclModel, AllToAllCopiesTheOwnPartBesideItsSends) {
-  EXPECT_NEAR(model().idle_time(CollectiveKind::kAllToAll, {1, 4}, Bytes::of(8'000'000)).us(), 75 + 14 + 10, 1e-9);
+  EXPECT_NEAR(model().idle_time(CollectiveKind::kAllToAll, {1, 4}, Bytes::of(8'000'000)).us(), 75 + 14 + 10,
+              1e-9);
 }
 
 /// A shipped machine of `nodes` nodes with GPUs of the shipped profile.
@@ -118,7 +122,8 @@ struct Machine {
         profile(load_profile(base::configs_folder() + "/profiles/" + cluster.profile() + ".yaml")) {}
 
   static topology::ClusterSpec spec(const std::string& name, int nodes, int gpus) {
-    topology::ClusterSpec spec = topology::load_cluster(base::configs_folder() + "/clusters/" + name + ".yaml").spec();
+    topology::ClusterSpec spec =
+        topology::load_cluster(base::configs_folder() + "/clusters/" + name + ".yaml").spec();
     spec.nodes = nodes;
     spec.node.gpus = gpus;
     spec.node.nics->count = gpus;
@@ -141,8 +146,8 @@ struct Machine {
   }
 };
 
-// Inside a rack of 72 GPUs NVLink carries everything; over two racks half of it goes through a NIC of 50 GB/s, so
-// busbw falls to about 2 * 50 GB/s. Published inside a rack: 622 GB/s. No constant knows of racks.
+// Inside a rack of 72 GPUs NVLink carries everything; over two racks half of it goes through a NIC of 50
+// GB/s, so busbw falls to about 2 * 50 GB/s. Published inside a rack: 622 GB/s. No constant knows of racks.
 TEST(NcclCollective, AllToAllFallsToTheNicShareWhereItLeavesTheRack) {
   const double inside = Machine("gb200-nvl72", 1, 72).all_to_all_busbw(std::int64_t{8} << 30);
   const double across = Machine("gb200-nvl72", 2, 36).all_to_all_busbw(std::int64_t{8} << 30);
@@ -155,7 +160,8 @@ TEST(NcclCollective, TakesTheIdleTimeOfTheModelWhereNothingElseIsOnTheLinks) {
   const Machine machine("hgx-h100-4n", 2, 8);
   const auto model = NcclModel::find(machine.cluster, machine.profile);
   ASSERT_TRUE(model.has_value());
-  for (const CollectiveKind kind : {CollectiveKind::kAllGather, CollectiveKind::kReduceScatter, CollectiveKind::kAllReduce}) {
+  for (const CollectiveKind kind :
+       {CollectiveKind::kAllGather, CollectiveKind::kReduceScatter, CollectiveKind::kAllReduce}) {
     for (const std::int64_t size : {std::int64_t{1} << 12, std::int64_t{1} << 22, std::int64_t{1} << 30}) {
       const double idle = model->idle_time(kind, {2, 8}, Bytes::of(size)).s();
       const double solved =
@@ -170,19 +176,24 @@ TEST(NcclCollective, TwoGroupsThatShareNicsTakeTwiceTheTransmission) {
   std::vector<base::RankId> half;
   for (const int rank : {0, 1, 2, 3, 8, 9, 10, 11}) half.emplace_back(rank);
   const Bytes size = Bytes::from_gib(1);
-  const double alone = solve_collective(machine.network, {half, 8}, CollectiveKind::kAllGather, size).makespan.s();
+  const double alone =
+      solve_collective(machine.network, {half, 8}, CollectiveKind::kAllGather, size).makespan.s();
   std::vector<base::RankId> both = half;
   for (const base::RankId rank : half) both.push_back(rank);
-  const double twice = solve_collective(machine.network, {both, 8}, CollectiveKind::kAllGather, size).makespan.s();
+  const double twice =
+      solve_collective(machine.network, {both, 8}, CollectiveKind::kAllGather, size).makespan.s();
   EXPECT_GT(twice, 1.8 * alone);
 }
 
-// 10 x 8 ranks: one channel of 14 GB/s carries the only connection that leaves a node; 2 x 8: four, so the NIC.
+// 10 x 8 ranks: one channel of 14 GB/s carries the only connection that leaves a node; 2 x 8: four, so the
+// NIC.
 TEST(NcclCollective, NeighbourExchangeIsBoundByTheChannelsOfAConnection) {
   const Bytes size = Bytes::from_gib(1);
   const Machine few("hgx-h100-4n", 2, 8), many("hgx-h100-32n", 10, 8);
-  const double near = size.as_double() / solve_neighbour_exchange(few.network, few.ranks(), size).makespan.s();
-  const double far = size.as_double() / solve_neighbour_exchange(many.network, many.ranks(), size).makespan.s();
+  const double near =
+      size.as_double() / solve_neighbour_exchange(few.network, few.ranks(), size).makespan.s();
+  const double far =
+      size.as_double() / solve_neighbour_exchange(many.network, many.ranks(), size).makespan.s();
   EXPECT_NEAR(near / 1e9, 43.7, 1.0);
   EXPECT_NEAR(far / 1e9, 14.0, 0.2);
 }
