@@ -10,6 +10,7 @@
 #include "sim/cost/estimate.h"
 #include "sim/cost/format.h"
 #include "sim/cost/log_axis.h"
+#include "sim/cost/nccl_cost.h"
 #include "sim/cost/ops.h"
 #include "sim/cost/profile.h"
 
@@ -130,6 +131,7 @@ struct LinkTable {
   base::BytesPerSecond line_rate;
   std::string source;
   std::array<CommEfficiency, kCollectiveKinds> collectives;
+  std::optional<NcclCost> nccl;  ///< absent: collectives are plain rings with the efficiencies above
 };
 
 inline constexpr int kGroupedKernels = 3;
