@@ -49,6 +49,7 @@ GroupReport judge_max_min(const Context& context);
 GroupReport judge_gemm(const Context& context);
 GroupReport judge_grouped_gemm(const Context& context);
 GroupReport judge_attention(const Context& context);
+GroupReport judge_ep(const Context& context);
 GroupReport judge_layer(const Context& context);
 GroupReport judge_steps(const Context& context);
 GroupReport judge_dense(const Context& context);
