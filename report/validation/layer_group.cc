@@ -115,14 +115,17 @@ Prediction predict(const LayerRow& row, const ClusterTable& clusters, const sim:
   plan.layout.dp = row.gpus;
   plan.layout.edp = row.gpus / row.ep;
   plan.micro_batch = row.micro_batch;
+  if (row.dispatcher == "deepep") plan.dispatcher = sim::Dispatcher::kDeepEp;
+  if (row.dispatcher == "hybridep") plan.dispatcher = sim::Dispatcher::kHybridEp;
   const sim::ModelSpec model = make_model(row);
   const MoeLayerTimes times = compute_moe_layer(*built.cluster, *profile, model, run, plan);
   result.forward = times.forward;
   result.backward = times.backward;
   result.peak = compute_moe_layer_peak(model, run, plan);
-  if (row.dispatcher != "a2a" && row.dispatcher != "alltoall") {
-    result.note = fmt::format(
-        "dispatcher {} predicted as a flat all-to-all (no de-duplication, no fused permute)", row.dispatcher);
+  const bool known = row.dispatcher == "a2a" || row.dispatcher == "alltoall" ||
+                     sim::removes_duplicates(plan.dispatcher);
+  if (!known) {
+    result.note = fmt::format("dispatcher {} predicted as a flat all-to-all", row.dispatcher);
     result.forward.evidence = sim::worst(result.forward.evidence, sim::Evidence::kExtrapolated);
     result.backward.evidence = sim::worst(result.backward.evidence, sim::Evidence::kExtrapolated);
   }

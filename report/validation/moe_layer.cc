@@ -45,8 +45,7 @@ MoeLayerTimes compute_moe_layer(const topology::Cluster& cluster, const sim::Pro
   const auto sharing = sim::make_sharing({});
   const sim::CommNetwork network(cluster, profile, *sharing);
   const sim::AllToAllTimes times =
-      sim::solve_all_to_alls(network, stage, traffic, plan.dispatcher, plan.chunk_degree,
-                             kernels.dispatch_bytes_per_copy(), kernels.combine_bytes_per_copy());
+      sim::solve_all_to_alls(network, stage, traffic, sim::make_exchange(plan, model, kernels));
   const sim::MoeTimes moe = sim::build_moe_times(kernels, traffic, times, plan.chunk_degree);
 
   MoeLayerTimes layer;

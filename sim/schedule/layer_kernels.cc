@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "sim/collective/token_copies.h"
+
 namespace moeplan::sim {
 
 namespace {
@@ -22,6 +24,15 @@ Estimate exposed(const Estimate& traffic, const Estimate& hiding) {
   Estimate rest = traffic;
   rest.time = max(Seconds(), traffic.time - hiding.time);
   return rest;
+}
+
+/// Distinct tokens / copies that a rank receives, even routing.
+double distinct_share(const ModelSpec& model, const PlanSpec& plan) {
+  if (!removes_duplicates(plan.dispatcher) || model.top_k < 1 || model.experts < model.top_k) return 1.0;
+  const GroupLimit limit = model.groups > 1 && model.topk_groups > 0
+                               ? GroupLimit{model.groups, model.topk_groups}
+                               : GroupLimit{};
+  return expected_distinct(model.experts, model.top_k, plan.layout.ep, limit) / model.top_k;
 }
 
 }  // namespace
@@ -43,6 +54,7 @@ LayerKernels::LayerKernels(const ModelSpec& model, const RunSpec& run, const Pla
       profile_(profile),
       precision_(run.precision),
       fused_cross_entropy_(run.fused_cross_entropy),
+      distinct_share_(distinct_share(model, plan)),
       waits_for_counts_(run.gate != GatePolicy::kCapacity),
       comm_(std::move(comm)),
       tokens_(rank_tokens(plan, run)),

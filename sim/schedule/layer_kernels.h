@@ -97,6 +97,8 @@ class LayerKernels {
   void context_traffic(Segment& segment, const LayerSpec& layer, bool backward) const;
   void grouped(Segment& segment, std::string_view name, std::span<const std::int64_t> tokens, std::int64_t n,
                std::int64_t k, GemmPass pass) const;
+  /// Bytes of the local permutation between received tokens and rows sorted by expert.
+  double sorted_bytes(std::int64_t rows, std::size_t slots) const;
   bool is_fp8() const;
   bool recomputes(RecomputeModule module) const;
 
@@ -105,6 +107,7 @@ class LayerKernels {
   const Profile& profile_;
   PrecisionRecipe precision_;
   bool fused_cross_entropy_;
+  double distinct_share_;  // of the copies on a rank, where the dispatcher removes duplicates; else 1
   bool waits_for_counts_;  // the host reads tokens per expert before it can launch the dispatch
   LayerComm comm_;
   RankTokens tokens_;
