@@ -226,8 +226,8 @@ torchrun --nproc_per_node 8 --nnodes 128 --node_rank $RANK pretrain_gpt.py \
   EXPECT_EQ(run.plan.split.layers_per_chunk.size(), 32U);
   EXPECT_TRUE(run.plan.distributed_optimizer);
   EXPECT_FALSE(run.plan.overlap_grad_reduce);
-  // DeepEP and the flex dispatcher change the step time and no plan holds them.
-  EXPECT_EQ(run.not_modelled, (std::vector<std::string>{"--moe-token-dispatcher-type flex: modelled as alltoall", "--moe-enable-deepep"}));
+  EXPECT_EQ(run.plan.dispatcher, sim::Dispatcher::kDeepEp);
+  EXPECT_EQ(run.not_modelled, std::vector<std::string>{});
   EXPECT_EQ(run.plan.name, "train");
 }
 
