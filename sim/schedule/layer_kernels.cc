@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "sim/collective/token_copies.h"
+#include "sim/cost/profile_data.h"
 
 namespace moeplan::sim {
 
@@ -73,6 +74,16 @@ double LayerKernels::dispatch_bytes_per_copy() const {
 
 double LayerKernels::combine_bytes_per_copy() const {
   return static_cast<double>(model_.dispatch_width) * bytes_per_element(precision_.combine);
+}
+
+int LayerKernels::communication_sms() const {
+  const ProfileData& data = profile_.data();
+  if (!removes_duplicates(plan_.dispatcher)) return data.interference.nccl_sms;
+  if (plan_.dispatcher_sms > 0) return plan_.dispatcher_sms;
+  const EpLibrary library =
+      plan_.dispatcher == Dispatcher::kHybridEp ? EpLibrary::kHybridEp : EpLibrary::kDeepEp;
+  const EpConstants* constants = data.expert_parallel.find(library, EpOperation::kDispatch);
+  return constants != nullptr ? constants->default_sms : 0;
 }
 
 void LayerKernels::memory(Segment& segment, std::string_view name, MemoryOp op, double moved) const {

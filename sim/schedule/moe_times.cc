@@ -4,6 +4,8 @@
 #include <cmath>
 
 #include "sim/collective/relay_all_to_all.h"
+#include "sim/cost/profile_data.h"
+#include "sim/schedule/overlap.h"
 
 namespace moeplan::sim {
 
@@ -30,10 +32,40 @@ std::vector<std::int64_t> piece_of(std::span<const std::int64_t> tokens, int pie
   return piece;
 }
 
-Segment one(std::string_view name, TimeClass time_class, const CommTimes& times, std::size_t rank) {
+Segment one(std::string_view name, TimeClass time_class, const CommTimes& times, std::size_t rank,
+            double factor) {
   Segment segment;
-  segment.add(name, time_class, times.estimate(rank));
+  Estimate estimate = times.estimate(rank);
+  estimate.time = estimate.time * factor;
+  segment.add(name, time_class, estimate);
   return segment;
+}
+
+double sent_copies(const MoeTraffic& traffic, std::size_t rank) {
+  const auto n = static_cast<std::size_t>(traffic.expert_group);
+  double sum = 0;
+  for (std::size_t j = 0; j < n; ++j) sum += static_cast<double>(traffic.copies[rank * n + j]);
+  return sum;
+}
+
+/// Slows the work of a piece down by the communication of the others; the factor on that communication.
+double slow_down(const LayerKernels& kernels, double in, double out, double bytes, int pieces, Segment& work) {
+  const Interference& interference = kernels.profile().data().interference;
+  OverlapInput input{in, out, work.cost().at(TimeClass::kGemm), work.cost().at(TimeClass::kMemory), pieces,
+                     kernels.communication_sms(), kernels.profile().sm_count(), 1.0};
+  if (in > 0.0)
+    input.memory_factor = interference.memory_factor(base::BytesPerSecond::of(bytes / in),
+                                                     kernels.profile().hbm_bandwidth());
+  const OverlapFactors factors = overlap_factors(input);
+  Segment slowed;
+  for (const Part& part : work.parts()) {
+    Estimate estimate = part.estimate;
+    if (part.time_class == TimeClass::kGemm) estimate.time = estimate.time * factors.products;
+    if (part.time_class == TimeClass::kMemory) estimate.time = estimate.time * factors.memory;
+    slowed.add(part.name, part.time_class, estimate);
+  }
+  work = std::move(slowed);
+  return factors.communication;
 }
 
 /// Of each rank of an EP group: P(a token touches it) / copies of a token on it, and P(a token touches its node).
@@ -193,20 +225,30 @@ MoeTimes build_moe_times(const LayerKernels& kernels, const MoeTraffic& traffic,
   result.pieces = pieces;
   const std::size_t ranks = traffic.copies.size() / static_cast<std::size_t>(traffic.expert_group);
   std::vector<std::int64_t> before;
+  double forward_factor = 1.0, backward_factor = 1.0;
   for (std::size_t r = 0; r < ranks; ++r) {
     const std::vector<std::int64_t> tokens = piece_of(traffic.slots(r), pieces);
-    const bool same = r > 0 && tokens == before;
+    const bool same = pieces == 1 && r > 0 && tokens == before;
     result.experts.push_back(same ? Segment(result.experts.back()) : kernels.experts_forward(tokens));
     result.experts_backward.push_back(same ? Segment(result.experts_backward.back())
                                            : kernels.experts_backward(tokens));
     before = tokens;
     if (traffic.expert_group == 1) continue;
-    result.dispatch.push_back(one("dispatch", TimeClass::kDispatch, times.dispatch, r));
-    result.combine.push_back(one("combine", TimeClass::kCombine, times.combine, r));
+    if (pieces > 1) {
+      const double sent = sent_copies(traffic, r) / pieces;
+      const auto slow = [&](const CommTimes& in, const CommTimes& out, double bytes, Segment& work) {
+        return slow_down(kernels, in.done[r].s(), out.done[r].s(), sent * bytes, pieces, work);
+      };
+      forward_factor = slow(times.dispatch, times.combine, kernels.dispatch_bytes_per_copy(), result.experts[r]);
+      backward_factor = slow(times.combine_gradient, times.dispatch_gradient, kernels.combine_bytes_per_copy(),
+                             result.experts_backward[r]);
+    }
+    result.dispatch.push_back(one("dispatch", TimeClass::kDispatch, times.dispatch, r, forward_factor));
+    result.combine.push_back(one("combine", TimeClass::kCombine, times.combine, r, forward_factor));
     result.combine_gradient.push_back(
-        one("combine gradient", TimeClass::kCombine, times.combine_gradient, r));
+        one("combine gradient", TimeClass::kCombine, times.combine_gradient, r, backward_factor));
     result.dispatch_gradient.push_back(
-        one("dispatch gradient", TimeClass::kDispatch, times.dispatch_gradient, r));
+        one("dispatch gradient", TimeClass::kDispatch, times.dispatch_gradient, r, backward_factor));
   }
   return result;
 }
