@@ -30,13 +30,14 @@ struct Parameter {
   double start, lower, upper;
 };
 
-Parameter time_ns(Seconds EpConstants::* field, double start, double lower, double upper) {
+Parameter time_ns(Seconds EpConstants::*field, double start, double lower, double upper) {
   return {[field](EpConstants& c, double v) { c.*field = Seconds::from_ns(v); }, start, lower, upper};
 }
-Parameter rate(BytesPerSecond EpConstants::* field, double start, double lower, double upper) {
-  return {[field](EpConstants& c, double v) { c.*field = BytesPerSecond::from_gb_per_s(v); }, start, lower, upper};
+Parameter rate(BytesPerSecond EpConstants::*field, double start, double lower, double upper) {
+  return {[field](EpConstants& c, double v) { c.*field = BytesPerSecond::from_gb_per_s(v); }, start, lower,
+          upper};
 }
-Parameter share(double EpConstants::* field, double start, double lower, double upper) {
+Parameter share(double EpConstants::*field, double start, double lower, double upper) {
   return {[field](EpConstants& c, double v) { c.*field = v; }, start, lower, upper};
 }
 
@@ -45,12 +46,10 @@ std::vector<Parameter> one_node_parameters(EpLibrary library, EpOperation operat
   const bool combine = operation == EpOperation::kCombine;
   switch (library) {
     case EpLibrary::kDeepEp: {
-      std::vector<Parameter> p = {time_ns(&EpConstants::start, 30e3, 1e3, 200e3),
-                                  time_ns(&EpConstants::copy, 50, 0.1, 2e3),
-                                  rate(&EpConstants::send, 25, 2, 400),
-                                  share(&EpConstants::contention, 0.006, 1e-5, 0.1),
-                                  share(&EpConstants::crest, 0.8, 0.01, 3),
-                                  share(&EpConstants::nvlink_share, 0.7, 0.2, 1)};
+      std::vector<Parameter> p = {
+          time_ns(&EpConstants::start, 30e3, 1e3, 200e3), time_ns(&EpConstants::copy, 50, 0.1, 2e3),
+          rate(&EpConstants::send, 25, 2, 400),           share(&EpConstants::contention, 0.006, 1e-5, 0.1),
+          share(&EpConstants::crest, 0.8, 0.01, 3),       share(&EpConstants::nvlink_share, 0.7, 0.2, 1)};
       if (combine) {
         p.push_back(rate(&EpConstants::fill, 1, 0.05, 1e3));
         p.push_back(rate(&EpConstants::write, 8, 1, 400));
@@ -64,9 +63,10 @@ std::vector<Parameter> one_node_parameters(EpLibrary library, EpOperation operat
       return {time_ns(&EpConstants::start, 40e3, 5e3, 200e3), time_ns(&EpConstants::token, 300, 1, 5e3),
               rate(&EpConstants::send, 100, 5, 1e3), share(&EpConstants::nvlink_share, 0.75, 0.3, 1)};
     case EpLibrary::kDeepEpLowLatency:
-      return {time_ns(&EpConstants::start, 10e3, 1e3, 100e3),    time_ns(&EpConstants::expert_start, 10, 0.01, 1e3),
-              time_ns(&EpConstants::token, 1000, 1, 1e4),        time_ns(&EpConstants::copy, 100, 0.1, 1e4),
-              rate(&EpConstants::send, 20, 1, 1e3),              share(&EpConstants::nvlink_share, 0.5, 0.1, 1)};
+      return {
+          time_ns(&EpConstants::start, 10e3, 1e3, 100e3), time_ns(&EpConstants::expert_start, 10, 0.01, 1e3),
+          time_ns(&EpConstants::token, 1000, 1, 1e4),     time_ns(&EpConstants::copy, 100, 0.1, 1e4),
+          rate(&EpConstants::send, 20, 1, 1e3),           share(&EpConstants::nvlink_share, 0.5, 0.1, 1)};
     case EpLibrary::kNvlinkTwoSided:
     case EpLibrary::kNvlinkOneSided:
       break;
@@ -172,7 +172,7 @@ class OperationFit {
     EpConstants c = base_;
     if (library_ == EpLibrary::kHybridEp && one.empty()) {  // nodes alone: all in one
       std::vector<Parameter> all = one_node_parameters(library_, operation_);
-      all.pop_back();  // NVLink does not show
+      all.pop_back();                                   // NVLink does not show
       all.push_back(node_parameters(library_).back());  // of the starts only the sum shows
       return fitter_.fit(c, all, two);
     }
@@ -198,12 +198,14 @@ class OperationFit {
     for (int fold = 0; fold < kFolds; ++fold) {
       Rows seen_one, seen_two, left;
       const auto deal = [&](const Rows& rows, Rows& seen) {
-        for (const EpRow* row : rows) (folds.at(fold_of(*row, one_shape)) == fold ? left : seen).push_back(row);
+        for (const EpRow* row : rows)
+          (folds.at(fold_of(*row, one_shape)) == fold ? left : seen).push_back(row);
       };
       deal(one, seen_one);
       deal(two, seen_two);
       if (left.empty()) continue;
-      if (!two.empty() && seen_two.empty()) seen_two = two;  // two nodes have one shape: band of the fit itself
+      if (!two.empty() && seen_two.empty())
+        seen_two = two;  // two nodes have one shape: band of the fit itself
       const EpConstants c = this->constants(seen_one, seen_two);
       for (const EpRow* row : left) ratios.push_back(std::exp(-fitter_.log_ratio(c, *row)));
     }
@@ -224,8 +226,9 @@ class OperationFit {
   EpConstants base_;
 };
 
-constexpr int kDeepEpSms = 20;     ///< DeepEP's Buffer.num_sms, and what DeepSeek-V3 trained with (section 3.2.2)
-constexpr int kHybridEpSms = 16;   ///< largest that all of HybridEP's tables have
+constexpr int kDeepEpSms =
+    20;  ///< DeepEP's Buffer.num_sms, and what DeepSeek-V3 trained with (section 3.2.2)
+constexpr int kHybridEpSms = 16;  ///< largest that all of HybridEP's tables have
 constexpr double kAssumedNic = 0.9;
 
 /// GPUs whose rows stand in for `stem`'s, nearest first: the same architecture, then the next.
@@ -244,7 +247,8 @@ std::string source_of(EpLibrary library) {
     case EpLibrary::kDeepEp:
       return "ai-dynamo/aiconfigurator tables of sglang's DeepEP normal kernels (ep/deepep_normal.csv)";
     case EpLibrary::kDeepEpLowLatency:
-      return "ai-dynamo/aiconfigurator tables of sglang's DeepEP low-latency kernels (ep/deepep_low_latency.csv)";
+      return "ai-dynamo/aiconfigurator tables of sglang's DeepEP low-latency kernels "
+             "(ep/deepep_low_latency.csv)";
     case EpLibrary::kHybridEp:
       return "deepseek-ai/DeepEP@94a9f8f docs/README_Hybrid-EP.md (ep/libraries.csv)";
     case EpLibrary::kNvlinkTwoSided:
@@ -311,9 +315,11 @@ ExpertParallelFit fit_expert_parallel(const sim::ProfileData& device, const std:
   ExpertParallelFit result;
   const auto& nic = device.links[static_cast<std::size_t>(sim::LinkClass::kNic)];
   const double nic_share =
-      nic.present ? std::min(1.0, nic.collectives[static_cast<std::size_t>(sim::CollectiveKind::kAllToAll)]
-                                      .bandwidth_fraction)
-                  : kAssumedNic;
+      nic.present
+          ? std::min(
+                1.0,
+                nic.collectives[static_cast<std::size_t>(sim::CollectiveKind::kAllToAll)].bandwidth_fraction)
+          : kAssumedNic;
   for (int l = 0; l < sim::kEpLibraries; ++l) {
     for (int o = 0; o < sim::kEpOperations; ++o) {
       const auto library = static_cast<EpLibrary>(l);

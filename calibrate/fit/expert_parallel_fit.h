@@ -23,12 +23,12 @@ struct ExpertParallelFit {
   std::vector<ExpertParallelResidual> residuals;
 };
 
-/// Constants of one GPU from the rows of its profile (`rows` may hold those of others, too: constants of other
-/// GPUs stand in where this one has no rows). Only rows that left_out_of_fit() does not name are used.
+/// Constants of one GPU from the rows of its profile (`rows` may hold those of others, too: constants of
+/// other GPUs stand in where this one has no rows). Only rows that left_out_of_fit() does not name are used.
 ///
 /// One node first; then what nodes add, from the rows on two; the NIC's share of its line rate is that of
-/// `device`'s NCCL all-to-all between nodes, as nothing on two nodes saturates it. The 90 % band holds the 5th
-/// and 95th percentile of measured / predicted of rows whose shape (or, where the rows have one shape, SM
+/// `device`'s NCCL all-to-all between nodes, as nothing on two nodes saturates it. The 90 % band holds the
+/// 5th and 95th percentile of measured / predicted of rows whose shape (or, where the rows have one shape, SM
 /// count) was left out in a refit. A part without rows of its own is taken from the first GPU of
 /// `nearest_systems` that has some: SM constants as they are, link shares as they are (of this GPU's own line
 /// rates); evidence then is assumed, and the source says from which GPU.

@@ -12,7 +12,8 @@ constexpr double kLeastGain = 1e-9;
 
 double cost_of(const std::vector<double>& residuals, double scale) {
   double cost = 0.0;
-  for (const double r : residuals) cost += 2.0 * scale * scale * (std::sqrt(1.0 + r * r / (scale * scale)) - 1.0);
+  for (const double r : residuals)
+    cost += 2.0 * scale * scale * (std::sqrt(1.0 + r * r / (scale * scale)) - 1.0);
   return cost;
 }
 
@@ -48,7 +49,8 @@ struct Normal {
   std::vector<double> matrix, gradient;
 };
 
-Normal build_normal(const LeastSquaresProblem& p, const std::vector<double>& x, const std::vector<double>& r) {
+Normal build_normal(const LeastSquaresProblem& p, const std::vector<double>& x,
+                    const std::vector<double>& r) {
   const std::size_t n = x.size();
   std::vector<std::vector<double>> columns(n);
   for (std::size_t j = 0; j < n; ++j) {
@@ -84,11 +86,13 @@ std::vector<double> solve_robust_least_squares(const LeastSquaresProblem& p) {
     bool better = false;
     while (!better && damping < 1e12) {
       std::vector<double> damped = normal.matrix;
-      for (std::size_t j = 0; j < x.size(); ++j) damped[j * x.size() + j] += damping * (damped[j * x.size() + j] + 1e-9);
+      for (std::size_t j = 0; j < x.size(); ++j)
+        damped[j * x.size() + j] += damping * (damped[j * x.size() + j] + 1e-9);
       std::vector<double> step;
       if (solve_cholesky(damped, normal.gradient, step)) {
         std::vector<double> next = x;
-        for (std::size_t j = 0; j < x.size(); ++j) next[j] = std::clamp(x[j] - step[j], p.lower[j], p.upper[j]);
+        for (std::size_t j = 0; j < x.size(); ++j)
+          next[j] = std::clamp(x[j] - step[j], p.lower[j], p.upper[j]);
         std::vector<double> there = p.residuals(next);
         const double now = cost_of(there, p.scale);
         if (now < cost) {

@@ -20,7 +20,7 @@ constexpr const char* kFile = "layer/megatron_moe_layer_h100.csv";
 constexpr const char* kCluster = "dgx-h100";
 
 struct LayerRow {
-  std::string id;  ///< "deepseek/a2a/bf16"
+  std::string id;     ///< "deepseek/a2a/bf16"
   std::string proxy;  ///< of which model the layer is
   std::string dispatcher, precision, gpu;
   int gpus = 0, ep = 1, tp = 1, top_k = 0, experts = 0, micro_batch = 1;
@@ -76,8 +76,8 @@ sim::ModelSpec make_model(const LayerRow& row) {
   model.top_k = row.top_k;
   model.expert_ffn = row.ffn;
   model.dispatch_width = row.hidden;
-  // Node-limited routing of the benchmark's DeepSeek proxy, which its table leaves out: the best 4 of 8 groups
-  // (Megatron-LM, tests/functional_tests/test_cases/common/moe_perf/test_cases.py).
+  // Node-limited routing of the benchmark's DeepSeek proxy, which its table leaves out: the best 4 of 8
+  // groups (Megatron-LM, tests/functional_tests/test_cases/common/moe_perf/test_cases.py).
   constexpr int kProxyGroups = 8, kProxyChosen = 4;
   if (row.proxy == "deepseek" && row.experts % kProxyGroups == 0) {
     model.groups = kProxyGroups;
@@ -131,8 +131,8 @@ Prediction predict(const LayerRow& row, const ClusterTable& clusters, const sim:
   result.forward = times.forward;
   result.backward = times.backward;
   result.peak = compute_moe_layer_peak(model, run, plan);
-  const bool known = row.dispatcher == "a2a" || row.dispatcher == "alltoall" ||
-                     sim::removes_duplicates(plan.dispatcher);
+  const bool known =
+      row.dispatcher == "a2a" || row.dispatcher == "alltoall" || sim::removes_duplicates(plan.dispatcher);
   if (!known) {
     result.note = fmt::format("dispatcher {} predicted as a flat all-to-all", row.dispatcher);
     result.forward.evidence = sim::worst(result.forward.evidence, sim::Evidence::kExtrapolated);

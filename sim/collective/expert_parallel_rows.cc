@@ -35,8 +35,8 @@ double relay_seconds(const EpConstants& constants, const EpRow& row, const LineR
 
 }  // namespace
 
-base::Seconds predict_time(const EpConstants& constants, const EpRow& row, const LineRates& rates, int gpu_sms,
-                           base::BytesPerSecond hbm) {
+base::Seconds predict_time(const EpConstants& constants, const EpRow& row, const LineRates& rates,
+                           int gpu_sms, base::BytesPerSecond hbm) {
   switch (row.library) {
     case EpLibrary::kDeepEp:
     case EpLibrary::kHybridEp:
@@ -48,8 +48,8 @@ base::Seconds predict_time(const EpConstants& constants, const EpRow& row, const
                               rates, gpu_sms);
     case EpLibrary::kNvlinkTwoSided:
     case EpLibrary::kNvlinkOneSided:
-      return nvlink_time(constants,
-                         {static_cast<double>(row.tokens), copies_of(row), row.token_bytes, row.ranks}, rates);
+      return nvlink_time(
+          constants, {static_cast<double>(row.tokens), copies_of(row), row.token_bytes, row.ranks}, rates);
   }
   return {};
 }
@@ -65,9 +65,9 @@ LineRates line_rates(const Profile& profile, const EpRow& row) {
 std::optional<Estimate> predict(const Profile& profile, const EpRow& row) {
   const EpConstants* constants = profile.data().expert_parallel.find(row.library, row.operation);
   if (constants == nullptr) return std::nullopt;
-  Estimate estimate{predict_time(*constants, row, line_rates(profile, row), profile.sm_count(),
-                                 profile.hbm_bandwidth()),
-                    constants->low, constants->high, constants->evidence};
+  Estimate estimate{
+      predict_time(*constants, row, line_rates(profile, row), profile.sm_count(), profile.hbm_bandwidth()),
+      constants->low, constants->high, constants->evidence};
   if (constants->evidence == Evidence::kMeasured && left_out_of_fit(row))
     estimate.evidence = row.nodes > 2 ? Evidence::kExtrapolated : Evidence::kInterpolated;
   return estimate;

@@ -53,30 +53,31 @@ struct EpTable {
 /// and finite, or with a key that stood before is skipped and named.
 ///
 /// Assumed, as the tables do not say: fp8 dispatch with one scale per 128 elements and bf16 combine (DeepEP's
-/// own tests), 8 GPUs a node, 4 on GB200 and GB300 (their compute trays), the best 4 nodes of a token beyond 4
-/// nodes (DeepEP's tests, as DeepSeek-V3 routes).
+/// own tests), 8 GPUs a node, 4 on GB200 and GB300 (their compute trays), the best 4 nodes of a token beyond
+/// 4 nodes (DeepEP's tests, as DeepSeek-V3 routes).
 EpTable read_deepep_normal(const base::CsvTable& table);
 EpTable read_deepep_low_latency(const base::CsvTable& table);
 EpTable read_nvlink_all_to_all(const base::CsvTable& table);
-/// Rows that state a latency; of HybridEP those that state its algorithm bandwidth, whose bytes are known: tokens
-/// times ranks (in one NVLink domain) or nodes that a token goes to, the own one among them, times payload.
+/// Rows that state a latency; of HybridEP those that state its algorithm bandwidth, whose bytes are known:
+/// tokens times ranks (in one NVLink domain) or nodes that a token goes to, the own one among them, times
+/// payload.
 EpTable read_ep_libraries(const base::CsvTable& table);
 
 /// What the profile says of a row; empty where it has no constants of that library.
 std::optional<Estimate> predict(const Profile& profile, const EpRow& row);
 /// The same from constants alone.
-base::Seconds predict_time(const EpConstants& constants, const EpRow& row, const LineRates& rates, int gpu_sms,
-                           base::BytesPerSecond hbm);
+base::Seconds predict_time(const EpConstants& constants, const EpRow& row, const LineRates& rates,
+                           int gpu_sms, base::BytesPerSecond hbm);
 /// The N/(N-1) x NIC rule: every copy of a token travels, each GPU at its line rate; over NVLink in one node.
 base::Seconds naive_time(const EpRow& row, const LineRates& rates);
 LineRates line_rates(const Profile& profile, const EpRow& row);
 
-/// Rows that no fit of ours has seen, by a rule that needs nothing but the row: more than two nodes, or (NVLink
-/// all-to-all) more than 16 ranks, or (HybridEP) more ranks than its smallest table or 8 SMs; and of the rest
-/// hidden sizes 3,072 and 6,144, top-22, and 8 and 20 SMs.
+/// Rows that no fit of ours has seen, by a rule that needs nothing but the row: more than two nodes, or
+/// (NVLink all-to-all) more than 16 ranks, or (HybridEP) more ranks than its smallest table or 8 SMs; and of
+/// the rest hidden sizes 3,072 and 6,144, top-22, and 8 and 20 SMs.
 bool left_out_of_fit(const EpRow& row);
-/// Rows that the shipped constants were fitted on: neither left out nor anomalous, and of the kernels alone on the
-/// GPU of a profile. HybridEP's constant outside its kernels comes from dispatch rows with it.
+/// Rows that the shipped constants were fitted on: neither left out nor anomalous, and of the kernels alone
+/// on the GPU of a profile. HybridEP's constant outside its kernels comes from dispatch rows with it.
 bool seen_by_fit(const EpRow& row);
 
 }  // namespace moeplan::sim

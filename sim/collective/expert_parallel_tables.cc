@@ -1,6 +1,6 @@
 // Readers of the published tables of expert-parallel libraries.
-#include <charconv>
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <map>
 #include <set>
@@ -52,7 +52,9 @@ class Cells {
     if (why_.empty()) why_ = fmt::format("{} is \"{}\", expected a whole number", column, text(column));
     return 1;
   }
-  int count(std::string_view column) { return static_cast<int>(std::min<std::int64_t>(whole(column), 1 << 20)); }
+  int count(std::string_view column) {
+    return static_cast<int>(std::min<std::int64_t>(whole(column), 1 << 20));
+  }
   int line() const { return table_.line(row_); }
   const std::string& why() const { return why_; }
 
@@ -185,8 +187,8 @@ EpTable read_nvlink_all_to_all(const base::CsvTable& table) {
     row.top_k = cells.count("topk");
     row.measured = base::Seconds::of(kMilli * cells.positive("latency_ms"));
     row.spread = true;
-    row.name = fmt::format("{}/{}/{}/{}/{}/ep{}-t{}-h{}-k{}-e{}/{}", row.system, cells.text("version"), source,
-                           op, dtype, row.ranks, row.tokens, row.hidden, row.top_k, row.experts,
+    row.name = fmt::format("{}/{}/{}/{}/{}/ep{}-t{}-h{}-k{}-e{}/{}", row.system, cells.text("version"),
+                           source, op, dtype, row.ranks, row.tokens, row.hidden, row.top_k, row.experts,
                            cells.text("distribution"));
     std::string why = fault_at(cells);
     const auto operation = kOperations.find(op);
@@ -239,7 +241,7 @@ std::string_view stem_of_library_gpu(std::string_view gpu) {
   return "";
 }
 
-constexpr double kH800Nvlink = 200.0;        ///< GB/s per direction: half of what the export rule left of 900
+constexpr double kH800Nvlink = 200.0;  ///< GB/s per direction: half of what the export rule left of 900
 constexpr std::int64_t kDeepSeekExperts = 256;  ///< where the table leaves it open
 
 /// HybridEP's algorithm bandwidth: bytes that leave for other ranks or nodes, the own among them, per second.
@@ -259,8 +261,8 @@ LibraryRow read_library_row(const base::CsvTable& table, std::size_t i) {
   const std::string& dtype = cells.text("dtype");
   row.system = cells.text("gpu");
   row.stem = stem_of_library_gpu(row.system);
-  row.name = fmt::format("{}/{}/ep{}/{}/{}/{}/sm{}{}{}", library, row.system, cells.text("ep"), mode, op, dtype,
-                         cells.text("num_sms"), cells.text("measurement").empty() ? "" : "/",
+  row.name = fmt::format("{}/{}/ep{}/{}/{}/{}/sm{}{}{}", library, row.system, cells.text("ep"), mode, op,
+                         dtype, cells.text("num_sms"), cells.text("measurement").empty() ? "" : "/",
                          cells.text("measurement"));
   const bool stated = !cells.text("latency_us").empty();
   const bool hybrid = library == "HybridEP" && cells.text("bw_kind").starts_with("algorithm bandwidth");

@@ -31,8 +31,8 @@ base::Seconds low_latency_time(const EpConstants& c, const LowLatencyWork& w, co
   const double on_node = w.all_over_nic ? 0.0 : bytes * (local - 1.0) / w.ranks;
   const double on_nic = bytes * (w.ranks - 1.0) / w.ranks - on_node;
   const double send = c.send.bytes_per_s() > 0.0 ? w.token_bytes / c.send.bytes_per_s() : 0.0;
-  const double sm_time = (w.tokens * c.token.s() + copies * (c.copy.s() + send)) /
-                         low_latency_sms(w.experts, gpu_sms);
+  const double sm_time =
+      (w.tokens * c.token.s() + copies * (c.copy.s() + send)) / low_latency_sms(w.experts, gpu_sms);
   const double nvlink = seconds(on_node, rates.nvlink, c.nvlink_share);
   const double nic = seconds(on_nic, rates.nic, c.nic_share);
   const double top = std::max({sm_time, nvlink, nic, 1e-12});

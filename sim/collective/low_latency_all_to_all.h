@@ -5,8 +5,8 @@
 
 namespace moeplan::sim {
 
-/// What a rank has to do in one operation of DeepEP's low-latency kernels: each of the k copies of a token goes
-/// straight to its expert's rank, over NVLink inside the node and over the NIC otherwise.
+/// What a rank has to do in one operation of DeepEP's low-latency kernels: each of the k copies of a token
+/// goes straight to its expert's rank, over NVLink inside the node and over the NIC otherwise.
 struct LowLatencyWork {
   double tokens = 0;
   int top_k = 1;
@@ -24,8 +24,8 @@ struct LowLatencyWork {
 ///          over as few SMs as hold them evenly; S = SMs of the GPU
 /// Source:  deepseek-ai/DeepEP csrc/kernels/internode_ll.cu (grid size); constants: the profile
 /// Not modelled: uneven routing; the wait for the receive hook.
-base::Seconds low_latency_time(const EpConstants& constants, const LowLatencyWork& work, const LineRates& rates,
-                               int gpu_sms);
+base::Seconds low_latency_time(const EpConstants& constants, const LowLatencyWork& work,
+                               const LineRates& rates, int gpu_sms);
 
 /// SMs that the low-latency kernels use for so many experts.
 int low_latency_sms(std::int64_t experts, int gpu_sms);

@@ -76,7 +76,8 @@ base::Seconds relay_time(EpLibrary library, const EpConstants& c, const RelayWor
   const double busy = smooth_max(send, reduce, 0.0, kRoleSharpness);
   const double sm_time = tokens * busy * (1.0 + c.contention * sms) / sms;
   const double p = library == EpLibrary::kHybridEp ? kHybridEpSharpness : kDeepEpSharpness;
-  return base::Seconds::of(start + smooth_max(sm_time, over_line(w.nvlink_bytes, rates.nvlink, c.nvlink_share),
+  return base::Seconds::of(start + smooth_max(sm_time,
+                                              over_line(w.nvlink_bytes, rates.nvlink, c.nvlink_share),
                                               over_line(w.nic_bytes, rates.nic, c.nic_share), p));
 }
 

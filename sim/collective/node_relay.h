@@ -45,7 +45,8 @@ RelayWork even_relay_work(double tokens, std::int64_t experts, int top_k, int ra
 ///          sends, one receives); |..|_p = p-norm, a smooth maximum: p = 8 for DeepEP, 3 for HybridEP, whose
 ///          few SMs have all roles at once. In one node (x + 1) b / relay is absent
 /// Source:  deepseek-ai/DeepEP (channels, roles), DeepSeek-V3 section 3.2.2; constants: the profile
-/// Not modelled: buffers too small for the tokens in flight; the anomaly of eight nodes in one published table
+/// Not modelled: buffers too small for the tokens in flight; the anomaly of eight nodes in one published
+/// table
 base::Seconds relay_time(EpLibrary library, const EpConstants& constants, const RelayWork& work,
                          const LineRates& rates, int sms);
 

@@ -16,9 +16,9 @@ struct NvlinkWork {
 
 /// Model:   t = start + rank_start * log2(ranks) + tokens * token + copies * copy
 ///              + copies (ranks - 1) / ranks * token_bytes / (nvlink_share * line rate)
-/// Symbols: token, copy = time of the whole GPU here, not of one SM: the kernels take as many SMs as they want
-/// Source:  constants: the profile
-/// Not modelled: links of the rack's switches that are shared with others.
+/// Symbols: token, copy = time of the whole GPU here, not of one SM: the kernels take as many SMs as they
+/// want Source:  constants: the profile Not modelled: links of the rack's switches that are shared with
+/// others.
 base::Seconds nvlink_time(const EpConstants& constants, const NvlinkWork& work, const LineRates& rates);
 
 }  // namespace moeplan::sim

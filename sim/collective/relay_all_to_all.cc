@@ -81,8 +81,8 @@ void add_group(const NodeBlocks& blocks, const RelayTraffic& traffic, std::size_
 }
 
 /// The most loaded link of each rank's flows, in seconds at line rate: over NVLink, over NIC and fabric.
-void add_link_times(const topology::Cluster& cluster, const RelayTraffic& traffic, const Plan& plan, bool back,
-                    std::vector<double>& nvlink, std::vector<double>& nic) {
+void add_link_times(const topology::Cluster& cluster, const RelayTraffic& traffic, const Plan& plan,
+                    bool back, std::vector<double>& nvlink, std::vector<double>& nic) {
   std::vector<double> load(cluster.links().size(), 0.0);
   const auto route_of = [&](const Flow& flow) {
     const RankId a = traffic.ranks[flow.from];

@@ -27,10 +27,11 @@ struct RelayCall {
 
 /// When every rank is done with a dispatch or combine over the node relay (sim/collective/node_relay.h).
 ///
-/// Model:   a crossing goes from its rank to the one of the same index on the other node over NIC and fabric, a
-///          copy from there (from the rank itself on its own node) over NVLink; a rank's NVLink and NIC times are
-///          those of the most loaded link that its own transfers use, so a hot receiver holds up who sends to
-///          it; its SM time is from what it sends or receives, what is more, and relays
+/// Model:   a crossing goes from its rank to the one of the same index on the other node over NIC and fabric,
+/// a
+///          copy from there (from the rank itself on its own node) over NVLink; a rank's NVLink and NIC times
+///          are those of the most loaded link that its own transfers use, so a hot receiver holds up who
+///          sends to it; its SM time is from what it sends or receives, what is more, and relays
 /// Requires: the profile has the library's constants.
 /// Cost:    two passes over ranks * group_size routes. Deterministic.
 /// Not modelled: waiting for a relay that is busy with others' tokens beyond shared links.

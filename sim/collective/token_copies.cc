@@ -99,9 +99,9 @@ double expected_distinct(std::int64_t experts, int top_k, std::int64_t parts, Gr
   for (std::int64_t j = 0; j <= std::min<std::int64_t>(held, limit.chosen); ++j) {
     if (limit.chosen - j > limit.groups - held) continue;
     const auto d = [](std::int64_t x) { return static_cast<double>(x); };
-    const double ways = std::exp(log_choose(d(held), d(j)) +
-                                 log_choose(d(limit.groups - held), d(limit.chosen - j)) -
-                                 log_choose(limit.groups, limit.chosen));
+    const double ways =
+        std::exp(log_choose(d(held), d(j)) + log_choose(d(limit.groups - held), d(limit.chosen - j)) -
+                 log_choose(limit.groups, limit.chosen));
     untouched += ways * avoid(in_play, top_k, j * group);
   }
   return all * (1.0 - untouched);

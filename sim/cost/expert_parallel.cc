@@ -13,14 +13,14 @@ namespace {
 constexpr std::array<std::string_view, kEpLibraries> kLibraryNames = {
     "deepep", "deepep_low_latency", "hybridep", "nvlink_two_sided", "nvlink_one_sided"};
 constexpr std::array<std::string_view, kEpOperations> kOperationNames = {"prepare", "dispatch", "combine",
-                                                                        "combine_quantised"};
+                                                                         "combine_quantised"};
 
 std::string four(double value) { return fmt::format("{:.4g}", value); }
 
 // Where each constant stands in the file. Absent = zero.
 struct TimeField {
   std::string_view key;
-  base::Seconds EpConstants::* field;
+  base::Seconds EpConstants::*field;
   double unit_s;
   std::string_view unit;
 };
@@ -33,7 +33,7 @@ constexpr std::array<TimeField, 7> kTimes = {{{"start", &EpConstants::start, 1e-
                                               {"scan", &EpConstants::scan, 1e-9, "ns"}}};
 struct RateField {
   std::string_view key;
-  base::BytesPerSecond EpConstants::* field;
+  base::BytesPerSecond EpConstants::*field;
 };
 constexpr std::array<RateField, 5> kRates = {{{"fill", &EpConstants::fill},
                                               {"send", &EpConstants::send},
@@ -42,7 +42,7 @@ constexpr std::array<RateField, 5> kRates = {{{"fill", &EpConstants::fill},
                                               {"relay", &EpConstants::relay}}};
 struct ShareField {
   std::string_view key;
-  double EpConstants::* field;
+  double EpConstants::*field;
 };
 constexpr std::array<ShareField, 3> kShares = {{{"contention", &EpConstants::contention},
                                                 {"crest", &EpConstants::crest},

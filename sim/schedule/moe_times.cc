@@ -49,13 +49,20 @@ double sent_copies(const MoeTraffic& traffic, std::size_t rank) {
 }
 
 /// Slows the work of a piece down by the communication of the others; the factor on that communication.
-double slow_down(const LayerKernels& kernels, double in, double out, double bytes, int pieces, Segment& work) {
+double slow_down(const LayerKernels& kernels, double in, double out, double bytes, int pieces,
+                 Segment& work) {
   const Interference& interference = kernels.profile().data().interference;
-  OverlapInput input{in, out, work.cost().at(TimeClass::kGemm), work.cost().at(TimeClass::kMemory), pieces,
-                     kernels.communication_sms(), kernels.profile().sm_count(), 1.0};
+  OverlapInput input{in,
+                     out,
+                     work.cost().at(TimeClass::kGemm),
+                     work.cost().at(TimeClass::kMemory),
+                     pieces,
+                     kernels.communication_sms(),
+                     kernels.profile().sm_count(),
+                     1.0};
   if (in > 0.0)
-    input.memory_factor = interference.memory_factor(base::BytesPerSecond::of(bytes / in),
-                                                     kernels.profile().hbm_bandwidth());
+    input.memory_factor =
+        interference.memory_factor(base::BytesPerSecond::of(bytes / in), kernels.profile().hbm_bandwidth());
   const OverlapFactors factors = overlap_factors(input);
   Segment slowed;
   for (const Part& part : work.parts()) {
@@ -68,7 +75,8 @@ double slow_down(const LayerKernels& kernels, double in, double out, double byte
   return factors.communication;
 }
 
-/// Of each rank of an EP group: P(a token touches it) / copies of a token on it, and P(a token touches its node).
+/// Of each rank of an EP group: P(a token touches it) / copies of a token on it, and P(a token touches its
+/// node).
 struct TouchRatios {
   std::vector<double> per_copy, node;
 };
@@ -239,9 +247,10 @@ MoeTimes build_moe_times(const LayerKernels& kernels, const MoeTraffic& traffic,
       const auto slow = [&](const CommTimes& in, const CommTimes& out, double bytes, Segment& work) {
         return slow_down(kernels, in.done[r].s(), out.done[r].s(), sent * bytes, pieces, work);
       };
-      forward_factor = slow(times.dispatch, times.combine, kernels.dispatch_bytes_per_copy(), result.experts[r]);
-      backward_factor = slow(times.combine_gradient, times.dispatch_gradient, kernels.combine_bytes_per_copy(),
-                             result.experts_backward[r]);
+      forward_factor =
+          slow(times.dispatch, times.combine, kernels.dispatch_bytes_per_copy(), result.experts[r]);
+      backward_factor = slow(times.combine_gradient, times.dispatch_gradient,
+                             kernels.combine_bytes_per_copy(), result.experts_backward[r]);
     }
     result.dispatch.push_back(one("dispatch", TimeClass::kDispatch, times.dispatch, r, forward_factor));
     result.combine.push_back(one("combine", TimeClass::kCombine, times.combine, r, forward_factor));

@@ -17,10 +17,10 @@ struct OverlapFactors {
 };
 
 /// Model:   while piece i is with the experts, the other n - 1 pieces' dispatches and combines run: of the
-///          experts' time W = n w a share o = min(1, C / W) has communication beside it, C = (n - 1)(dispatch +
-///          combine); of the communication that share min(1, W / C).
-///          products: 1 + o (S / (S - s) - 1);  memory: 1 + o (m - 1);
-///          communication: 1 + min(1, W / C) * memory / w * (m - 1), over all n pieces (n - 1)/n of that
+///          experts' time W = n w a share o = min(1, C / W) has communication beside it, C = (n - 1)(dispatch
+///          + combine); of the communication that share min(1, W / C). products: 1 + o (S / (S - s) - 1);
+///          memory: 1 + o (m - 1); communication: 1 + min(1, W / C) * memory / w * (m - 1), over all n pieces
+///          (n - 1)/n of that
 /// Symbols: n = pieces; w = products + memory; S, s = SMs of the GPU and of communication; m = memory_factor
 /// Not modelled: which piece meets which; the second-order growth of the overlap by the slow-down itself.
 OverlapFactors overlap_factors(const OverlapInput& input);

@@ -64,9 +64,12 @@ std::vector<sim::EpRow> synthetic_rows(const sim::ProfileData& device) {
           row.experts = 128;
           row.sms = sms;
           row.token_bytes = hidden * 1.03;
-          const auto line = [&](sim::LinkClass c) { return device.links[static_cast<std::size_t>(c)].line_rate; };
-          row.measured = sim::predict_time(truth(), row, {line(sim::LinkClass::kNvlink), line(sim::LinkClass::kNic)},
-                                           device.sm_count, device.hbm_bandwidth);
+          const auto line = [&](sim::LinkClass c) {
+            return device.links[static_cast<std::size_t>(c)].line_rate;
+          };
+          row.measured =
+              sim::predict_time(truth(), row, {line(sim::LinkClass::kNvlink), line(sim::LinkClass::kNic)},
+                                device.sm_count, device.hbm_bandwidth);
           rows.push_back(row);
         }
       }

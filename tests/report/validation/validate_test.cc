@@ -79,7 +79,8 @@ TEST(Validate, CountsRowsOfAGroupOfALaterReleaseAsUnjudged) {
   EXPECT_DOUBLE_EQ(*compute_statistics(report[0].cases, report[0].skipped).judged, 0.0);
 }
 
-// 1,024 tokens of 7,168 bf16 values to 2 of 8 experts on 8 GPUs; a broken row and one of another GPU beside it.
+// 1,024 tokens of 7,168 bf16 values to 2 of 8 experts on 8 GPUs; a broken row and one of another GPU beside
+// it.
 TEST(Validate, JudgesTheRowsOfExpertParallelTablesAndNamesTheOthers) {
   const test::TemporaryFolder folder;
   write(folder.path() / "ep" / "deepep_normal.csv",

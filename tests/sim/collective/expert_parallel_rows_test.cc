@@ -13,10 +13,13 @@ namespace {
 using ::testing::HasSubstr;
 
 const std::string kHeader =
-    "system,sglang_version,node_num,hidden_size,num_token,num_topk,num_experts,dispatch_sms,dispatch_transmit_us,"
+    "system,sglang_version,node_num,hidden_size,num_token,num_topk,num_experts,dispatch_sms,dispatch_"
+    "transmit_us,"
     "combine_sms,combine_transmit_us\n";
 
-EpTable normal(const std::string& rows) { return read_deepep_normal(base::parse_csv(kHeader + rows, "n.csv")); }
+EpTable normal(const std::string& rows) {
+  return read_deepep_normal(base::parse_csv(kHeader + rows, "n.csv"));
+}
 
 TEST(DeepEpTable, ARowGivesADispatchAndACombine) {
   const EpTable table = normal("h100_sxm,0.5,2,7168,4096,8,256,24,749,24,1777\n");
@@ -70,7 +73,8 @@ TEST(DeepEpTable, AMissingColumnIsAnError) {
 }
 
 const std::string kLibraries =
-    "library,gpu,nic,nodes,ep,mode,op,dtype,tokens_per_rank,hidden,topk,experts,num_sms,bw_GBps,bw_kind,latency_us,"
+    "library,gpu,nic,nodes,ep,mode,op,dtype,tokens_per_rank,hidden,topk,experts,num_sms,bw_GBps,bw_kind,"
+    "latency_us,"
     "measurement,notes\n";
 
 EpTable libraries(const std::string& rows) {
@@ -80,7 +84,8 @@ EpTable libraries(const std::string& rows) {
 // 8 of 64 experts on 8 ranks of one NVLink domain: 4,096 tokens * 5.43 ranks * 14,336 B at 750 GB/s.
 TEST(LibraryTable, AnAlgorithmBandwidthOfHybridEpIsATime) {
   const EpTable table = libraries(
-      "HybridEP,GB200,MNNVL NVL72,2,8,normal,dispatch,bf16,4096,7168,8,64,16,750,algorithm bandwidth,,kernel only,\n");
+      "HybridEP,GB200,MNNVL NVL72,2,8,normal,dispatch,bf16,4096,7168,8,64,16,750,algorithm bandwidth,,kernel "
+      "only,\n");
   ASSERT_EQ(table.rows.size(), 1U);
   EXPECT_EQ(table.rows[0].nodes, 1);
   EXPECT_NEAR(table.rows[0].measured.us(), 4096 * expected_distinct(64, 8, 8) * 14336 / 750e3, 1e-6);

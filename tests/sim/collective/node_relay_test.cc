@@ -27,8 +27,8 @@ EpConstants plain() {
 
 constexpr double kTokens = 1000, kBytes = 10'000;
 
-// One expert a part: 4 experts on 4 ranks, top-2: 2 copies of each of 1,000 tokens of 10 kB = 20 MB; 4 SMs of 10
-// GB/s take 500 us. 3/4 of it over NVLink of 100 GB/s are 150 us, which the 8-norm hardly sees.
+// One expert a part: 4 experts on 4 ranks, top-2: 2 copies of each of 1,000 tokens of 10 kB = 20 MB; 4 SMs of
+// 10 GB/s take 500 us. 3/4 of it over NVLink of 100 GB/s are 150 us, which the 8-norm hardly sees.
 TEST(NodeRelay, InOneNodeTakesTheTimeOfItsSms) {
   const RelayWork work = even_relay_work(kTokens, 4, 2, 4, 1, kBytes);
   EXPECT_DOUBLE_EQ(work.copies, 2000.0);
@@ -44,8 +44,8 @@ TEST(NodeRelay, WithManySmsTakesTheTimeOfNvlink) {
   EXPECT_NEAR(time.us(), 20 + 150, 0.1);
 }
 
-// 8 experts on 8 ranks of 2 nodes, top-2: a token touches 2 (1 - C(4,2)/C(8,2)) = 11/7 nodes; half of it, 11/14,
-// leaves: 1,000 * 10 kB * 11/14 = 7.857 MB over a NIC of 10 GB/s are 785.7 us.
+// 8 experts on 8 ranks of 2 nodes, top-2: a token touches 2 (1 - C(4,2)/C(8,2)) = 11/7 nodes; half of it,
+// 11/14, leaves: 1,000 * 10 kB * 11/14 = 7.857 MB over a NIC of 10 GB/s are 785.7 us.
 TEST(NodeRelay, ATokenCrossesOnceToEachNode) {
   const RelayWork work = even_relay_work(kTokens, 8, 2, 8, 2, kBytes);
   EXPECT_NEAR(work.crossings, 11000.0 / 7, 1e-9);
@@ -53,8 +53,8 @@ TEST(NodeRelay, ATokenCrossesOnceToEachNode) {
   EXPECT_NEAR(time.us(), 20 + 785.7, 0.5);
 }
 
-// Relaying takes (11/7 + 1) * 10 kB / 5 GB/s = 5.143 us a token beside 2 copies of 1 us each: 7.143 ms on one SM,
-// 357.1 us on 20.
+// Relaying takes (11/7 + 1) * 10 kB / 5 GB/s = 5.143 us a token beside 2 copies of 1 us each: 7.143 ms on one
+// SM, 357.1 us on 20.
 TEST(NodeRelay, TheRelayTakesSmTimeForEachNodeAndTheTokenItself) {
   const RelayWork work = even_relay_work(kTokens, 8, 2, 8, 2, kBytes);
   const Seconds time = relay_time(EpLibrary::kDeepEp, plain(), work, {gb(1e6), gb(1e6)}, 20);
@@ -122,7 +122,8 @@ RelayTraffic even_traffic(int ranks, int nodes, double tokens, std::int64_t expe
   traffic.group_size = ranks;
   traffic.tokens.assign(n, tokens);
   traffic.copies.assign(n * n, tokens * expected_distinct(experts, top_k, ranks) / ranks);
-  traffic.crossings.assign(n * n, nodes > 1 ? tokens * expected_distinct(experts, top_k, nodes) / nodes : tokens);
+  traffic.crossings.assign(n * n,
+                           nodes > 1 ? tokens * expected_distinct(experts, top_k, nodes) / nodes : tokens);
   return traffic;
 }
 

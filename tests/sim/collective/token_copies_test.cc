@@ -41,8 +41,8 @@ TEST(ExpectedDistinct, IsTheMeanOverAllSets) {
   }
 }
 
-// DeepSeek-V3 routing, 8 of 256: 1.99, 3.61 and 5.29 nodes of 2, 4 and 8; 6.52 ranks of 16 (deepseek-ai/DeepEP,
-// deep_ep/buffers/elastic.py uses the same form).
+// DeepSeek-V3 routing, 8 of 256: 1.99, 3.61 and 5.29 nodes of 2, 4 and 8; 6.52 ranks of 16
+// (deepseek-ai/DeepEP, deep_ep/buffers/elastic.py uses the same form).
 TEST(ExpectedDistinct, GivesThePublishedNumbersOfDeepSeekV3) {
   EXPECT_NEAR(expected_distinct(256, 8, 2), 1.99, 0.005);
   EXPECT_NEAR(expected_distinct(256, 8, 4), 3.61, 0.005);
@@ -70,10 +70,10 @@ double limited_mean(int experts, int k, int parts, int groups, int chosen) {
 }
 
 TEST(ExpectedDistinct, WithALimitOfGroupsIsTheMeanOverChoicesAndSets) {
-  EXPECT_NEAR(expected_distinct(12, 3, 6, {6, 2}), limited_mean(12, 3, 6, 6, 2), 1e-9);    // part = group
-  EXPECT_NEAR(expected_distinct(12, 3, 3, {6, 2}), limited_mean(12, 3, 3, 6, 2), 1e-9);    // two groups a part
-  EXPECT_NEAR(expected_distinct(12, 3, 12, {6, 2}), 3.0, 1e-12);                           // one expert a part
-  EXPECT_NEAR(expected_distinct(12, 4, 6, {3, 2}), limited_mean(12, 4, 6, 3, 2), 1e-9);    // inside a group
+  EXPECT_NEAR(expected_distinct(12, 3, 6, {6, 2}), limited_mean(12, 3, 6, 6, 2), 1e-9);  // part = group
+  EXPECT_NEAR(expected_distinct(12, 3, 3, {6, 2}), limited_mean(12, 3, 3, 6, 2), 1e-9);  // two groups a part
+  EXPECT_NEAR(expected_distinct(12, 3, 12, {6, 2}), 3.0, 1e-12);                         // one expert a part
+  EXPECT_NEAR(expected_distinct(12, 4, 6, {3, 2}), limited_mean(12, 4, 6, 3, 2), 1e-9);  // inside a group
   EXPECT_NEAR(expected_distinct(12, 2, 2, {4, 3}), limited_mean(12, 2, 2, 4, 3), 1e-9);
 }
 
@@ -85,8 +85,8 @@ TEST(TouchProbability, OfEvenMarginalsIsTheClosedForm) {
   EXPECT_NEAR(sum, expected_distinct(64, 4, 8), 1e-9);
 }
 
-// Sets drawn with probability ~ product of weights; their marginals are counted, and the function has to find from
-// the marginals alone how often each part is touched.
+// Sets drawn with probability ~ product of weights; their marginals are counted, and the function has to find
+// from the marginals alone how often each part is touched.
 TEST(TouchProbability, OfUnevenMarginalsIsThatOfConditionalPoissonSampling) {
   base::RandomStream random(7, "weights");
   for (const int k : {2, 3, 5}) {

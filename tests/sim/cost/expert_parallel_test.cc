@@ -58,11 +58,14 @@ TEST(ExpertParallelTable, FaultsAreNamed) {
   EXPECT_THAT(error_with(good + good), HasSubstr("deepep combine stands twice"));
   EXPECT_THAT(error_with("  - {library: deepep, operation: combine, nic_share: 1.5" + rest),
               HasSubstr("expected a share above 0 and up to 1"));
-  EXPECT_THAT(error_with("  - {library: deepep, operation: combine, send: 27" + rest), HasSubstr("has no unit"));
+  EXPECT_THAT(error_with("  - {library: deepep, operation: combine, send: 27" + rest),
+              HasSubstr("has no unit"));
   EXPECT_THAT(error_with("  - {library: deepep, operation: combine, sendd: 27 GB/s" + rest),
               HasSubstr("unknown key \"sendd\""));
-  EXPECT_THAT(error_with("  - {library: deepep, operation: combine, evidence: assumed, source: s, low: 2, high: 1}\n"),
-              HasSubstr("0 < low <= high"));
+  EXPECT_THAT(
+      error_with(
+          "  - {library: deepep, operation: combine, evidence: assumed, source: s, low: 2, high: 1}\n"),
+      HasSubstr("0 < low <= high"));
 }
 
 // 20 of 100 SMs: products take 100/80; 4 touches of 50 GB/s on an HBM of 1,000 GB/s: 1.2.
