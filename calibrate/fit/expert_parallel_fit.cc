@@ -170,10 +170,11 @@ class OperationFit {
 
   EpConstants constants(const Rows& one, const Rows& two) const {
     EpConstants c = base_;
-    if (library_ == EpLibrary::kHybridEp && one.empty()) {  // nodes alone: all in one
+    if (library_ == EpLibrary::kHybridEp && one.empty()) {  // rows on nodes alone
       std::vector<Parameter> all = one_node_parameters(library_, operation_);
-      all.pop_back();                                   // NVLink does not show
-      all.push_back(node_parameters(library_).back());  // of the starts only the sum shows
+      all.pop_back();          // NVLink does not show
+      all.erase(all.begin());  // nor what of the start is there in one node
+      for (Parameter& p : node_parameters(library_)) all.push_back(p);
       return fitter_.fit(c, all, two);
     }
     if (static_cast<int>(one.size()) >= kFewestRows)
@@ -347,8 +348,10 @@ ExpertParallelFit fit_expert_parallel(const sim::ProfileData& device, const std:
       });
       EpConstants base;
       base.nic_share = nic_share;
-      if (const EpConstants* same_gpu = result.table.find(EpLibrary::kDeepEp, operation))
+      if (const EpConstants* same_gpu = result.table.find(EpLibrary::kDeepEp, operation)) {
         base.nvlink_share = same_gpu->nvlink_share;  // until rows of this library say otherwise
+        base.start = same_gpu->start;
+      }
       if (library == EpLibrary::kDeepEp) base.default_sms = kDeepEpSms;
       if (library == EpLibrary::kHybridEp) base.default_sms = kHybridEpSms;
       const OperationFit fit(fitter, library, operation, base);
@@ -356,8 +359,8 @@ ExpertParallelFit fit_expert_parallel(const sim::ProfileData& device, const std:
       const bool wide = fit.set_band(one, two, c);
       const EpConstants* more_rows = result.table.find(EpLibrary::kDeepEp, operation);
       if (!wide && more_rows != nullptr) {  // too few rows for percentiles
-        c.low = std::min(c.low, more_rows->low);
-        c.high = std::max(c.high, more_rows->high);
+        c.low = more_rows->low;
+        c.high = more_rows->high;
       }
       const std::string scan_from = one_from.empty() ? two_from : one_from;
       if (library == EpLibrary::kHybridEp && operation == EpOperation::kDispatch)

@@ -29,9 +29,10 @@ struct ExpertParallelFit {
 /// One node first; then what nodes add, from the rows on two; the NIC's share of its line rate is that of
 /// `device`'s NCCL all-to-all between nodes, as nothing on two nodes saturates it. The 90 % band holds the
 /// 5th and 95th percentile of measured / predicted of rows whose shape (or, where the rows have one shape, SM
-/// count) was left out in a refit. A part without rows of its own is taken from the first GPU of
-/// `nearest_systems` that has some: SM constants as they are, link shares as they are (of this GPU's own line
-/// rates); evidence then is assumed, and the source says from which GPU.
+/// count) was left out in a refit; with fewer than 40 of them it is that of DeepEP on the same GPU. A part
+/// without rows of its own is taken from the first GPU of `nearest_systems` that has some: SM constants as
+/// they are, link shares as they are (of this GPU's own line rates); evidence then is assumed, and the source
+/// says from which GPU.
 ///
 /// `device`: a profile without the section: SMs, bandwidths, links. Deterministic.
 ExpertParallelFit fit_expert_parallel(const sim::ProfileData& device, const std::string& stem,
