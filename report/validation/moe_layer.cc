@@ -70,7 +70,9 @@ base::Bytes compute_moe_layer_peak(const sim::ModelSpec& model, const sim::RunSp
       kBf16 + kBf16 + (low < kBf16 ? 2.0 * low : 0.0);  // weight, gradient, two quantised copies
   const double kept = layer.kept + layer.dropped + (layer.kept_per_row + layer.dropped_per_row) * rows;
   const double backward = layer.backward + layer.backward_per_row * rows;
-  const double buffers = 2.0 * rows * static_cast<double>(model.dispatch_width) * kBf16;
+  const double copies =
+      sim::removes_duplicates(plan.dispatcher) ? sim::distinct_share(model, plan) : 2.0;  // of a row
+  const double buffers = copies * rows * static_cast<double>(model.dispatch_width) * kBf16;
   const double ends =
       2.0 * activations.tokens() * static_cast<double>(model.hidden) * kBf16;  // output, and its gradient
   return base::Bytes::rounded(weights * per_weight + kept + backward + buffers + ends);

@@ -27,15 +27,14 @@ Estimate exposed(const Estimate& traffic, const Estimate& hiding) {
   return rest;
 }
 
-/// Distinct tokens / copies that a rank receives, even routing.
+}  // namespace
+
 double distinct_share(const ModelSpec& model, const PlanSpec& plan) {
   if (!removes_duplicates(plan.dispatcher) || model.top_k < 1 || model.experts < model.top_k) return 1.0;
   const GroupLimit limit =
       model.groups > 1 && model.topk_groups > 0 ? GroupLimit{model.groups, model.topk_groups} : GroupLimit{};
   return expected_distinct(model.experts, model.top_k, plan.layout.ep, limit) / model.top_k;
 }
-
-}  // namespace
 
 RankTokens rank_tokens(const PlanSpec& plan, const RunSpec& run) {
   RankTokens tokens;

@@ -28,6 +28,10 @@ struct RankTokens {
 };
 RankTokens rank_tokens(const PlanSpec& plan, const RunSpec& run);
 
+/// Distinct tokens / copies that a rank receives under even routing: 1 unless the dispatcher removes
+/// duplicates.
+double distinct_share(const ModelSpec& model, const PlanSpec& plan);
+
 /// The kernels of one transformer layer on one rank, as segments: lists of kernels with their times.
 ///
 /// Model: docs/models/schedule.md lists each kernel with its shape and bytes. Backward of a linear layer is
