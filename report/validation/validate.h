@@ -51,6 +51,7 @@ GroupReport judge_grouped_gemm(const Context& context);
 GroupReport judge_attention(const Context& context);
 GroupReport judge_nccl(const Context& context);
 GroupReport judge_nccl_small(const Context& context);
+GroupReport judge_ep(const Context& context);
 GroupReport judge_layer(const Context& context);
 GroupReport judge_steps(const Context& context);
 GroupReport judge_dense(const Context& context);

@@ -8,7 +8,9 @@
 
 #include "base/units.h"
 #include "sim/cost/estimate.h"
+#include "sim/cost/expert_parallel.h"
 #include "sim/cost/format.h"
+#include "sim/cost/interference.h"
 #include "sim/cost/log_axis.h"
 #include "sim/cost/nccl_cost.h"
 #include "sim/cost/ops.h"
@@ -155,6 +157,8 @@ struct ProfileData {
   double memory_floor_s = 0.0, memory_low = 1.0, memory_high = 1.0;
   std::array<MemoryOpCost, kMemoryOps> memory_ops;
   std::array<LinkTable, kLinkClasses> links;
+  ExpertParallelTable expert_parallel;
+  Interference interference;
 };
 
 }  // namespace moeplan::sim

@@ -8,6 +8,7 @@
 
 #include "base/document.h"
 #include "base/object_reader.h"
+#include "sim/cost/expert_parallel_reader.h"
 #include "sim/cost/profile.h"
 #include "sim/cost/profile_data.h"
 
@@ -532,6 +533,8 @@ Profile read_profile(const base::Document& document) {
   read_attention(top, data);
   read_memory_ops(top, data);
   read_links(top, data);
+  data.expert_parallel = read_expert_parallel(top);
+  data.interference = read_interference(top);
   top.finish();
   if (sink.empty()) check_formats(top, data);
   sink.throw_if_any();
