@@ -203,11 +203,11 @@ void read_gemm_mechanism(ObjectReader& at, GemmTable& table) {
 
 /// A table that stands on an earlier one: its mechanism at another format, with its own (assumed) origin.
 template <class Table>
-Table like_table(const Table& model, NumberFormat format, NumberFormat like, TableOrigin origin) {
+Table like_table(const Table& model, NumberFormat format, NumberFormat like, const TableOrigin& origin) {
   Table table = model;
   table.format = format;
   table.like = like;
-  table.origin = std::move(origin);
+  table.origin = origin;
   return table;
 }
 
@@ -223,7 +223,7 @@ void read_gemm(ObjectReader& top, ProfileData& data) {
       TableOrigin origin = read_origin(at);
       const auto& model = data.gemm[static_cast<std::size_t>(like)];
       if (model) {
-        slot = like_table(*model, format, like, std::move(origin));
+        slot = like_table(*model, format, like, origin);
         slot->quantise.reset();
       } else {
         at.fault("like", fmt::format("found \"{}\", expected a format with a table above", name(like)));
@@ -280,7 +280,7 @@ void read_grouped(ObjectReader& top, ProfileData& data) {
       TableOrigin origin = read_origin(at);
       const auto& model = data.grouped[static_cast<std::size_t>(like)][kDefaultSlot];
       if (model) {
-        kernels[kDefaultSlot] = like_table(*model, format, like, std::move(origin));
+        kernels[kDefaultSlot] = like_table(*model, format, like, origin);
       } else {
         at.fault("like", fmt::format("found \"{}\", expected a format with a table above", name(like)));
       }

@@ -10,7 +10,6 @@ namespace moeplan::sim {
 namespace {
 
 using base::Bytes;
-using base::Seconds;
 
 constexpr double kFp32Bytes = 4.0;
 constexpr double kBf16Bytes = 2.0;
