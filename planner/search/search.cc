@@ -52,7 +52,7 @@ class Search {
     for (const Candidate& candidate : space_.enumerate(evaluator_.job().model)) points_.push_back({candidate, "", {}, {}, {}});
     sieve();
     std::vector<std::size_t> order = rank_by_estimate();
-    order = cut_by_bound(std::move(order));
+    order = cut_by_bound(order);
     order = cut_by_budget(order);
     evaluate(order);
     account();
