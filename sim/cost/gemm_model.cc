@@ -21,8 +21,7 @@ std::int64_t ceil_divide(std::int64_t a, std::int64_t b) { return (a + b - 1) / 
 
 double compute_seconds(const ProfileData& profile, const GemmTable& table, const GemmShape& shape) {
   const std::int64_t sms = profile.sm_count;
-  const double seconds_per_flop =
-      static_cast<double>(sms) / profile.peak[static_cast<std::size_t>(table.format)].flops_per_s();
+  const double seconds_per_flop = sm_seconds_per_flop(profile, table.format);
   const double partial_seconds = kPartialBytes * static_cast<double>(shape.m) * static_cast<double>(shape.n) /
                                  profile.hbm_bandwidth.bytes_per_s();
   double best = std::numeric_limits<double>::infinity();
@@ -83,6 +82,19 @@ Estimate with_pass(Estimate estimate, const PassFactor& factor) {
   return estimate;
 }
 
+Estimate with_sustained(Estimate estimate, const ProfileData& profile) {
+  if (!profile.sustained) return estimate;
+  estimate.low *= profile.sustained->low;
+  estimate.high *= profile.sustained->high;
+  estimate.evidence = worst(estimate.evidence, profile.sustained->evidence);
+  return estimate;
+}
+
+double sm_seconds_per_flop(const ProfileData& profile, NumberFormat format) {
+  return profile.sm_count /
+         (profile.peak[static_cast<std::size_t>(format)].flops_per_s() * profile.compute_factor());
+}
+
 Estimate gemm_time(const ProfileData& profile, const GemmTable& table, const GemmShape& shape) {
   if (shape.m <= 0 || shape.n <= 0 || shape.k <= 0) return {};
   const PassFactor& factor = profile.gemm_passes[static_cast<std::size_t>(shape.pass)];
@@ -92,7 +104,7 @@ Estimate gemm_time(const ProfileData& profile, const GemmTable& table, const Gem
   const bool inside = table.m.contains(static_cast<double>(shape.m)) &&
                       table.n.contains(static_cast<double>(shape.n)) &&
                       table.k.contains(static_cast<double>(shape.k));
-  return with_pass(with_band(table.origin, t, inside), factor);
+  return with_sustained(with_pass(with_band(table.origin, t, inside), factor), profile);
 }
 
 Estimate table_quantise_time(const ProfileData& profile, const GemmTable& table, std::int64_t m,
