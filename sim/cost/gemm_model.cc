@@ -98,8 +98,9 @@ double sm_seconds_per_flop(const ProfileData& profile, NumberFormat format) {
 Estimate gemm_time(const ProfileData& profile, const GemmTable& table, const GemmShape& shape) {
   if (shape.m <= 0 || shape.n <= 0 || shape.k <= 0) return {};
   const PassFactor& factor = profile.gemm_passes[static_cast<std::size_t>(shape.pass)];
-  double t = table.launch_s + std::max(compute_seconds(profile, table, shape) / factor.relative_efficiency,
-                                       memory_seconds(profile, table, shape));
+  double compute = compute_seconds(profile, table, shape) / factor.relative_efficiency;
+  if (table.clock) compute = table.clock->apply(compute);
+  double t = table.launch_s + std::max(compute, memory_seconds(profile, table, shape));
   if (table.correction) t *= correction_factor(*table.correction, shape);
   const bool inside = table.m.contains(static_cast<double>(shape.m)) &&
                       table.n.contains(static_cast<double>(shape.n)) &&

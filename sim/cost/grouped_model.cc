@@ -82,11 +82,11 @@ double product_seconds(const ProfileData& profile, const GroupedTable& table,
                        std::span<const std::int64_t> tokens, const Load& load, std::int64_t n, std::int64_t k,
                        GemmPass pass, double relative_efficiency) {
   if (pass == GemmPass::kDataGradient) std::swap(n, k);
-  const double compute = pass == GemmPass::kWeightGradient
-                             ? weight_gradient_compute(profile, table, tokens, n, k)
-                             : forward_compute(profile, table, tokens, n, k);
-  double t = table.launch_s +
-             std::max(compute / relative_efficiency, memory_seconds(profile, table, load, n, k, pass));
+  double compute = pass == GemmPass::kWeightGradient ? weight_gradient_compute(profile, table, tokens, n, k)
+                                                     : forward_compute(profile, table, tokens, n, k);
+  compute /= relative_efficiency;
+  if (table.clock) compute = table.clock->apply(compute);
+  double t = table.launch_s + std::max(compute, memory_seconds(profile, table, load, n, k, pass));
   if (table.correction) {
     const GroupedCorrection& grid = *table.correction;
     const auto rows = static_cast<double>(load.rows);

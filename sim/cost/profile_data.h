@@ -34,7 +34,7 @@ struct Band {
 struct Residuals {
   int shapes = 0;
   double p05 = 1.0, p50 = 1.0, p95 = 1.0;
-  double median_error = 0.0, mean_error = 0.0, p90_error = 0.0, worst_error = 0.0;
+  double median_error = 0.0, mean_error = 0.0, p90_error = 0.0, p95_error = 0.0, worst_error = 0.0;
   friend bool operator==(const Residuals&, const Residuals&) = default;
 };
 
@@ -81,6 +81,19 @@ struct QuantiseCost {
   friend bool operator==(const QuantiseCost&, const QuantiseCost&) = default;
 };
 
+/// The SM clock under load: a kernel of some microseconds runs at the clock of an idle GPU, a long one at what the
+/// power limit leaves.
+///
+/// Model:   a compute term of length t takes t / (share + (1 - share) / (1 + t / after))
+/// Symbols: share = clock that is left to a very long kernel, of the first; after = length at which half of the drop
+///          has come
+struct ClockDrop {
+  double share = 1.0;
+  double after_s = 1.0;
+  double apply(double t) const { return t / (share + (1.0 - share) / (1.0 + t / after_s)); }
+  friend bool operator==(const ClockDrop&, const ClockDrop&) = default;
+};
+
 struct GemmTable {
   NumberFormat format = NumberFormat::kBf16;
   std::optional<NumberFormat> like;
@@ -88,6 +101,7 @@ struct GemmTable {
   Interval m, n, k;  ///< measured range
   double launch_s = 0.0, wave_overhead_s = 0.0, split_overhead_s = 0.0, memory_efficiency = 1.0;
   std::vector<TileEfficiency> tiles;
+  std::optional<ClockDrop> clock;
   std::optional<QuantiseCost> quantise;
   std::optional<GemmCorrection> correction;
   friend bool operator==(const GemmTable&, const GemmTable&) = default;
@@ -114,6 +128,7 @@ struct GroupedTable {
   Interval rows, area;  ///< measured range: rows of one rank, n k
   double launch_s = 0.0, wave_overhead_s = 0.0, memory_efficiency = 1.0;
   std::vector<TileEfficiency> tiles;
+  std::optional<ClockDrop> clock;
   ExpertOperation operation;
   std::optional<GroupedCorrection> correction;
   friend bool operator==(const GroupedTable&, const GroupedTable&) = default;

@@ -102,6 +102,7 @@ std::optional<Residuals> read_residuals(ObjectReader& at, std::string_view key) 
   r.median_error = part->required<double>("median_error");
   r.mean_error = part->required<double>("mean_error");
   r.p90_error = part->required<double>("p90_error");
+  r.p95_error = part->value_or<double>("p95_error", 0.0);
   r.worst_error = part->required<double>("worst_error");
   part->finish();
   return r;
@@ -168,6 +169,20 @@ void read_passes(ObjectReader& at, std::array<PassFactor, N>& passes, std::strin
   part.finish();
 }
 
+std::optional<ClockDrop> read_clock(ObjectReader& at) {
+  std::optional<ObjectReader> part = at.optional_object("clock");
+  if (!part) return std::nullopt;
+  ClockDrop drop;
+  drop.share = read_positive(*part, "share", 1.0);
+  drop.after_s = read_seconds(*part, "after");
+  if (part->has("after") && drop.after_s <= 0.0) {
+    part->fault("after", "found no time, expected more than 0");
+    drop.after_s = 1.0;
+  }
+  part->finish();
+  return drop;
+}
+
 void read_gemm_mechanism(ObjectReader& at, GemmTable& table) {
   table.launch_s = read_seconds(at, "launch");
   table.wave_overhead_s = read_seconds(at, "wave_overhead");
@@ -180,6 +195,7 @@ void read_gemm_mechanism(ObjectReader& at, GemmTable& table) {
     table.k = read_interval(*range, "k");
     range->finish();
   }
+  table.clock = read_clock(at);
   if (std::optional<ObjectReader> quantise = at.optional_object("quantise")) {
     table.quantise =
         QuantiseCost{read_seconds(*quantise, "fixed"), read_positive(*quantise, "bytes_per_element", 64.0)};
@@ -248,6 +264,7 @@ void read_grouped_mechanism(ObjectReader& at, GroupedTable& table) {
     table.area = read_interval(*range, "area");
     range->finish();
   }
+  table.clock = read_clock(at);
   ObjectReader operation = at.object("operation");
   table.operation.fixed_s = read_seconds(operation, "fixed");
   table.operation.floor_s = read_seconds(operation, "floor");

@@ -101,9 +101,9 @@ void write_residuals(Text& out, int level, std::string_view key, const std::opti
   if (!r) return;
   out.field(level, key,
             fmt::format("{{shapes: {}, p05: {}, p50: {}, p95: {}, median_error: {}, mean_error: {}, "
-                        "p90_error: {}, worst_error: {}}}",
+                        "p90_error: {}, p95_error: {}, worst_error: {}}}",
                         r->shapes, number(r->p05), number(r->p50), number(r->p95), number(r->median_error),
-                        number(r->mean_error), number(r->p90_error), number(r->worst_error)));
+                        number(r->mean_error), number(r->p90_error), number(r->p95_error), number(r->worst_error)));
 }
 
 void write_origin(Text& out, int level, const TableOrigin& origin) {
@@ -115,6 +115,12 @@ void write_origin(Text& out, int level, const TableOrigin& origin) {
   out.field(level, "band",
             fmt::format("{{edges_us: {}, low: {}, high: {}}}", list(origin.band.edges_us),
                         list(origin.band.low), list(origin.band.high)));
+}
+
+void write_clock(Text& out, int level, const std::optional<ClockDrop>& clock) {
+  if (!clock) return;
+  out.field(level, "clock",
+            fmt::format("{{share: {}, after: {}}}", number(clock->share), microseconds(clock->after_s)));
 }
 
 void write_tiles(Text& out, int level, const std::vector<TileEfficiency>& tiles) {
@@ -154,6 +160,7 @@ void write_gemm_table(Text& out, const GemmTable& table) {
   out.field(3, "split_overhead", microseconds(table.split_overhead_s));
   out.field(3, "memory_efficiency", number(table.memory_efficiency));
   write_tiles(out, 3, table.tiles);
+  write_clock(out, 3, table.clock);
   if (table.quantise)
     out.field(3, "quantise",
               fmt::format("{{fixed: {}, bytes_per_element: {}}}", microseconds(table.quantise->fixed_s),
@@ -181,6 +188,7 @@ void write_grouped_table(Text& out, const GroupedTable& table) {
   out.field(3, "wave_overhead", microseconds(table.wave_overhead_s));
   out.field(3, "memory_efficiency", number(table.memory_efficiency));
   write_tiles(out, 3, table.tiles);
+  write_clock(out, 3, table.clock);
   out.field(
       3, "operation",
       fmt::format("{{fixed: {}, floor: {}, activation_efficiency: {}, move_efficiency: {}}}",
