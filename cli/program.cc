@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/diagnostics.h"
 #include "base/files.h"
+#include "cli/calibrate_command.h"
 #include "cli/command.h"
 #include "cli/export_command.h"
 #include "cli/import_command.h"
@@ -36,6 +37,7 @@ class Program {
     declare_export();
     declare_import();
     declare_show();
+    declare_calibrate();
   }
 
   int run(int argc, const char* const* argv) {
@@ -163,6 +165,35 @@ class Program {
     verb->callback([this] { verb_ = [this] { return run_network(network_, console_); }; });
   }
 
+  void declare_calibrate() {
+    CLI::App* verb = app_.add_subcommand("calibrate", "Turn measurements into samples, and samples into a profile");
+    verb->require_subcommand(1);
+    verb->footer("  moeplan calibrate import gemm.csv -o samples.jsonl\n"
+                 "  moeplan calibrate fit samples.jsonl --base h100-sxm -o h100.yaml");
+    CLI::App* import = verb->add_subcommand("import", "Read tables of measured times; the kind of each file is found by its content");
+    import->add_option("files", calibrate_import_.files, "tables of GEMM, grouped GEMM or attention times (CSV)")->required();
+    import->add_option("--gpu", calibrate_import_.gpu, "GPU of files that do not say, as profiles are named: h100-sxm");
+    import->add_option("--software", calibrate_import_.software, "software of files that do not say");
+    import->add_option("--source", calibrate_import_.source, "citation (default: the file)");
+    import->add_option("--method", calibrate_import_.method, "how the times were taken: burst or sustained")
+        ->check(CLI::IsMember({"burst", "sustained"}))
+        ->capture_default_str();
+    import->add_option("--power-limit", calibrate_import_.power_limit_w, "in W, where it is known")->check(CLI::PositiveNumber);
+    import->add_option("-o,--output", calibrate_import_.common.output, "samples file (docs/formats/samples.md)")->required();
+    import->add_flag("--json", calibrate_import_.common.json, "report on stdout as JSON");
+    import->add_flag("-v,--verbose", calibrate_import_.common.verbose, "name every row that is skipped");
+    add_quiet(import, calibrate_import_.common);
+    import->callback([this] { verb_ = [this] { return run_calibrate_import(calibrate_import_, console_); }; });
+    CLI::App* fit = verb->add_subcommand("fit", "Fit the sections of a profile that have samples; the others stay as they are");
+    fit->add_option("samples", calibrate_fit_.samples, "samples files; none only puts in the data sheet of --device");
+    fit->add_option("--base", calibrate_fit_.base, "profile that the other sections come from: a file, or the name of a shipped one");
+    fit->add_option("--device", calibrate_fit_.device, "data sheet to put in (configs/devices.yaml); tables of another GPU become assumed");
+    add_threads(fit, calibrate_fit_.common);
+    fit->add_option("-o,--output", calibrate_fit_.common.output, "profile file")->required();
+    add_quiet(fit, calibrate_fit_.common);
+    fit->callback([this] { verb_ = [this] { return run_calibrate_fit(calibrate_fit_, console_); }; });
+  }
+
   void declare_show() {
     CLI::App* verb = app_.add_subcommand("show", "Say what an input file holds, checked as the other verbs check it");
     verb->add_option("kind", show_.kind, "cluster, model, run, plan, profile or load")
@@ -187,6 +218,8 @@ class Program {
   ImportOptions import_;
   NetworkOptions network_;
   ShowOptions show_;
+  CalibrateImportOptions calibrate_import_;
+  CalibrateFitOptions calibrate_fit_;
 };
 
 }  // namespace
