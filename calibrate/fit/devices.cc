@@ -43,6 +43,18 @@ void assume_all(sim::ProfileData& p) {
     for (std::size_t i = 1; i < passes->size(); ++i) (*passes)[i].evidence = sim::Evidence::kAssumed;
   }
   p.attention.backward.evidence = sim::Evidence::kAssumed;
+  for (int l = 0; l < sim::kEpLibraries; ++l) {
+    for (int o = 0; o < sim::kEpOperations; ++o) {
+      const auto library = static_cast<sim::EpLibrary>(l);
+      const auto operation = static_cast<sim::EpOperation>(o);
+      if (const sim::EpConstants* found = p.expert_parallel.find(library, operation)) {
+        sim::EpConstants constants = *found;
+        constants.evidence = sim::Evidence::kAssumed;
+        p.expert_parallel.set(library, operation, std::move(constants));
+      }
+    }
+  }
+  p.interference.evidence = sim::Evidence::kAssumed;
   p.sustained.reset();
 }
 

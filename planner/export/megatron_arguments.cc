@@ -133,7 +133,19 @@ void write_model(const PlanContext& c, Writer& w) {
   w.flag_if(c.run.fused_cross_entropy, "--cross-entropy-loss-fusion");
 }
 
-void write_experts(const PlanContext& c, Writer& w) {
+void write_dispatcher(const sim::PlanSpec& plan, Writer& w) {
+  if (!sim::removes_duplicates(plan.dispatcher)) {
+    w.value("--moe-token-dispatcher-type", "alltoall");
+    return;
+  }
+  const bool hybrid = plan.dispatcher == sim::Dispatcher::kHybridEp;
+  w.value("--moe-token-dispatcher-type", "flex");
+  w.value("--moe-flex-dispatcher-backend", hybrid ? "hybridep" : "deepep");
+  w.value_if(plan.dispatcher_sms > 0, hybrid ? "--moe-hybridep-num-sms" : "--moe-deepep-num-sms",
+             plan.dispatcher_sms);
+}
+
+void write_experts(const PlanContext& c, const sim::PlanSpec& plan, Writer& w) {
   const sim::ModelSpec& m = c.model;
   if (!m.is_moe()) return;
   w.value("--num-experts", m.experts);
@@ -146,7 +158,7 @@ void write_experts(const PlanContext& c, Writer& w) {
   w.value_if(m.groups > 1, "--moe-router-num-groups", m.groups);
   w.value_if(m.groups > 1, "--moe-router-group-topk", m.topk_groups);
   w.value_if(m.scoring == "softmax" || m.scoring == "sigmoid", "--moe-router-score-function", m.scoring);
-  w.value("--moe-token-dispatcher-type", "alltoall");
+  write_dispatcher(plan, w);
   w.flag("--moe-grouped-gemm");
   w.flag("--moe-permute-fusion");
   if (c.run.gate == sim::GatePolicy::kCapacity) w.value("--moe-expert-capacity-factor", c.run.capacity_factor);
@@ -213,7 +225,7 @@ std::vector<MegatronArgument> write_megatron_arguments(const PlanContext& contex
   write_parallel(context, plan, w);
   write_recompute(plan, w);
   write_model(context, w);
-  write_experts(context, w);
+  write_experts(context, plan, w);
   write_precision(context.run, w);
   return w.take();
 }

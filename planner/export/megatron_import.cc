@@ -270,6 +270,20 @@ void read_batch(const FlagReader& r, MegatronImport& out) {
   out.plan.overlap_param_gather = r.has("--overlap-param-gather");
 }
 
+/// Megatron's flex dispatcher and its libraries; DeepEP is the default, and --moe-enable-deepep its older name.
+void read_flex(const FlagReader& r, MegatronImport& out) {
+  const std::string backend =
+      r.has("--moe-flex-dispatcher-backend") ? r.text("--moe-flex-dispatcher-backend").value_or("") : "deepep";
+  const bool hybrid = backend == "hybridep";
+  if (!hybrid && backend != "deepep") {
+    out.not_modelled.push_back(fmt::format("--moe-flex-dispatcher-backend {}: modelled as alltoall", backend));
+    return;
+  }
+  out.plan.dispatcher = hybrid ? sim::Dispatcher::kHybridEp : sim::Dispatcher::kDeepEp;
+  const char* sms = hybrid ? "--moe-hybridep-num-sms" : "--moe-deepep-num-sms";
+  if (r.has(sms)) out.plan.dispatcher_sms = static_cast<int>(r.whole(sms).value_or(0));
+}
+
 /// What the plan file does not hold but a person has to carry over.
 void note_run(const FlagReader& r, MegatronImport& out) {
   std::string recipe = r.has("--fp16") ? "fp16" : r.has("--bf16") ? "bf16" : "fp32";
@@ -279,6 +293,7 @@ void note_run(const FlagReader& r, MegatronImport& out) {
   if (r.has("--grad-reduce-in-bf16")) recipe += ", gradients reduced in bf16";
   out.notes.push_back(fmt::format("belongs in the run file: global batch {}, sequence length {}, {}", out.global_batch, out.seq_len, recipe));
   const std::string dispatcher = r.has("--moe-token-dispatcher-type") ? r.text("--moe-token-dispatcher-type").value_or("") : "allgather";
+  if (out.plan.layout.ep > 1 && dispatcher == "flex") return read_flex(r, out);
   if (out.plan.layout.ep > 1 && dispatcher != "alltoall") {
     out.not_modelled.push_back(fmt::format("--moe-token-dispatcher-type {}: modelled as alltoall", dispatcher));
   }

@@ -102,11 +102,11 @@ class Search {
     return order;
   }
 
-  std::vector<std::size_t> cut_by_bound(std::vector<std::size_t> order) {
+  std::vector<std::size_t> cut_by_bound(const std::vector<std::size_t>& order) {
     if (order.empty()) return order;
     const std::size_t kth = std::min(order.size(), static_cast<std::size_t>(options_.top)) - 1;
     const Seconds bound = points_[order[kth]].estimate * kBoundFactor;
-    return cut(std::move(order), "bound", [this, bound](std::size_t i) { return points_[i].estimate > bound; });
+    return cut(order, "bound", [this, bound](std::size_t i) { return points_[i].estimate > bound; });
   }
 
   /// Half of the budget goes to the best of each family, in the order of estimates, the rest to the best estimates:

@@ -42,6 +42,8 @@ int read_pin_number(std::string_view key, std::string_view value) {
   return static_cast<int>(*number);
 }
 
+constexpr std::array kDispatchers = {sim::Dispatcher::kFlat, sim::Dispatcher::kDeepEp, sim::Dispatcher::kHybridEp};
+
 void set_pin(Pins& pins, std::string_view key, std::string_view value) {
   const auto number = [&] { return read_pin_number(key, value); };
   if (key == "tp") {
@@ -64,8 +66,15 @@ void set_pin(Pins& pins, std::string_view key, std::string_view value) {
       throw base::InputError(fmt::format("--pin placement: found \"{}\", expected contiguous or greedy", value));
     }
     pins.placement = std::string(value);
+  } else if (key == "dispatcher") {
+    for (const sim::Dispatcher one : kDispatchers) {
+      if (sim::name(one) == value) pins.dispatcher = one;
+    }
+    if (!pins.dispatcher) {
+      throw base::InputError(fmt::format("--pin dispatcher: found \"{}\", expected flat, deepep or hybridep", value));
+    }
   } else {
-    throw base::InputError(fmt::format("--pin: unknown axis \"{}\"", key), "axes are tp, pp, vp, ep, mb, chunks, recompute, placement");
+    throw base::InputError(fmt::format("--pin: unknown axis \"{}\"", key), "axes are tp, pp, vp, ep, mb, chunks, recompute, placement, dispatcher");
   }
 }
 
@@ -178,6 +187,7 @@ Space build_space(const sim::ModelSpec& model, int gpus, bool chunks, const Pins
   pin(space.micro_batch, pins.micro_batch);
   pin(space.chunk_degree, pins.chunk_degree);
   if (pins.recompute) space.recompute = {parse_recompute(*pins.recompute)};
+  if (pins.dispatcher) space.dispatcher = *pins.dispatcher;
   if (pins.placement) space.greedy = {*pins.placement == "greedy"};
   return space;
 }
@@ -188,6 +198,7 @@ sim::PlanSpec plan_of(const Space& space, const Candidate& candidate, const std:
   plan.layout = candidate.layout;
   plan.micro_batch = candidate.micro_batch;
   plan.chunk_degree = candidate.chunk_degree;
+  if (candidate.layout.ep > 1) plan.dispatcher = space.dispatcher;
   plan.recompute = space.recompute[static_cast<std::size_t>(candidate.recompute)];
   return plan;
 }

@@ -19,10 +19,11 @@ struct Pins {
   std::optional<int> tp, pp, vp, ep, micro_batch, chunk_degree;
   std::optional<std::string> recompute;
   std::optional<std::string> placement;  ///< contiguous or greedy
+  std::optional<sim::Dispatcher> dispatcher;
   friend bool operator==(const Pins&, const Pins&) = default;
 };
 
-/// "tp=2,ep=8,mb=1,recompute=full,placement=greedy,chunks=1". Throws InputError with the known keys.
+/// "tp=2,ep=8,mb=1,recompute=full,placement=greedy,chunks=1,dispatcher=deepep". Throws InputError with the known keys.
 Pins parse_pins(std::string_view text);
 
 /// One point of the space; small, because there are tens of thousands. The placement is built when it is simulated.
@@ -44,6 +45,7 @@ struct Space {
   std::vector<int> tp, pp, vp, ep, micro_batch, chunk_degree;
   std::vector<sim::Recompute> recompute;
   std::vector<bool> greedy;
+  sim::Dispatcher dispatcher = sim::Dispatcher::kFlat;  ///< of every plan: pinned, not searched
 
   /// Every point in a fixed order. Points that say the same as another are left out: VP > 1 without a pipeline,
   /// greedy placement where a rank holds one expert or all.

@@ -94,20 +94,15 @@ ClusterTable::ClusterTable(const Corpus& corpus) {
   }
 }
 
-BuiltCluster ClusterTable::build(const std::string& id, int gpus, const std::string& profile) const {
-  const auto found =
-      std::find_if(facts_.begin(), facts_.end(), [&](const ClusterFacts& facts) { return facts.id == id; });
+namespace {
+
+BuiltCluster compile_facts(const ClusterFacts& facts, int nodes, int local, const std::string& profile) {
   BuiltCluster built;
-  if (found == facts_.end() || found->gpus_per_node < 1) {
-    built.why = fmt::format("cluster \"{}\" is not described", id);
-    return built;
-  }
-  const ClusterFacts& facts = *found;
   topology::ClusterSpec spec;
-  spec.name = fmt::format("{}-{}", id, gpus);
+  spec.name = fmt::format("{}-{}", facts.id, nodes * local);
   spec.file = "e2e/clusters.csv";
-  spec.node.gpus = gpus_per_unit(facts, gpus);
-  spec.nodes = gpus / spec.node.gpus;
+  spec.node.gpus = local;
+  spec.nodes = nodes;
   spec.node.gpu = facts.gpu;
   spec.node.memory = base::Bytes::rounded(facts.memory_gib * 1024.0 * 1024.0 * 1024.0);
   spec.node.profile = profile;
@@ -117,7 +112,7 @@ BuiltCluster ClusterTable::build(const std::string& id, int gpus, const std::str
     nvlink.latency = Seconds::from_us(kNvlinkLatencyUs);
     spec.node.nvlink = nvlink;
   } else if (spec.node.gpus > 1) {
-    built.why = fmt::format("the GPUs of {} are not joined by NVLink", id);
+    built.why = fmt::format("the GPUs of {} are not joined by NVLink", facts.id);
     return built;
   }
   if (spec.nodes > 1) {
@@ -127,6 +122,33 @@ BuiltCluster ClusterTable::build(const std::string& id, int gpus, const std::str
   }
   built.cluster = topology::compile(spec);
   return built;
+}
+
+const ClusterFacts* find_facts(const std::vector<ClusterFacts>& all, const std::string& id) {
+  const auto found =
+      std::find_if(all.begin(), all.end(), [&](const ClusterFacts& facts) { return facts.id == id; });
+  return found == all.end() || found->gpus_per_node < 1 ? nullptr : &*found;
+}
+
+BuiltCluster unknown_cluster(const std::string& id) {
+  BuiltCluster built;
+  built.why = fmt::format("cluster \"{}\" is not described", id);
+  return built;
+}
+
+}  // namespace
+
+BuiltCluster ClusterTable::build(const std::string& id, int gpus, const std::string& profile) const {
+  const ClusterFacts* facts = find_facts(facts_, id);
+  if (facts == nullptr) return unknown_cluster(id);
+  const int local = gpus_per_unit(*facts, gpus);
+  return compile_facts(*facts, gpus / local, local, profile);
+}
+
+BuiltCluster ClusterTable::build_nodes(const std::string& id, int nodes, int local,
+                                       const std::string& profile) const {
+  const ClusterFacts* facts = find_facts(facts_, id);
+  return facts == nullptr ? unknown_cluster(id) : compile_facts(*facts, nodes, local, profile);
 }
 
 }  // namespace moeplan::report

@@ -37,6 +37,8 @@ class ClusterTable {
   /// is unknown. A rack whose NVLink domain is larger than a node stands as one node of as many GPUs as the
   /// job can use of it evenly.
   BuiltCluster build(const std::string& id, int gpus, const std::string& profile) const;
+  /// `local` GPUs on each of `nodes` nodes of that machine, each with its share of the node's NICs.
+  BuiltCluster build_nodes(const std::string& id, int nodes, int local, const std::string& profile) const;
 
  private:
   std::vector<ClusterFacts> facts_;

@@ -45,8 +45,7 @@ MoeLayerTimes compute_moe_layer(const topology::Cluster& cluster, const sim::Pro
   const auto sharing = sim::make_sharing({});
   const sim::CommNetwork network(cluster, profile, *sharing);
   const sim::AllToAllTimes times =
-      sim::solve_all_to_alls(network, stage, traffic, plan.dispatcher, plan.chunk_degree,
-                             kernels.dispatch_bytes_per_copy(), kernels.combine_bytes_per_copy());
+      sim::solve_all_to_alls(network, stage, traffic, sim::make_exchange(plan, model, kernels));
   const sim::MoeTimes moe = sim::build_moe_times(kernels, traffic, times, plan.chunk_degree);
 
   MoeLayerTimes layer;
@@ -71,7 +70,9 @@ base::Bytes compute_moe_layer_peak(const sim::ModelSpec& model, const sim::RunSp
       kBf16 + kBf16 + (low < kBf16 ? 2.0 * low : 0.0);  // weight, gradient, two quantised copies
   const double kept = layer.kept + layer.dropped + (layer.kept_per_row + layer.dropped_per_row) * rows;
   const double backward = layer.backward + layer.backward_per_row * rows;
-  const double buffers = 2.0 * rows * static_cast<double>(model.dispatch_width) * kBf16;
+  const double copies =
+      sim::removes_duplicates(plan.dispatcher) ? sim::distinct_share(model, plan) : 2.0;  // of a row
+  const double buffers = copies * rows * static_cast<double>(model.dispatch_width) * kBf16;
   const double ends =
       2.0 * activations.tokens() * static_cast<double>(model.hidden) * kBf16;  // output, and its gradient
   return base::Bytes::rounded(weights * per_weight + kept + backward + buffers + ends);

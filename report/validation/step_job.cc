@@ -76,6 +76,8 @@ sim::PlanSpec make_plan(const StepRow& row) {
   layout.edp = row.gpus / (row.pp * row.ep * row.etp);
   layout.sequence_parallel = row.sequence_parallel;
   plan.micro_batch = row.micro_batch;
+  if (row.dispatcher == "deepep") plan.dispatcher = sim::Dispatcher::kDeepEp;
+  if (row.dispatcher == "hybridep") plan.dispatcher = sim::Dispatcher::kHybridEp;
   return plan;
 }
 
@@ -96,11 +98,6 @@ std::string add_split(const StepRow& row, sim::PlanSpec& plan) {
 /// Names what the simulator does not have. Each costs the prediction its standing.
 void note_missing_mechanisms(const StepRow& row, StepJob& job) {
   const std::size_t before = job.notes.size();
-  if (row.dispatcher == "deepep" || row.dispatcher == "hybridep") {
-    job.notes.push_back(
-        fmt::format("dispatcher {} predicted as a flat all-to-all (no de-duplication, no fused permute)",
-                    row.dispatcher));
-  }
   if (row.a2a_overlap == "1")
     job.notes.push_back("overlap of expert all-to-all with another micro-batch is not modelled");
   if (row.fsdp)

@@ -36,12 +36,11 @@ struct StepJobOrReason {
 
 /// Turns rows of step tables into jobs. Not for several threads at a time.
 ///
-/// Predicted although a mechanism is missing, with a note: DeepEP and HybridEP dispatchers (as a flat
-/// all-to-all), overlap of expert communication with other micro-batches, FSDP (as the distributed
-/// optimizer), off-loaded activations, partial CUDA graphs. A CUDA graph of the whole iteration or layer
-/// takes the launch overhead out. Real routing without published loads is taken as balanced. Refused with a
-/// reason: GPUs without a profile, layer kinds without a cost, unknown formats, recompute of some layers
-/// only, layouts that do not fit pp x vp, and what sim::find_faults finds.
+/// Predicted although a mechanism is missing, with a note: overlap of expert communication with other
+/// micro-batches, FSDP (as the distributed optimizer), off-loaded activations, partial CUDA graphs. A CUDA
+/// graph of the whole iteration or layer takes the launch overhead out. Real routing without published loads
+/// is taken as balanced. Refused with a reason: GPUs without a profile, layer kinds without a cost, unknown
+/// formats, recompute of some layers only, layouts that do not fit pp x vp, and what sim::find_faults finds.
 class StepJobs {
  public:
   explicit StepJobs(const Context& context);

@@ -22,7 +22,9 @@ struct AllToAllTraffic {
 };
 
 /// All flows of all groups at once, as one grouped send/recv: one network problem, so groups compete.
-/// Model: CommNetwork with steps = 1. Cost: one solve of ranks * (group_size - 1) flows.
+/// Model: CommNetwork with the terms of NcclModel::all_to_all_terms, the entry of a rank to itself being its
+/// own part; with steps = 1 where the profile has no NCCL constants. Cost: one solve of ranks * (group_size -
+/// 1) flows.
 CommTimes solve_flat_all_to_all(const CommNetwork& network, const AllToAllTraffic& traffic);
 
 /// group_size - 1 rounds; in round k rank i sends to i + k and receives from i - k. A rank enters a round

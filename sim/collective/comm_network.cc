@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/check.h"
+#include "sim/cost/profile_data.h"
 
 namespace moeplan::sim {
 
@@ -46,11 +47,11 @@ ClassUse measure_use(const topology::Cluster& cluster, std::span<const Transfer>
   return use;
 }
 
-/// The links that routes touch, numbered in the order of their first use, with their calibrated capacity.
+/// The links that routes touch, numbered in the order of their first use, with the capacity that is reached.
 class UsedLinks {
  public:
-  UsedLinks(const topology::Cluster& cluster, const std::array<double, kLinkClasses>& fractions)
-      : cluster_(cluster), fractions_(fractions), number_(cluster.links().size(), -1) {}
+  UsedLinks(const topology::Cluster& cluster, const std::array<double, kLinkClasses>& shares, bool latencies)
+      : cluster_(cluster), shares_(shares), latencies_(latencies), number_(cluster.links().size(), -1) {}
 
   base::LinkId use(base::LinkId link) {
     std::int32_t& number = number_[link.index()];
@@ -58,18 +59,86 @@ class UsedLinks {
       number = static_cast<std::int32_t>(links_.size());
       const topology::Link& original = cluster_.link(link);
       const auto c = static_cast<std::size_t>(profile_class(original.link_class));
-      links_.push_back({original.capacity * fractions_[c], original.latency});
+      links_.push_back({original.capacity * shares_[c], latencies_ ? original.latency : Seconds()});
     }
     return base::LinkId(number);
+  }
+  /// A link of its own for one transfer.
+  base::LinkId add(base::BytesPerSecond capacity) {
+    links_.push_back({capacity, Seconds()});
+    return base::LinkId(static_cast<std::int32_t>(links_.size()) - 1);
   }
   const std::vector<SharedLink>& links() const { return links_; }
 
  private:
   const topology::Cluster& cluster_;
-  const std::array<double, kLinkClasses>& fractions_;
+  const std::array<double, kLinkClasses>& shares_;
+  bool latencies_;
   std::vector<std::int32_t> number_;
   std::vector<SharedLink> links_;
 };
+
+/// The bands of NCCL's model for that size instead of the wider ones of the class.
+void narrow_band(const Profile& profile, const ClassUse& use, CollectiveKind kind, base::Bytes size,
+                 CommTimes& times) {
+  double low = 1, high = 1;
+  for (int c = 0; c < kLinkClasses; ++c) {
+    if (!use.uses(c)) continue;
+    const std::optional<NcclCost>& nccl = profile.data().links[static_cast<std::size_t>(c)].nccl;
+    if (!nccl) return;
+    const NcclBand& band = nccl->bands[static_cast<std::size_t>(kind)];
+    low = std::min(low, band.low[NcclBand::size_class(size)]);
+    high = std::max(high, band.high[NcclBand::size_class(size)]);
+    // Over nodes the network's band holds what the links inside the node add.
+    if (c == static_cast<int>(LinkClass::kNic)) {
+      low = band.low[NcclBand::size_class(size)];
+      high = band.high[NcclBand::size_class(size)];
+      break;
+    }
+  }
+  times.low = low;
+  times.high = high;
+}
+
+/// When ranks are done and how long everything takes, without any overhead. False: nothing moves.
+bool solve_flows(const topology::Cluster& cluster, const Sharing& sharing,
+                 std::span<const base::RankId> ranks, std::span<const Transfer> transfers,
+                 base::BytesPerSecond connection_rate, UsedLinks& links, CommTimes& times) {
+  std::vector<std::int32_t> position(static_cast<std::size_t>(cluster.ranks()), -1);
+  for (std::size_t i = 0; i < ranks.size(); ++i) position[ranks[i].index()] = static_cast<std::int32_t>(i);
+  FlowSet flows;
+  flows.reserve(transfers.size(), transfers.size() * 4);
+  std::vector<std::int32_t> src, dst;
+  std::array<base::LinkId, topology::Route::kCapacity + 1> hops;
+  for (const Transfer& transfer : transfers) {
+    if (transfer.src == transfer.dst || transfer.bytes.count() == 0) continue;
+    const topology::Route route = cluster.route(transfer.src, transfer.dst);
+    std::transform(route.begin(), route.end(), hops.begin(),
+                   [&](base::LinkId link) { return links.use(link); });
+    std::size_t count = route.size();
+    if (connection_rate.bytes_per_s() > 0 && !cluster.same_node(transfer.src, transfer.dst))
+      hops[count++] = links.add(connection_rate);
+    flows.add(std::span(hops).first(count), transfer.bytes, transfer.start);
+    src.push_back(position[transfer.src.index()]);
+    dst.push_back(position[transfer.dst.index()]);
+  }
+  if (flows.empty()) return false;
+  const SharingResult shared = sharing.solve(links.links(), flows);
+  const std::vector<Seconds> sent =
+      compute_group_done(sharing, links.links(), flows, shared, src, ranks.size());
+  const std::vector<Seconds> received =
+      compute_group_done(sharing, links.links(), flows, shared, dst, ranks.size());
+  for (std::size_t i = 0; i < ranks.size(); ++i) times.done[i] = max(sent[i], received[i]);
+  times.makespan = shared.makespan;
+  return true;
+}
+
+void add_overhead(CommTimes& times) {
+  for (Seconds& done : times.done) {
+    if (done > Seconds()) done += times.overhead;
+  }
+  times.makespan += times.overhead;
+}
 
 /// Band, evidence and overhead of the classes that carry traffic: the worst of each.
 void add_class_terms(const Profile& profile, const ClassUse& use, CollectiveKind kind, int steps,
@@ -108,36 +177,24 @@ CommTimes CommNetwork::solve(std::span<const base::RankId> ranks, std::span<cons
     const auto i = static_cast<std::size_t>(c);
     fractions[i] = profile_.comm(static_cast<LinkClass>(c), kind).fraction(use.per_sender(i));
   }
-  std::vector<std::int32_t> position(static_cast<std::size_t>(cluster_.ranks()), -1);
-  for (std::size_t i = 0; i < ranks.size(); ++i) position[ranks[i].index()] = static_cast<std::int32_t>(i);
-
-  UsedLinks links(cluster_, fractions);
-  FlowSet flows;
-  flows.reserve(transfers.size(), transfers.size() * 4);
-  std::vector<std::int32_t> src, dst;
-  std::array<base::LinkId, topology::Route::kCapacity> hops;
-  for (const Transfer& transfer : transfers) {
-    if (transfer.src == transfer.dst || transfer.bytes.count() == 0) continue;
-    const topology::Route route = cluster_.route(transfer.src, transfer.dst);
-    std::transform(route.begin(), route.end(), hops.begin(),
-                   [&](base::LinkId link) { return links.use(link); });
-    flows.add(std::span(hops).first(route.size()), transfer.bytes, transfer.start);
-    src.push_back(position[transfer.src.index()]);
-    dst.push_back(position[transfer.dst.index()]);
-  }
-  if (flows.empty()) return times;
-
-  const SharingResult shared = sharing_.solve(links.links(), flows);
-  const std::vector<Seconds> sent =
-      compute_group_done(sharing_, links.links(), flows, shared, src, ranks.size());
-  const std::vector<Seconds> received =
-      compute_group_done(sharing_, links.links(), flows, shared, dst, ranks.size());
+  UsedLinks links(cluster_, fractions, true);
+  if (!solve_flows(cluster_, sharing_, ranks, transfers, {}, links, times)) return times;
   add_class_terms(profile_, use, kind, steps, times);
-  for (std::size_t i = 0; i < ranks.size(); ++i) {
-    const Seconds done = max(sent[i], received[i]);
-    if (done > Seconds()) times.done[i] = done + times.overhead;
-  }
-  times.makespan = shared.makespan + times.overhead;
+  add_overhead(times);
+  return times;
+}
+
+CommTimes CommNetwork::solve(std::span<const base::RankId> ranks, std::span<const Transfer> transfers,
+                             CollectiveKind kind, const CommTerms& terms) const {
+  CommTimes times;
+  times.done.resize(ranks.size());
+  UsedLinks links(cluster_, terms.share, false);
+  if (!solve_flows(cluster_, sharing_, ranks, transfers, terms.connection_rate, links, times)) return times;
+  add_class_terms(profile_, measure_use(cluster_, transfers), kind, 0, times);
+  narrow_band(profile_, measure_use(cluster_, transfers), kind, terms.size, times);
+  times.overhead = terms.start;
+  times.per_step = Seconds();
+  add_overhead(times);
   return times;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -36,9 +37,18 @@ struct CommTimes {
   Estimate estimate(std::size_t position) const { return {done[position], low, high, evidence}; }
 };
 
+/// What an algorithm adds to the transfers that it makes.
+struct CommTerms {
+  std::array<double, kLinkClasses> share{1.0, 1.0, 1.0};  ///< [class] of the capacity of its links
+  base::Seconds start;                                    ///< launch, steps, filling of a pipeline
+  base::Bytes size;                                       ///< S of nccl-tests, for the band
+  base::BytesPerSecond connection_rate;  ///< what one transfer between nodes reaches at most; zero: no limit
+};
+
 /// The cluster's network as collectives of one profile see it.
 ///
-/// Model:   every link gets capacity * fraction(b), every transfer follows its route at a fair share of it,
+/// Model (of `steps`; for NCCL's algorithms: nccl_model.h):
+///          every link gets capacity * fraction(b), every transfer follows its route at a fair share of it,
 /// and
 ///          t = overhead + finish;  overhead = base_latency + per_step * steps of the link class used
 ///          (of the slower class where both are used)
@@ -54,6 +64,11 @@ class CommNetwork {
   /// Transfers within a rank take no time. `ranks` lists who takes part; every src and dst is one of them.
   CommTimes solve(std::span<const base::RankId> ranks, std::span<const Transfer> transfers,
                   CollectiveKind kind, int steps) const;
+  /// The same with the terms of an algorithm instead of a CommEfficiency; `kind` and terms.size
+  /// give band and evidence.
+  /// Latencies of links count as part of terms.start.
+  CommTimes solve(std::span<const base::RankId> ranks, std::span<const Transfer> transfers,
+                  CollectiveKind kind, const CommTerms& terms) const;
 
   const topology::Cluster& cluster() const { return cluster_; }
   const Profile& profile() const { return profile_; }

@@ -10,14 +10,20 @@ namespace {
 
 using base::RankId;
 
-/// The ranks of one group, node by node.
-struct NodeBlocks {
-  std::vector<std::vector<RankId>> nodes;
-  bool even() const {
-    return std::all_of(nodes.begin(), nodes.end(),
-                       [&](const auto& node) { return node.size() == nodes.front().size(); });
+void add_plain_ring(const NodeBlocks& blocks, double sent, std::vector<Transfer>& transfers) {
+  std::vector<RankId> ring;
+  for (const auto& node : blocks.nodes) ring.insert(ring.end(), node.begin(), node.end());
+  for (std::size_t i = 0; i < ring.size(); ++i) {
+    transfers.push_back({ring[i], ring[(i + 1) % ring.size()], base::Bytes::rounded(sent), {}});
   }
-};
+}
+
+}  // namespace
+
+bool NodeBlocks::even() const {
+  return std::all_of(nodes.begin(), nodes.end(),
+                     [&](const auto& node) { return node.size() == nodes.front().size(); });
+}
 
 NodeBlocks split_by_node(const topology::Cluster& cluster, std::span<const RankId> group) {
   NodeBlocks blocks;
@@ -35,32 +41,21 @@ NodeBlocks split_by_node(const topology::Cluster& cluster, std::span<const RankI
   return blocks;
 }
 
-void add_plain_ring(const NodeBlocks& blocks, double sent, std::vector<Transfer>& transfers) {
-  std::vector<RankId> ring;
-  for (const auto& node : blocks.nodes) ring.insert(ring.end(), node.begin(), node.end());
-  for (std::size_t i = 0; i < ring.size(); ++i) {
-    transfers.push_back({ring[i], ring[(i + 1) % ring.size()], base::Bytes::rounded(sent), {}});
-  }
-}
-
-void add_hierarchical_ring(const NodeBlocks& blocks, double sent, std::vector<Transfer>& transfers) {
+void add_block_transfers(const NodeBlocks& blocks, double local_bytes, double nic_bytes,
+                         std::vector<Transfer>& transfers) {
   const std::size_t local = blocks.nodes.front().size();
-  const auto g = static_cast<double>(local);
   for (std::size_t node = 0; node < blocks.nodes.size(); ++node) {
     const auto& next_node = blocks.nodes[(node + 1) % blocks.nodes.size()];
     for (std::size_t i = 0; i < local; ++i) {
-      transfers.push_back({blocks.nodes[node][i], next_node[i], base::Bytes::rounded(sent / g), {}});
-      if (local > 1) {
-        transfers.push_back({blocks.nodes[node][i],
-                             blocks.nodes[node][(i + 1) % local],
-                             base::Bytes::rounded(sent * (g - 1) / g),
-                             {}});
-      }
+      const RankId rank = blocks.nodes[node][i];
+      if (blocks.nodes.size() > 1)
+        transfers.push_back({rank, next_node[i], base::Bytes::rounded(nic_bytes), {}});
+      if (local > 1)
+        transfers.push_back(
+            {rank, blocks.nodes[node][(i + 1) % local], base::Bytes::rounded(local_bytes), {}});
     }
   }
 }
-
-}  // namespace
 
 CommTimes solve_ring(const CommNetwork& network, const CommGroups& groups, CollectiveKind kind,
                      base::Bytes buffer) {
@@ -81,7 +76,8 @@ CommTimes solve_ring(const CommNetwork& network, const CommGroups& groups, Colle
     const NodeBlocks blocks = split_by_node(network.cluster(), std::span(groups.ranks).subspan(first, n));
     const bool hierarchical = blocks.nodes.size() > 1 && blocks.even();
     if (hierarchical) {
-      add_hierarchical_ring(blocks, sent, transfers);
+      const auto g = static_cast<double>(blocks.nodes.front().size());
+      add_block_transfers(blocks, sent * (g - 1) / g, sent / g, transfers);
     } else {
       add_plain_ring(blocks, sent, transfers);
     }

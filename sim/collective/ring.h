@@ -13,7 +13,21 @@ struct CommGroups {
   int group_size = 1;
 };
 
-/// Rings over the ranks of every group, hierarchical where a group spans nodes.
+/// The ranks of one group, node by node, in the order in which nodes appear.
+struct NodeBlocks {
+  std::vector<std::vector<base::RankId>> nodes;
+  /// As many ranks on every node.
+  bool even() const;
+};
+NodeBlocks split_by_node(const topology::Cluster& cluster, std::span<const base::RankId> group);
+
+/// Every rank sends `local_bytes` to its neighbour in the node and `nic_bytes` to its partner on the next
+/// node: the load of a ring (or of any algorithm that loads all ranks alike) on the links.
+void add_block_transfers(const NodeBlocks& blocks, double local_bytes, double nic_bytes,
+                         std::vector<Transfer>& transfers);
+
+/// Rings over the ranks of every group, hierarchical where a group spans nodes; with the efficiencies of
+/// Profile::comm, for links without NCCL constants.
 ///
 /// Model:   the buffer is cut into g parts, g = ranks of the group on a node (1 if that is not the same on
 /// all nodes);

@@ -62,7 +62,7 @@ std::vector<std::int64_t> power_law_counts(const GroupedGemmRow& row, double alp
   const double low_a = std::pow(low, a);
   const double high_a = std::pow(high, a);
   const std::uint64_t seed = splitmix64(static_cast<std::uint64_t>(draw) * 1000003ULL +
-                                        static_cast<std::uint64_t>(alpha * 1000.0 + 0.5));
+                                        static_cast<std::uint64_t>(std::llround(alpha * 1000.0)));
   std::vector<double> weights;
   double total = 0.0;
   for (std::int64_t e = 0; e < row.num_experts; ++e) {
@@ -79,7 +79,7 @@ std::vector<std::int64_t> power_law_counts(const GroupedGemmRow& row, double alp
     std::vector<std::int64_t> counts;
     std::int64_t sum = 0;
     for (std::int64_t e = rank * group; e < (rank + 1) * group; ++e) {
-      counts.push_back(static_cast<std::int64_t>(weights[static_cast<std::size_t>(e)] * scale + 0.5));
+      counts.push_back(std::llround(weights[static_cast<std::size_t>(e)] * scale));
       sum += counts.back();
     }
     if (sum > most) {

@@ -9,8 +9,11 @@
 
 #include "base/units.h"
 #include "sim/cost/estimate.h"
+#include "sim/cost/expert_parallel.h"
 #include "sim/cost/format.h"
+#include "sim/cost/interference.h"
 #include "sim/cost/log_axis.h"
+#include "sim/cost/nccl_cost.h"
 #include "sim/cost/ops.h"
 #include "sim/cost/profile.h"
 
@@ -162,6 +165,7 @@ struct LinkTable {
   std::string source;
   std::array<CommEfficiency, kCollectiveKinds> collectives;
   friend bool operator==(const LinkTable&, const LinkTable&) = default;
+  std::optional<NcclCost> nccl;  ///< absent: collectives are plain rings with the efficiencies above
 };
 
 inline constexpr int kGroupedKernels = 3;
@@ -213,6 +217,8 @@ struct ProfileData {
   std::array<MemoryOpCost, kMemoryOps> memory_ops;
   std::array<LinkTable, kLinkClasses> links;
   friend bool operator==(const ProfileData&, const ProfileData&) = default;
+  ExpertParallelTable expert_parallel;
+  Interference interference;
 };
 
 std::string_view name(TimingMethod method);

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstddef>
 #include <set>
 #include <string>
@@ -7,6 +8,7 @@
 
 #include "base/document.h"
 #include "base/object_reader.h"
+#include "sim/cost/expert_parallel_reader.h"
 #include "sim/cost/profile.h"
 #include "sim/cost/profile_data.h"
 
@@ -387,6 +389,53 @@ CommEfficiency read_collective(ObjectReader at) {
   return comm;
 }
 
+NcclCost read_nccl(ObjectReader at) {
+  NcclCost cost;
+  cost.channel_rate = at.required<base::BytesPerSecond>("channel_rate");
+  cost.copy_rate = at.required<base::BytesPerSecond>("copy_rate");
+  for (const auto& [key, rate] :
+       {std::pair("channel_rate", cost.channel_rate), {"copy_rate", cost.copy_rate}}) {
+    if (at.has(key) && !(rate.bytes_per_s() > 0.0)) at.fault(key, "found no rate, expected one above zero");
+  }
+  if (at.has("connection_share")) cost.connection_share = read_share(at, "connection_share");
+  if (std::optional<ObjectReader> nvls = at.optional_object("nvls")) {
+    cost.nvls_efficiency = read_share(*nvls, "efficiency");
+    cost.nvls_channels = nvls->required<int>("channels");
+    if (cost.nvls_channels < 1) nvls->fault("channels", "found no channel, expected at least one");
+    nvls->finish();
+  }
+  ObjectReader protocols = at.object("protocols");
+  for (const auto& [key, protocol] : {std::pair("ll", NcclProtocol::kLl),
+                                      {"ll128", NcclProtocol::kLl128},
+                                      {"simple", NcclProtocol::kSimple}}) {
+    ObjectReader entry = protocols.object(key);
+    cost.of(protocol).start = base::Seconds::of(read_seconds(entry, "start"));
+    cost.of(protocol).step = base::Seconds::of(read_seconds(entry, "step"));
+    cost.of(protocol).share = read_share(entry, "share");
+    entry.finish();
+  }
+  protocols.finish();
+  ObjectReader bands = at.object("bands");
+  for (int i = 0; i < kCollectiveKinds; ++i) {
+    ObjectReader entry = bands.object(name(static_cast<CollectiveKind>(i)));
+    NcclBand& band = cost.bands[static_cast<std::size_t>(i)];
+    for (auto [key, values] : {std::pair("low", &band.low), {"high", &band.high}}) {
+      const auto read = entry.required<std::vector<double>>(key);
+      const bool sound = read.size() == values->size() &&
+                         std::all_of(read.begin(), read.end(), [](double x) { return x > 0; });
+      if (!sound) {
+        if (entry.has(key)) entry.fault(key, fmt::format("expected {} numbers above zero", values->size()));
+        continue;
+      }
+      std::copy(read.begin(), read.end(), values->begin());
+    }
+    entry.finish();
+  }
+  bands.finish();
+  at.finish();
+  return cost;
+}
+
 void read_links(ObjectReader& top, ProfileData& data) {
   for (ObjectReader at : top.objects("links")) {
     const auto link = parse_link_class(at.one_of("class", link_class_names(), std::nullopt));
@@ -400,6 +449,7 @@ void read_links(ObjectReader& top, ProfileData& data) {
           read_collective(kinds.object(name(static_cast<CollectiveKind>(i))));
     }
     kinds.finish();
+    if (std::optional<ObjectReader> nccl = at.optional_object("nccl")) table.nccl = read_nccl(*nccl);
     at.finish();
     if (!link) continue;
     LinkTable& slot = data.links[static_cast<std::size_t>(*link)];
@@ -489,6 +539,8 @@ Profile read_profile(const base::Document& document) {
   read_attention(top, data);
   read_memory_ops(top, data);
   read_links(top, data);
+  data.expert_parallel = read_expert_parallel(top);
+  data.interference = read_interference(top);
   top.finish();
   if (sink.empty()) check_formats(top, data);
   sink.throw_if_any();

@@ -288,6 +288,44 @@ void write_memory_ops(Text& out, const ProfileData& data) {
   }
 }
 
+std::string numbers_of(const std::array<double, NcclBand::kClasses>& values) {
+  return list(std::vector<double>(values.begin(), values.end()));
+}
+
+void write_nccl(Text& out, const NcclCost& cost) {
+  out.add(2, "nccl:");
+  out.field(3, "channel_rate", rate_text(cost.channel_rate, 1e9, "GB/s"));
+  out.field(3, "copy_rate", rate_text(cost.copy_rate, 1e9, "GB/s"));
+  if (cost.connection_share != 1.0) out.field(3, "connection_share", number(cost.connection_share));
+  if (cost.nvls_channels > 0)
+    out.field(3, "nvls",
+              fmt::format("{{efficiency: {}, channels: {}}}", number(cost.nvls_efficiency), cost.nvls_channels));
+  out.add(3, "protocols:");
+  for (const auto& [key, protocol] : {std::pair("ll", NcclProtocol::kLl),
+                                      {"ll128", NcclProtocol::kLl128},
+                                      {"simple", NcclProtocol::kSimple}}) {
+    const NcclProtocolCost& p = cost.of(protocol);
+    out.field(4, key,
+              fmt::format("{{start: {}, step: {}, share: {}}}", microseconds(p.start.s()),
+                          microseconds(p.step.s()), number(p.share)));
+  }
+  out.add(3, "bands:  # below 1 MiB, 32 MiB, 256 MiB and above");
+  for (int c = 0; c < kCollectiveKinds; ++c) {
+    const NcclBand& band = cost.bands[static_cast<std::size_t>(c)];
+    out.field(4, name(static_cast<CollectiveKind>(c)),
+              fmt::format("{{low: {}, high: {}}}", numbers_of(band.low), numbers_of(band.high)));
+  }
+}
+
+void write_interference(Text& out, const Interference& interference) {
+  if (interference == Interference{}) return;
+  out.add(0, "interference:");
+  out.field(1, "evidence", name(interference.evidence));
+  out.quoted(1, "source", interference.source);
+  out.field(1, "nccl_sms", fmt::format("{}", interference.nccl_sms));
+  out.field(1, "hbm_touches", number(interference.hbm_touches));
+}
+
 void write_links(Text& out, const ProfileData& data) {
   out.add(0, "links:");
   for (int i = 0; i < kLinkClasses; ++i) {
@@ -306,6 +344,7 @@ void write_links(Text& out, const ProfileData& data) {
                             microseconds(comm.per_step.s()), comm.half_size.count(), number(comm.low),
                             number(comm.high), name(comm.evidence)));
     }
+    if (table.nccl) write_nccl(out, *table.nccl);
   }
 }
 
@@ -361,7 +400,10 @@ std::string write_profile(const ProfileData& data, const std::string& header) {
   write_attention(out, data.attention);
   write_memory_ops(out, data);
   write_links(out, data);
-  return out.take();
+  std::string text = out.take() + write_expert_parallel(data.expert_parallel);
+  Text rest;
+  write_interference(rest, data.interference);
+  return text + rest.take();
 }
 
 }  // namespace moeplan::sim

@@ -59,9 +59,8 @@ RoutedLayer ChunkSimulator::compute_routed_layer(const StageModel& model, const 
   RoutedLayer result;
   result.traffic = map_to_ranks(routing, plan_.layout, slots(layer));
   if (plan_.layout.ep > 1) {
-    result.times = solve_all_to_alls(network_, model.ranks(), result.traffic, plan_.dispatcher,
-                                     plan_.chunk_degree, model.kernels().dispatch_bytes_per_copy(),
-                                     model.kernels().combine_bytes_per_copy());
+    result.times = solve_all_to_alls(network_, model.ranks(), result.traffic,
+                                     make_exchange(plan_, job_.model, model.kernels()));
   }
   return result;
 }
@@ -79,6 +78,7 @@ const RoutedLayer& ChunkSimulator::routed_layer(const StageModel& model, std::si
                shape.micro_batches,
                plan_.layout.ep,
                static_cast<int>(plan_.dispatcher),
+               plan_.dispatcher_sms,
                plan_.chunk_degree,
                digest(slots(layer))};
   key.insert(key.end(), signatures_[stage_class].begin(), signatures_[stage_class].end());

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "sim/collective/ring.h"
+#include "sim/collective/nccl_collective.h"
 
 namespace moeplan::sim {
 
@@ -32,11 +32,12 @@ Bytes bytes_of(std::int64_t elements, NumberFormat format) {
 /// One piece of the gradients or parameters: dense part, then expert part.
 Estimate solve_piece(const CommNetwork& network, const StageRanks& stage, const ParallelLayout& layout,
                      CollectiveKind kind, const RankParameters& piece, NumberFormat format) {
-  const CommTimes dense = solve_ring(network, replica_groups(stage, static_cast<std::size_t>(layout.tp)),
-                                     kind, bytes_of(piece.dense, format));
+  const CommTimes dense =
+      solve_collective(network, replica_groups(stage, static_cast<std::size_t>(layout.tp)), kind,
+                       bytes_of(piece.dense, format));
   const CommTimes expert =
-      solve_ring(network, replica_groups(stage, static_cast<std::size_t>(layout.ep * layout.etp)), kind,
-                 bytes_of(piece.expert, format));
+      solve_collective(network, replica_groups(stage, static_cast<std::size_t>(layout.ep * layout.etp)), kind,
+                       bytes_of(piece.expert, format));
   return dense.estimate() + expert.estimate();
 }
 
@@ -127,7 +128,7 @@ StageUpdate compute_update(const Job& job, const PlanSpec& plan, const CommNetwo
       pairs.ranks.push_back(last.ranks[r]);
     }
     const Bytes bytes = bytes_of(embedding_parameters(job.model) / layout.tp, NumberFormat::kFp32);
-    update.tied_embedding = solve_ring(network, pairs, CollectiveKind::kAllReduce, bytes).estimate();
+    update.tied_embedding = solve_collective(network, pairs, CollectiveKind::kAllReduce, bytes).estimate();
   }
   return update;
 }

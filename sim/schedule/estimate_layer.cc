@@ -24,6 +24,7 @@ CacheKey layout_key(const Job& job, const PlanSpec& plan, KeyKind kind) {
                plan.micro_batch,
                static_cast<int>(plan.recompute.mode),
                static_cast<int>(plan.dispatcher),
+               plan.dispatcher_sms,
                plan.chunk_degree};
   for (const RecomputeModule module : plan.recompute.modules) key.push_back(1 + static_cast<int>(module));
   key.push_back(static_cast<std::int64_t>(job.run.gate));
@@ -85,9 +86,7 @@ RoutedTimes estimate_routed(const Job& job, const PlanSpec& plan, const StageMod
       map_to_ranks(routing, plan.layout, row < 0 ? std::span<const std::int32_t>() : row_slots(plan, row));
   AllToAllTimes times;
   if (plan.layout.ep > 1) {
-    times = solve_all_to_alls(network, group, traffic, plan.dispatcher, plan.chunk_degree,
-                              model.kernels().dispatch_bytes_per_copy(),
-                              model.kernels().combine_bytes_per_copy());
+    times = solve_all_to_alls(network, group, traffic, make_exchange(plan, job.model, model.kernels()));
   }
   const MoeTimes moe = build_moe_times(model.kernels(), traffic, times, plan.chunk_degree);
   return {pipelined(slowest(moe.dispatch), slowest(moe.experts), slowest(moe.combine), moe.pieces),

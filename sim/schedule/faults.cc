@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "sim/cost/profile_data.h"
 #include "sim/schedule/simulate.h"
 
 namespace moeplan::sim {
@@ -78,6 +79,23 @@ void check_widths(const Job& job, const PlanSpec& plan, Faults& faults) {
     add(faults, "etp-1", "etp {}: expert tensor parallelism is not simulated yet, expected 1", l.etp);
 }
 
+void check_dispatcher(const Job& job, const PlanSpec& plan, Faults& faults) {
+  if (!removes_duplicates(plan.dispatcher)) return;
+  const auto& table = job.profile.data().expert_parallel;
+  const EpLibrary library =
+      plan.dispatcher == Dispatcher::kHybridEp ? EpLibrary::kHybridEp : EpLibrary::kDeepEp;
+  if (table.find(library, EpOperation::kDispatch) == nullptr ||
+      table.find(library, EpOperation::kCombine) == nullptr)
+    add(faults, "dispatcher-profile", "dispatcher {}, but profile {} has no constants of it",
+        name(plan.dispatcher), job.profile.name());
+  if (job.cluster.nvlink_domain() < 2 && job.cluster.gpus_per_node() > 1)
+    add(faults, "dispatcher-nvlink", "dispatcher {} needs NVLink between the GPUs of a node",
+        name(plan.dispatcher));
+  if (plan.dispatcher_sms >= job.profile.sm_count())
+    add(faults, "dispatcher-sms", "dispatcher on {} SMs, the GPU has {}", plan.dispatcher_sms,
+        job.profile.sm_count());
+}
+
 void check_experts(const Job& job, const PlanSpec& plan, Faults& faults) {
   const ModelSpec& m = job.model;
   const ParallelLayout& l = plan.layout;
@@ -88,6 +106,7 @@ void check_experts(const Job& job, const PlanSpec& plan, Faults& faults) {
   }
   if (plan.placement.is_contiguous() && m.experts % l.ep != 0)
     add(faults, "ep-divides-experts", "ep {} does not divide {} experts", l.ep, m.experts);
+  check_dispatcher(job, plan, faults);
   if (l.tp > 1 && !l.sequence_parallel)
     add(faults, "moe-needs-sequence-parallel", "tp {} with experts needs sequence parallelism", l.tp);
 }

@@ -4,6 +4,9 @@
 
 #include <algorithm>
 
+#include "sim/collective/token_copies.h"
+#include "sim/cost/profile_data.h"
+
 namespace moeplan::sim {
 
 namespace {
@@ -26,6 +29,13 @@ Estimate exposed(const Estimate& traffic, const Estimate& hiding) {
 
 }  // namespace
 
+double distinct_share(const ModelSpec& model, const PlanSpec& plan) {
+  if (!removes_duplicates(plan.dispatcher) || model.top_k < 1 || model.experts < model.top_k) return 1.0;
+  const GroupLimit limit =
+      model.groups > 1 && model.topk_groups > 0 ? GroupLimit{model.groups, model.topk_groups} : GroupLimit{};
+  return expected_distinct(model.experts, model.top_k, plan.layout.ep, limit) / model.top_k;
+}
+
 RankTokens rank_tokens(const PlanSpec& plan, const RunSpec& run) {
   RankTokens tokens;
   tokens.sequences = plan.micro_batch;
@@ -43,6 +53,7 @@ LayerKernels::LayerKernels(const ModelSpec& model, const RunSpec& run, const Pla
       profile_(profile),
       precision_(run.precision),
       fused_cross_entropy_(run.fused_cross_entropy),
+      distinct_share_(distinct_share(model, plan)),
       waits_for_counts_(run.gate != GatePolicy::kCapacity),
       comm_(std::move(comm)),
       tokens_(rank_tokens(plan, run)),
@@ -61,6 +72,16 @@ double LayerKernels::dispatch_bytes_per_copy() const {
 
 double LayerKernels::combine_bytes_per_copy() const {
   return static_cast<double>(model_.dispatch_width) * bytes_per_element(precision_.combine);
+}
+
+int LayerKernels::communication_sms() const {
+  const ProfileData& data = profile_.data();
+  if (!removes_duplicates(plan_.dispatcher)) return data.interference.nccl_sms;
+  if (plan_.dispatcher_sms > 0) return plan_.dispatcher_sms;
+  const EpLibrary library =
+      plan_.dispatcher == Dispatcher::kHybridEp ? EpLibrary::kHybridEp : EpLibrary::kDeepEp;
+  const EpConstants* constants = data.expert_parallel.find(library, EpOperation::kDispatch);
+  return constants != nullptr ? constants->default_sms : 0;
 }
 
 void LayerKernels::memory(Segment& segment, std::string_view name, MemoryOp op, double moved) const {

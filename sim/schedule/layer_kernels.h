@@ -28,6 +28,10 @@ struct RankTokens {
 };
 RankTokens rank_tokens(const PlanSpec& plan, const RunSpec& run);
 
+/// Distinct tokens / copies that a rank receives under even routing: 1 unless the dispatcher removes
+/// duplicates.
+double distinct_share(const ModelSpec& model, const PlanSpec& plan);
+
 /// The kernels of one transformer layer on one rank, as segments: lists of kernels with their times.
 ///
 /// Model: docs/models/schedule.md lists each kernel with its shape and bytes. Backward of a linear layer is
@@ -67,6 +71,9 @@ class LayerKernels {
   /// Bytes that one copy of a token takes in a dispatch and in a combine, probabilities included.
   double dispatch_bytes_per_copy() const;
   double combine_bytes_per_copy() const;
+  /// SMs that the dispatcher's kernels hold while they run.
+  int communication_sms() const;
+  const Profile& profile() const { return profile_; }
 
  private:
   struct Linear {
@@ -97,6 +104,8 @@ class LayerKernels {
   void context_traffic(Segment& segment, const LayerSpec& layer, bool backward) const;
   void grouped(Segment& segment, std::string_view name, std::span<const std::int64_t> tokens, std::int64_t n,
                std::int64_t k, GemmPass pass) const;
+  /// Bytes of the local permutation between received tokens and rows sorted by expert.
+  double sorted_bytes(std::int64_t rows, std::size_t slots) const;
   bool is_fp8() const;
   bool recomputes(RecomputeModule module) const;
 
@@ -105,6 +114,7 @@ class LayerKernels {
   const Profile& profile_;
   PrecisionRecipe precision_;
   bool fused_cross_entropy_;
+  double distinct_share_;  // of the copies on a rank, where the dispatcher removes duplicates; else 1
   bool waits_for_counts_;  // the host reads tokens per expert before it can launch the dispatch
   LayerComm comm_;
   RankTokens tokens_;

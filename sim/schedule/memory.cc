@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "sim/schedule/activation_bytes.h"
+#include "sim/schedule/layer_kernels.h"
 #include "sim/schedule/simulate.h"
 
 namespace moeplan::sim {
@@ -230,8 +231,11 @@ StageMemory::Peak StageMemory::peak_of(int stage, const std::vector<Placed>& lay
       gradient =
           static_cast<double>(slots_per_rank(layers[i].moe_index) * expert_parameters(m)) / layout_.etp;
       // Sent and received token copies of one all-to-all, forward payload or its gradient in bf16.
-      own.buffers =
-          (activations_.shard_tokens() * m.top_k + rows_[i]) * static_cast<double>(m.dispatch_width) * kBf16;
+      // A dispatcher that removes duplicates reads tokens in place and receives distinct ones.
+      const bool distinct = removes_duplicates(plan_.dispatcher);
+      const double copies =
+          distinct ? rows_[i] * distinct_share(m, plan_) : activations_.shard_tokens() * m.top_k + rows_[i];
+      own.buffers = copies * static_cast<double>(m.dispatch_width) * kBf16;
     }
     // fc1 holds 2 of 3 matrices of a gated block, 1 of 2 otherwise.
     own.activations += gradient * (m.gated ? 2.0 / 3.0 : 0.5) * MemoryConstants::kWeightGradientBytes / 2.0;

@@ -29,8 +29,10 @@ Segment LayerKernels::moe_before_forward() const {
   // Logits are read, scores and the routing map written.
   memory(segment, "router", MemoryOp::kRouter, 3.0 * product(t, model_.experts) * kFp32Bytes);
   if (model_.has_latent_experts()) forward(segment, {"latent down", t, model_.hidden, model_.dispatch_width});
-  memory(segment, "permute", MemoryOp::kPermute,
-         2.0 * product(t * model_.top_k, model_.dispatch_width) * kBf16Bytes);
+  if (!removes_duplicates(plan_.dispatcher)) {  // else the dispatch reads each token where it is
+    memory(segment, "permute", MemoryOp::kPermute,
+           2.0 * product(t * model_.top_k, model_.dispatch_width) * kBf16Bytes);
+  }
   segment.add_launch_wait(profile_.launch_overhead());
   if (waits_for_counts_) {
     // The queue of launches has run dry when the counts arrive: the next kernel starts one launch later.
@@ -43,9 +45,10 @@ Segment LayerKernels::moe_before_forward() const {
 Segment LayerKernels::moe_before_backward() const {
   Segment segment;
   const std::int64_t t = tokens_.routed;
-  // The gradient of a gather is a sum over the copies.
-  memory(segment, "permute", MemoryOp::kUnpermute,
-         product(t * (model_.top_k + 1), model_.dispatch_width) * kBf16Bytes);
+  if (!removes_duplicates(plan_.dispatcher)) {  // the gradient of a gather is a sum over the copies
+    memory(segment, "permute", MemoryOp::kUnpermute,
+           product(t * (model_.top_k + 1), model_.dispatch_width) * kBf16Bytes);
+  }
   if (model_.has_latent_experts())
     backward(segment, {"latent down", t, model_.hidden, model_.dispatch_width});
   memory(segment, "router", MemoryOp::kRouter, 3.0 * product(t, model_.experts) * kFp32Bytes);
@@ -66,8 +69,10 @@ Segment LayerKernels::moe_before_backward() const {
 Segment LayerKernels::moe_after_forward() const {
   Segment segment;
   const std::int64_t t = tokens_.routed;
-  memory(segment, "unpermute", MemoryOp::kUnpermute,
-         product(t * (model_.top_k + 1), model_.dispatch_width) * kBf16Bytes);
+  if (!removes_duplicates(plan_.dispatcher)) {  // else the combine adds the copies up
+    memory(segment, "unpermute", MemoryOp::kUnpermute,
+           product(t * (model_.top_k + 1), model_.dispatch_width) * kBf16Bytes);
+  }
   if (model_.has_latent_experts()) forward(segment, {"latent up", t, model_.dispatch_width, model_.hidden});
   const double adds = model_.shared_ffn > 0 ? 6.0 : 3.0;  // residual, and the shared experts' output
   memory(segment, "residual", MemoryOp::kAdd, adds * product(tokens_.local, model_.hidden) * kBf16Bytes);
@@ -79,10 +84,19 @@ Segment LayerKernels::moe_after_backward() const {
   Segment segment;
   const std::int64_t t = tokens_.routed;
   if (model_.has_latent_experts()) backward(segment, {"latent up", t, model_.dispatch_width, model_.hidden});
-  memory(segment, "unpermute", MemoryOp::kPermute,
-         product(t * (model_.top_k + 1), model_.dispatch_width) * kBf16Bytes);
+  if (!removes_duplicates(plan_.dispatcher)) {
+    memory(segment, "unpermute", MemoryOp::kPermute,
+           product(t * (model_.top_k + 1), model_.dispatch_width) * kBf16Bytes);
+  }
   segment.add_launch_wait(profile_.launch_overhead());
   return segment;
+}
+
+double LayerKernels::sorted_bytes(std::int64_t rows, std::size_t slots) const {
+  const double all = product(rows, model_.dispatch_width) * kBf16Bytes;
+  // Received once a rank, read from there, written once an expert (and added up on the way back).
+  if (removes_duplicates(plan_.dispatcher)) return all * (1.0 + distinct_share_);
+  return slots > 1 ? 2.0 * all : 0.0;
 }
 
 void LayerKernels::grouped(Segment& segment, std::string_view name, std::span<const std::int64_t> tokens,
@@ -95,7 +109,7 @@ Segment LayerKernels::experts_forward(std::span<const std::int64_t> tokens) cons
   const std::int64_t rows = total(tokens);
   const std::int64_t width = model_.dispatch_width;
   const std::int64_t up = model_.expert_ffn * (model_.gated ? 2 : 1);
-  const double sorted = tokens.size() > 1 ? 2.0 * product(rows, width) * kBf16Bytes : 0.0;
+  const double sorted = sorted_bytes(rows, tokens.size());
   const double small = kBf16Bytes + bytes_per_element(precision_.gemm);
   memory(segment, "sort by expert", MemoryOp::kPermute, sorted);
   if (is_fp8()) memory(segment, "quantise", MemoryOp::kQuantise, product(rows, width) * small);
@@ -113,7 +127,7 @@ Segment LayerKernels::experts_backward(std::span<const std::int64_t> tokens) con
   const std::int64_t rows = total(tokens);
   const std::int64_t width = model_.dispatch_width;
   const std::int64_t up = model_.expert_ffn * (model_.gated ? 2 : 1);
-  const double sorted = tokens.size() > 1 ? 2.0 * product(rows, width) * kBf16Bytes : 0.0;
+  const double sorted = sorted_bytes(rows, tokens.size());
   const double gemm_bytes = bytes_per_element(precision_.gemm);
   memory(segment, "sort by source", MemoryOp::kPermute, sorted);
   if (is_fp8()) {

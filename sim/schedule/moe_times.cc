@@ -1,6 +1,11 @@
 #include "sim/schedule/moe_times.h"
 
+#include <algorithm>
 #include <cmath>
+
+#include "sim/collective/relay_all_to_all.h"
+#include "sim/cost/profile_data.h"
+#include "sim/schedule/overlap.h"
 
 namespace moeplan::sim {
 
@@ -27,10 +32,157 @@ std::vector<std::int64_t> piece_of(std::span<const std::int64_t> tokens, int pie
   return piece;
 }
 
-Segment one(std::string_view name, TimeClass time_class, const CommTimes& times, std::size_t rank) {
+Segment one(std::string_view name, TimeClass time_class, const CommTimes& times, std::size_t rank,
+            double factor) {
   Segment segment;
-  segment.add(name, time_class, times.estimate(rank));
+  Estimate estimate = times.estimate(rank);
+  estimate.time = estimate.time * factor;
+  segment.add(name, time_class, estimate);
   return segment;
+}
+
+double sent_copies(const MoeTraffic& traffic, std::size_t rank) {
+  const auto n = static_cast<std::size_t>(traffic.expert_group);
+  double sum = 0;
+  for (std::size_t j = 0; j < n; ++j) sum += static_cast<double>(traffic.copies[rank * n + j]);
+  return sum;
+}
+
+/// Slows the work of a piece down by the communication of the others; the factor on that communication.
+double slow_down(const LayerKernels& kernels, double in, double out, double bytes, int pieces,
+                 Segment& work) {
+  const Interference& interference = kernels.profile().data().interference;
+  OverlapInput input{in,
+                     out,
+                     work.cost().at(TimeClass::kGemm),
+                     work.cost().at(TimeClass::kMemory),
+                     pieces,
+                     kernels.communication_sms(),
+                     kernels.profile().sm_count(),
+                     1.0};
+  if (in > 0.0)
+    input.memory_factor =
+        interference.memory_factor(base::BytesPerSecond::of(bytes / in), kernels.profile().hbm_bandwidth());
+  const OverlapFactors factors = overlap_factors(input);
+  Segment slowed;
+  for (const Part& part : work.parts()) {
+    Estimate estimate = part.estimate;
+    if (part.time_class == TimeClass::kGemm) estimate.time = estimate.time * factors.products;
+    if (part.time_class == TimeClass::kMemory) estimate.time = estimate.time * factors.memory;
+    slowed.add(part.name, part.time_class, estimate);
+  }
+  work = std::move(slowed);
+  return factors.communication;
+}
+
+/// Of each rank of an EP group: P(a token touches it) / copies of a token on it, and P(a token touches its
+/// node).
+struct TouchRatios {
+  std::vector<double> per_copy, node;
+};
+
+/// Ranks of the group in runs of `block` share a node; 0 where they do not stand in equal runs.
+std::size_t node_block(const topology::Cluster& cluster, const StageRanks& stage, std::size_t first) {
+  const auto n = static_cast<std::size_t>(stage.expert_group);
+  std::size_t block = 1;
+  while (block < n && cluster.same_node(stage.ranks[first], stage.ranks[first + block])) ++block;
+  if (n % block != 0) return 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    if (!cluster.same_node(stage.ranks[first + i], stage.ranks[first + i / block * block])) return 0;
+  }
+  return block;
+}
+
+/// Group-limited routing touches fewer parts than free routing of the same marginals: by the ratio of even
+/// loads.
+double limit_ratio(std::int64_t slots, int top_k, std::int64_t parts, GroupLimit limit) {
+  if (limit.groups <= 1 || slots < top_k) return 1.0;
+  return expected_distinct(slots, top_k, parts, limit) / expected_distinct(slots, top_k, parts);
+}
+
+TouchRatios touch_ratios(const CommNetwork& network, const StageRanks& stage, const MoeTraffic& traffic,
+                         const Exchange& exchange, std::size_t first) {
+  const auto n = static_cast<std::size_t>(stage.expert_group);
+  const double tokens = static_cast<double>(exchange.tokens) * static_cast<double>(n);
+  std::vector<double> marginal;
+  for (std::size_t r = first; r < first + n; ++r) {
+    for (const std::int64_t count : traffic.slots(r)) {
+      marginal.push_back(tokens > 0 ? static_cast<double>(count) / tokens : 0.0);
+    }
+  }
+  const auto slots = static_cast<std::int64_t>(marginal.size());
+  const auto all = static_cast<std::int64_t>(n);
+  TouchRatios ratios{touch_probability(marginal, exchange.top_k, stage.expert_group), {}};
+  const double by_limit = limit_ratio(slots, exchange.top_k, all, exchange.limit);
+  const auto per_rank = static_cast<std::size_t>(traffic.slots_per_rank);
+  std::vector<double> rank(n);
+  for (std::size_t i = 0; i < n; ++i) {
+    rank[i] = std::min(1.0, ratios.per_copy[i] * by_limit);
+    double chosen = 0.0;
+    for (std::size_t s = 0; s < per_rank; ++s) chosen += marginal[i * per_rank + s];
+    ratios.per_copy[i] = chosen > 0.0 ? std::min(1.0, rank[i] / chosen) : 0.0;
+  }
+  const std::size_t block = node_block(network.cluster(), stage, first);
+  ratios.node.assign(n, 1.0);
+  if (block == 0) {  // scattered ranks: a token is taken to touch every node
+    return ratios;
+  }
+  const auto nodes = static_cast<int>(n / block);
+  const std::vector<double> touched = touch_probability(marginal, exchange.top_k, nodes);
+  const double by_node = limit_ratio(slots, exchange.top_k, nodes, exchange.limit);
+  for (std::size_t i = 0; i < n; ++i) ratios.node[i] = std::min(1.0, touched[i / block] * by_node);
+  return ratios;
+}
+
+RelayTraffic remove_duplicates(const CommNetwork& network, const StageRanks& stage, const MoeTraffic& traffic,
+                               const Exchange& exchange) {
+  const auto n = static_cast<std::size_t>(stage.expert_group);
+  RelayTraffic relay;
+  relay.ranks = stage.ranks;
+  relay.group_size = stage.expert_group;
+  const double tokens = static_cast<double>(exchange.tokens) / exchange.pieces;
+  relay.tokens.assign(stage.ranks.size(), tokens);
+  relay.copies.resize(traffic.copies.size());
+  relay.crossings.resize(traffic.copies.size());
+  TouchRatios ratios;
+  std::vector<std::int64_t> before;  // groups with equal loads share their ratios
+  for (std::size_t first = 0; first < stage.ranks.size(); first += n) {
+    const auto begin = traffic.slot_tokens.begin() +
+                       static_cast<std::ptrdiff_t>(first * static_cast<std::size_t>(traffic.slots_per_rank));
+    std::vector<std::int64_t> loads(
+        begin, begin + static_cast<std::ptrdiff_t>(n * static_cast<std::size_t>(traffic.slots_per_rank)));
+    if (loads != before) ratios = touch_ratios(network, stage, traffic, exchange, first);
+    before = std::move(loads);
+    for (std::size_t i = first; i < first + n; ++i) {
+      for (std::size_t j = 0; j < n; ++j) {
+        const double copies = static_cast<double>(traffic.copies[i * n + j]) / exchange.pieces;
+        relay.copies[i * n + j] = std::min(tokens, copies * ratios.per_copy[j]);
+        relay.crossings[i * n + j] = tokens * ratios.node[j];
+      }
+    }
+  }
+  return relay;
+}
+
+/// What travels with a token besides its payload: where it comes from, and its experts (deepseek-ai/DeepEP
+/// csrc/kernels/internode.cu).
+double routing_bytes(int top_k) { return 8.0 + 8.0 * top_k; }
+
+AllToAllTimes solve_relays(const CommNetwork& network, const StageRanks& stage, const MoeTraffic& traffic,
+                           const Exchange& exchange) {
+  const RelayTraffic relay = remove_duplicates(network, stage, traffic, exchange);
+  const EpLibrary library =
+      exchange.dispatcher == Dispatcher::kHybridEp ? EpLibrary::kHybridEp : EpLibrary::kDeepEp;
+  const auto solve_one = [&](EpOperation operation, double bytes) {
+    return solve_relay_all_to_all(network, relay,
+                                  {library, operation, bytes + routing_bytes(exchange.top_k), exchange.sms});
+  };
+  AllToAllTimes times;
+  times.dispatch = solve_one(EpOperation::kDispatch, exchange.dispatch_bytes);
+  times.combine = solve_one(EpOperation::kCombine, exchange.combine_bytes);
+  times.combine_gradient = solve_one(EpOperation::kDispatch, exchange.combine_bytes);
+  times.dispatch_gradient = times.combine;
+  return times;
 }
 
 }  // namespace
@@ -43,9 +195,26 @@ AllToAllTimes AllToAllTimes::without_time() const {
   return none;
 }
 
+Exchange make_exchange(const PlanSpec& plan, const ModelSpec& model, const LayerKernels& kernels) {
+  Exchange exchange;
+  exchange.dispatcher = plan.dispatcher;
+  exchange.sms = plan.dispatcher_sms;
+  exchange.pieces = plan.chunk_degree;
+  exchange.tokens = kernels.tokens().routed;
+  exchange.top_k = model.top_k;
+  if (model.groups > 1 && model.topk_groups > 0) exchange.limit = {model.groups, model.topk_groups};
+  exchange.dispatch_bytes = kernels.dispatch_bytes_per_copy();
+  exchange.combine_bytes = kernels.combine_bytes_per_copy();
+  return exchange;
+}
+
 AllToAllTimes solve_all_to_alls(const CommNetwork& network, const StageRanks& stage,
-                                const MoeTraffic& traffic, Dispatcher dispatcher, int pieces,
-                                double dispatch_bytes, double combine_bytes) {
+                                const MoeTraffic& traffic, const Exchange& exchange) {
+  const Dispatcher dispatcher = exchange.dispatcher;
+  const int pieces = exchange.pieces;
+  const double dispatch_bytes = exchange.dispatch_bytes;
+  const double combine_bytes = exchange.combine_bytes;
+  if (removes_duplicates(dispatcher)) return solve_relays(network, stage, traffic, exchange);
   const AllToAllTraffic out = to_bytes(stage, traffic, pieces, dispatch_bytes);
   const AllToAllTraffic back = to_bytes(stage, traffic, pieces, combine_bytes);
   AllToAllTimes times;
@@ -64,20 +233,31 @@ MoeTimes build_moe_times(const LayerKernels& kernels, const MoeTraffic& traffic,
   result.pieces = pieces;
   const std::size_t ranks = traffic.copies.size() / static_cast<std::size_t>(traffic.expert_group);
   std::vector<std::int64_t> before;
+  double forward_factor = 1.0, backward_factor = 1.0;
   for (std::size_t r = 0; r < ranks; ++r) {
     const std::vector<std::int64_t> tokens = piece_of(traffic.slots(r), pieces);
-    const bool same = r > 0 && tokens == before;
+    const bool same = pieces == 1 && r > 0 && tokens == before;
     result.experts.push_back(same ? Segment(result.experts.back()) : kernels.experts_forward(tokens));
     result.experts_backward.push_back(same ? Segment(result.experts_backward.back())
                                            : kernels.experts_backward(tokens));
     before = tokens;
     if (traffic.expert_group == 1) continue;
-    result.dispatch.push_back(one("dispatch", TimeClass::kDispatch, times.dispatch, r));
-    result.combine.push_back(one("combine", TimeClass::kCombine, times.combine, r));
+    if (pieces > 1) {
+      const double sent = sent_copies(traffic, r) / pieces;
+      const auto slow = [&](const CommTimes& in, const CommTimes& out, double bytes, Segment& work) {
+        return slow_down(kernels, in.done[r].s(), out.done[r].s(), sent * bytes, pieces, work);
+      };
+      forward_factor =
+          slow(times.dispatch, times.combine, kernels.dispatch_bytes_per_copy(), result.experts[r]);
+      backward_factor = slow(times.combine_gradient, times.dispatch_gradient,
+                             kernels.combine_bytes_per_copy(), result.experts_backward[r]);
+    }
+    result.dispatch.push_back(one("dispatch", TimeClass::kDispatch, times.dispatch, r, forward_factor));
+    result.combine.push_back(one("combine", TimeClass::kCombine, times.combine, r, forward_factor));
     result.combine_gradient.push_back(
-        one("combine gradient", TimeClass::kCombine, times.combine_gradient, r));
+        one("combine gradient", TimeClass::kCombine, times.combine_gradient, r, backward_factor));
     result.dispatch_gradient.push_back(
-        one("dispatch gradient", TimeClass::kDispatch, times.dispatch_gradient, r));
+        one("dispatch gradient", TimeClass::kDispatch, times.dispatch_gradient, r, backward_factor));
   }
   return result;
 }

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "sim/collective/comm_network.h"
+#include "sim/collective/token_copies.h"
 #include "sim/schedule/layer_kernels.h"
 #include "sim/schedule/moe_traffic.h"
 #include "sim/schedule/segment.h"
@@ -21,13 +22,25 @@ struct AllToAllTimes {
   AllToAllTimes without_time() const;
 };
 
-/// Solves the all-to-alls of all EP groups of a stage at once.
-/// `pieces`: the traffic is cut into so many equal parts and one of them is solved.
-/// Payload: bytes per copy of LayerKernels; gradients travel in the combine format, with the probabilities'
-/// gradients.
+/// How the tokens of one layer travel.
+struct Exchange {
+  Dispatcher dispatcher = Dispatcher::kFlat;
+  int sms = 0;              ///< of the dispatcher; 0 = its default
+  int pieces = 1;           ///< the traffic is cut into so many equal parts and one of them is solved
+  std::int64_t tokens = 0;  ///< that a rank routes
+  int top_k = 1;
+  GroupLimit limit;           ///< node-limited routing
+  double dispatch_bytes = 0;  ///< of one copy
+  double combine_bytes = 0;
+};
+Exchange make_exchange(const PlanSpec& plan, const ModelSpec& model, const LayerKernels& kernels);
+
+/// Solves the all-to-alls of all EP groups of a stage at once. Gradients travel in the combine format, with
+/// the probabilities' gradients. A dispatcher that removes duplicates moves the distinct tokens that the
+/// loads of the slots let expect (sim/collective/token_copies.h): copies of source and rank times touched /
+/// chosen of the group's mean token.
 AllToAllTimes solve_all_to_alls(const CommNetwork& network, const StageRanks& stage,
-                                const MoeTraffic& traffic, Dispatcher dispatcher, int pieces,
-                                double dispatch_bytes, double combine_bytes);
+                                const MoeTraffic& traffic, const Exchange& exchange);
 
 /// The per-rank part of one MoE layer: what differs between ranks. Shape: [rank of the stage]; one piece
 /// each.

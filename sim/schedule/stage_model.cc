@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
-#include "sim/collective/ring.h"
+#include "sim/collective/nccl_collective.h"
 
 namespace moeplan::sim {
 
@@ -97,7 +97,7 @@ Estimate StageModel::solve_comm(LayerGroup group, CollectiveKind kind, base::Byt
   const auto found = solved_.find(key);
   if (found != solved_.end()) return found->second;
   const Estimate estimate =
-      solve_ring(network_, layer_groups(ranks_, plan_.layout, group), kind, buffer).estimate();
+      solve_collective(network_, layer_groups(ranks_, plan_.layout, group), kind, buffer).estimate();
   solved_.emplace(key, estimate);
   return estimate;
 }

@@ -40,7 +40,19 @@ std::string_view name(RecomputeMode mode) {
   return "?";
 }
 
-std::string_view name(Dispatcher dispatcher) { return dispatcher == Dispatcher::kFlat ? "flat" : "pairwise"; }
+std::string_view name(Dispatcher dispatcher) {
+  switch (dispatcher) {
+    case Dispatcher::kFlat:
+      return "flat";
+    case Dispatcher::kPairwise:
+      return "pairwise";
+    case Dispatcher::kDeepEp:
+      return "deepep";
+    case Dispatcher::kHybridEp:
+      return "hybridep";
+  }
+  return "?";
+}
 
 std::string_view name(PipelineSchedule schedule) {
   return schedule == PipelineSchedule::kInterleaved ? "interleaved" : "1f1b";
@@ -102,6 +114,7 @@ std::string short_name(const PlanSpec& plan) {
   text += fmt::format(" DP{} mb{}", l.dp, plan.micro_batch);
   if (plan.recompute.mode != RecomputeMode::kNone) text += " " + recompute_words(plan.recompute);
   if (plan.dispatcher != Dispatcher::kFlat) text += fmt::format(" {}", name(plan.dispatcher));
+  if (plan.dispatcher_sms > 0) text += fmt::format("@{}SM", plan.dispatcher_sms);
   if (plan.chunk_degree > 1) text += fmt::format(" chunks{}", plan.chunk_degree);
   if (!plan.placement.is_contiguous()) text += " " + plan.placement.algorithm;
   return text;
@@ -122,7 +135,8 @@ std::string describe(const PlanSpec& plan) {
       "  {:<22} {}\n", "layers per chunk",
       plan.split.layers_per_chunk.empty() ? "as even as they go" : runs(plan.split.layers_per_chunk));
   text += fmt::format("  {:<22} {}\n", "recompute", recompute_words(plan.recompute));
-  text += fmt::format("  {:<22} {}, {} chunk(s) a layer\n", "dispatcher", name(plan.dispatcher),
+  text += fmt::format("  {:<22} {}{}, {} chunk(s) a layer\n", "dispatcher", name(plan.dispatcher),
+                      plan.dispatcher_sms > 0 ? fmt::format(" on {} SMs", plan.dispatcher_sms) : "",
                       plan.chunk_degree);
   text += fmt::format("  {:<22} {}\n", "distributed optimizer", on(plan.distributed_optimizer));
   text += fmt::format("  {:<22} gradients {}, parameters {}\n", "overlap", on(plan.overlap_grad_reduce),

@@ -22,7 +22,10 @@ struct Recompute {
 };
 
 enum class PipelineSchedule { kOneForwardOneBackward, kInterleaved };  ///< vp == 1, vp > 1
-enum class Dispatcher { kFlat, kPairwise };
+/// How tokens travel to their experts: copy by copy (one grouped send/receive, or round after round), or by a
+/// library that sends a token once to every node and rank that needs it.
+enum class Dispatcher { kFlat, kPairwise, kDeepEp, kHybridEp };
+constexpr bool removes_duplicates(Dispatcher d) { return d == Dispatcher::kDeepEp || d == Dispatcher::kHybridEp; }
 
 /// Which ranks do what. world = tp*cp*dp*pp (dense grid) = etp*ep*edp*pp (expert grid). Rank order as Megatron's
 /// "tp-cp-ep-dp-pp": dense rank = tp + TP*(cp + CP*(dp + DP*pp)); in a stage, expert grid index =
@@ -68,6 +71,7 @@ struct PlanSpec {
   StageSplit split;                ///< empty = as even as Megatron's rules give (see even_split)
   Recompute recompute;
   Dispatcher dispatcher = Dispatcher::kFlat;
+  int dispatcher_sms = 0;          ///< of deepep and hybridep; 0 = what the library takes by itself
   int chunk_degree = 1;            ///< token chunks whose dispatch, experts and combine overlap in a MoE layer
   bool distributed_optimizer = true;
   bool overlap_grad_reduce = true;

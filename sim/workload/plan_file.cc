@@ -16,6 +16,7 @@ namespace {
 constexpr int kMaxDegree = 1 << 20;           ///< of any kind of parallelism
 constexpr std::size_t kMaxSlots = 1'000'000;  ///< of one layer
 constexpr int kMaxLayers = 100'000;
+constexpr int kMaxSms = 1024;
 
 constexpr std::array kModules = {RecomputeModule::kCoreAttn,     RecomputeModule::kMoeAct,
                                  RecomputeModule::kLayernorm,    RecomputeModule::kMlaUpProj,
@@ -194,6 +195,24 @@ StageSplit read_split(base::ObjectReader& reader, const ParallelLayout& layout) 
   return split;
 }
 
+void read_dispatcher(base::ObjectReader& reader, PlanSpec& plan) {
+  constexpr std::array kAll = {Dispatcher::kFlat, Dispatcher::kPairwise, Dispatcher::kDeepEp,
+                               Dispatcher::kHybridEp};
+  std::vector<std::string> words;
+  for (const Dispatcher one : kAll) words.emplace_back(name(one));
+  const std::string word = reader.one_of("dispatcher", words, "flat");
+  for (const Dispatcher one : kAll) {
+    if (name(one) == word) plan.dispatcher = one;
+  }
+  plan.dispatcher_sms = reader.value_or("dispatcher_sms", 0);
+  if (plan.dispatcher_sms < 0 || plan.dispatcher_sms > kMaxSms) {
+    reader.fault("dispatcher_sms", fmt::format("found {}, expected 0 to {}", plan.dispatcher_sms, kMaxSms));
+  } else if (plan.dispatcher_sms > 0 && !removes_duplicates(plan.dispatcher)) {
+    reader.fault("dispatcher_sms", fmt::format("dispatcher {} takes no number of SMs", word),
+                 "it is for deepep and hybridep");
+  }
+}
+
 PlanSpec read_plan(const base::Document& document) {
   base::DiagnosticSink sink;
   base::ObjectReader reader(document, sink, "plan");
@@ -204,9 +223,7 @@ PlanSpec read_plan(const base::Document& document) {
   plan.micro_batch = read_degree(reader, "micro_batch");
   plan.split = read_split(reader, plan.layout);
   if (auto recompute = reader.optional_object("recompute")) plan.recompute = read_recompute(*recompute);
-  plan.dispatcher = reader.one_of("dispatcher", {"flat", "pairwise"}, "flat") == "flat"
-                        ? Dispatcher::kFlat
-                        : Dispatcher::kPairwise;
+  read_dispatcher(reader, plan);
   plan.chunk_degree = read_degree(reader, "chunk_degree");
   plan.distributed_optimizer = reader.value_or("distributed_optimizer", true);
   plan.overlap_grad_reduce = reader.value_or("overlap_grad_reduce", true);
@@ -256,7 +273,9 @@ std::string write_plan(const PlanSpec& plan) {
     modules += fmt::format("{}{}", modules.empty() ? "" : ", ", name(module));
   text += fmt::format("recompute: {{mode: {}{}}}\n", name(plan.recompute.mode),
                       modules.empty() ? "" : fmt::format(", modules: [{}]", modules));
-  text += fmt::format("dispatcher: {}\nchunk_degree: {}\n", name(plan.dispatcher), plan.chunk_degree);
+  text += fmt::format("dispatcher: {}\n", name(plan.dispatcher));
+  if (plan.dispatcher_sms > 0) text += fmt::format("dispatcher_sms: {}\n", plan.dispatcher_sms);
+  text += fmt::format("chunk_degree: {}\n", plan.chunk_degree);
   text += fmt::format("distributed_optimizer: {}\noverlap_grad_reduce: {}\noverlap_param_gather: {}\n",
                       plan.distributed_optimizer, plan.overlap_grad_reduce, plan.overlap_param_gather);
   text += write_placement(plan.placement);

@@ -21,6 +21,7 @@ void expect_same_plan(const sim::PlanSpec& want, const sim::PlanSpec& got) {
   EXPECT_EQ(want.split, got.split);
   EXPECT_EQ(want.recompute, got.recompute);
   EXPECT_EQ(want.dispatcher, got.dispatcher);
+  EXPECT_EQ(want.dispatcher_sms, got.dispatcher_sms);
   EXPECT_EQ(want.chunk_degree, got.chunk_degree);
   EXPECT_EQ(want.distributed_optimizer, got.distributed_optimizer);
   EXPECT_EQ(want.overlap_grad_reduce, got.overlap_grad_reduce);
@@ -48,6 +49,11 @@ std::vector<sim::PlanSpec> round_trip_plans() {
   plans.back().split.layers_per_chunk = {1, 3, 3, 1};
   plans.push_back(plan_of(16, 1, 2, 2));
   plans.back().distributed_optimizer = plans.back().overlap_param_gather = false;
+  plans.push_back(plan_of(16, 1, 2, 8));
+  plans.back().dispatcher = sim::Dispatcher::kDeepEp;
+  plans.back().dispatcher_sms = 24;
+  plans.push_back(plan_of(16, 1, 2, 8));
+  plans.back().dispatcher = sim::Dispatcher::kHybridEp;
   return plans;
 }
 
@@ -226,8 +232,8 @@ torchrun --nproc_per_node 8 --nnodes 128 --node_rank $RANK pretrain_gpt.py \
   EXPECT_EQ(run.plan.split.layers_per_chunk.size(), 32U);
   EXPECT_TRUE(run.plan.distributed_optimizer);
   EXPECT_FALSE(run.plan.overlap_grad_reduce);
-  // DeepEP and the flex dispatcher change the step time and no plan holds them.
-  EXPECT_EQ(run.not_modelled, (std::vector<std::string>{"--moe-token-dispatcher-type flex: modelled as alltoall", "--moe-enable-deepep"}));
+  EXPECT_EQ(run.plan.dispatcher, sim::Dispatcher::kDeepEp);
+  EXPECT_EQ(run.not_modelled, std::vector<std::string>{});
   EXPECT_EQ(run.plan.name, "train");
 }
 

@@ -72,11 +72,32 @@ TEST(Validate, RefusesAFolderThatDoesNotExist) {
 
 TEST(Validate, CountsRowsOfAGroupOfALaterReleaseAsUnjudged) {
   const test::TemporaryFolder folder;
-  write(folder.path() / "ep" / "deepep_normal.csv", "a\n1\n");
-  const ValidationReport report = validate({{folder.path().string()}, {"ep"}, 1});
+  write(folder.path() / "e2e" / "laer_steps.csv", "a\n1\n");
+  const ValidationReport report = validate({{folder.path().string()}, {"imbalance"}, 1});
   ASSERT_EQ(report[0].skipped.size(), 1U);
   EXPECT_THAT(report[0].skipped[0].why, HasSubstr("not in this release"));
   EXPECT_DOUBLE_EQ(*compute_statistics(report[0].cases, report[0].skipped).judged, 0.0);
+}
+
+// 1,024 tokens of 7,168 bf16 values to 2 of 8 experts on 8 GPUs; a broken row and one of another GPU beside
+// it.
+TEST(Validate, JudgesTheRowsOfExpertParallelTablesAndNamesTheOthers) {
+  const test::TemporaryFolder folder;
+  write(folder.path() / "ep" / "deepep_normal.csv",
+        "system,sglang_version,node_num,hidden_size,num_token,num_topk,num_experts,dispatch_sms,"
+        "dispatch_transmit_us,combine_sms,combine_transmit_us\n"
+        "h100_sxm,1,1,4096,1024,2,8,20,60,20,100\n"
+        "h100_sxm,1,8,4096,1024,2,8,20,600,20,nan\n"
+        "h9000,1,1,4096,1024,2,8,20,60,20,100\n");
+  const ValidationReport report = validate({{folder.path().string()}, {"ep"}, 1});
+  ASSERT_EQ(report[0].cases.size(), 2U);
+  EXPECT_EQ(report[0].cases[0].name, "ep/deepep_normal.csv#h100_sxm/1/n1-t1024-h4096-k2-e8-sm20/dispatch");
+  EXPECT_GT(report[0].cases[0].predicted, 30e-6);
+  EXPECT_LT(report[0].cases[0].predicted, 120e-6);
+  ASSERT_EQ(report[0].skipped.size(), 4U);
+  EXPECT_THAT(report[0].skipped[0].why, HasSubstr("anomalous: reported, not judged; measured 600.0 us"));
+  EXPECT_THAT(report[0].skipped[1].why, HasSubstr("no profile of h9000"));
+  EXPECT_THAT(report[0].skipped[3].why, HasSubstr("line 3: combine_transmit_us is \"nan\""));
 }
 
 const std::string kGemmHeader =

@@ -8,6 +8,7 @@
 #include "base/json_writer.h"
 #include "base/parallel.h"
 #include "sim/collective/all_to_all.h"
+#include "sim/collective/nccl_model.h"
 #include "sim/result/json.h"
 #include "sim/schedule/cost_cache.h"
 #include "sim/schedule/data_parallel.h"
@@ -79,19 +80,18 @@ TEST(SimulateStep, OneDenseLayerOnOneGpuIsTheSumOfItsKernels) {
 }
 
 // One MoE layer on the 8 GPUs of a node, forced balance: 32,768 copies of 4 kB a rank, 7/8 of them leave:
-// dispatch = 28,672 * 4,100 B over NVLink at its calibrated share, and the combine the same with 4,096 B.
+// dispatch = an all-to-all of 32,768 * 4,100 B, own part included, and the combine the same with 4,096 B.
 TEST(SimulateStep, OneBalancedMoeLayerExposesItsTwoAllToAllsInEachDirection) {
   StepCase c("uniform", 1, "hgx-h100-1n");
   c.run.gate = GatePolicy::kForceBalanced;
   c.run.global_batch = 8;
   c.lay_out(1, 1, 1, 8);
   c.plan.overlap_grad_reduce = true;
-  const CommEfficiency& nvlink = c.profile.comm(LinkClass::kNvlink, CollectiveKind::kAllToAll);
+  const auto model = NcclModel::find(c.cluster, c.profile);
+  ASSERT_TRUE(model.has_value());
   const auto exchange = [&](double bytes_per_copy) {
-    const double bytes = 4096.0 * 8 * 7 / 8 * bytes_per_copy;
-    const double links = 2 * c.cluster.spec().node.nvlink->latency.s();
-    return bytes / (450e9 * nvlink.fraction(base::Bytes::rounded(bytes))) +
-           (nvlink.base_latency + nvlink.per_step).s() + links;
+    const base::Bytes all = base::Bytes::rounded(4096.0 * 8 * bytes_per_copy);
+    return model->idle_time(CollectiveKind::kAllToAll, {1, 8}, all).s();
   };
   const double dispatch = exchange(2.0 * 2048 + 4);
   const double combine = exchange(2.0 * 2048);
@@ -143,9 +143,12 @@ TEST(SimulateStep, HalvingTheNicDoublesTheTransmissionOfAllToAlls) {
     const double without =
         StepSimulator(c.job(), c.plan, NetworkMode::kFlow, {true, false}, *cache).simulate(-1).time().s();
     const double micro_batches = 64.0 / 32.0;
-    const CommEfficiency& nic = c.profile.comm(LinkClass::kNic, CollectiveKind::kAllToAll);
-    // Each of 4 layers: 4 all-to-alls a micro-batch, each with its start and the latencies of the route.
-    const double starts = micro_batches * 4 * 4 * (nic.base_latency + nic.per_step).s();
+    const auto model = NcclModel::find(c.cluster, c.profile);
+    // Each of 4 layers: 4 all-to-alls a micro-batch, each with its start: 24 of 31 peers are on other nodes,
+    // and each peer gets 1,024 copies of 4 kB.
+    const double part = 1024.0 * 4096;
+    const double start = model->all_to_all_terms({4, 8}, 7 * part, part, 24 * part, 24).start.s();
+    const double starts = micro_batches * 4 * 4 * start;
     return with - without - starts;
   };
   EXPECT_NEAR(exposed(200) / exposed(400), 2.0, 0.03);
@@ -160,13 +163,15 @@ TEST(SimulateStep, SpanningNodesCostsMoreThanStayingInside) {
   const double inside = c.simulate().step_time.s();
   c.lay_out(1, 1, 1, 32);
   const double spanning = c.simulate().step_time.s();
-  // 4 layers x 4 all-to-alls x 2 micro-batches; 24/32 of 32,768 copies of 4 kB leave the node at 0.9077 * 50
-  // GB/s: 2.2 ms each; 7/8 inside at 0.67 * 450 GB/s: 0.39 ms each. The experts' gradients need no reduction
-  // any more, which hides behind the backward.
-  const double bytes = 32768.0 * 4096;
-  const double difference =
-      4 * 4 * 2 * (bytes * 24 / 32 / (0.9077 * 50e9) - bytes * 7 / 8 / (0.6709 * 450e9));
-  EXPECT_NEAR(spanning - inside, difference, 0.15 * difference);
+  // 4 layers x 4 all-to-alls x 2 micro-batches of 32,768 copies of 4 kB. The experts' gradients need no
+  // reduction any more; all but its last bucket, a few ms, hid behind the backward.
+  const auto model = NcclModel::find(c.cluster, c.profile);
+  const base::Bytes bytes = base::Bytes::of(std::int64_t{32768} * 4096);
+  const double difference = 4 * 4 * 2 *
+                            (model->idle_time(CollectiveKind::kAllToAll, {4, 8}, bytes) -
+                             model->idle_time(CollectiveKind::kAllToAll, {1, 8}, bytes))
+                                .s();
+  EXPECT_NEAR(spanning - inside, difference, 0.2 * difference);
 }
 
 TEST(SimulateStep, BoundNeverExceedsFlow) {

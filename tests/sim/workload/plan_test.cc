@@ -47,6 +47,22 @@ TEST(PlanFile, WhatIsWrittenReadsBackTheSame) {
   EXPECT_EQ(parse_plan(write_plan(least), "plan.yaml"), least);
 }
 
+TEST(PlanFile, ADispatcherOfALibraryHasItsSms) {
+  PlanSpec plan;
+  plan.name = "relay";
+  for (const Dispatcher dispatcher : {Dispatcher::kDeepEp, Dispatcher::kHybridEp}) {
+    plan.dispatcher = dispatcher;
+    for (const int sms : {0, 24}) {
+      plan.dispatcher_sms = sms;
+      EXPECT_EQ(parse_plan(write_plan(plan), "plan.yaml"), plan);
+    }
+  }
+  EXPECT_EQ(short_name(plan), "TP1 PP1 EP1 DP1 mb1 hybridep@24SM");
+  EXPECT_EQ(errors_of("name: a\nlayout: {dp: 1}\ndispatcher: flat\ndispatcher_sms: 8\n"),
+            "plan.yaml:4:17: error: dispatcher flat takes no number of SMs\n"
+            "    in plan > dispatcher_sms\n    hint: it is for deepep and hybridep");
+}
+
 TEST(PlanFile, RandomPlansReadBackTheSame) {
   base::RandomStream random(test::test_seed(), "plans");
   for (int i = 0; i < 200; ++i) {

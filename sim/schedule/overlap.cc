@@ -1,0 +1,23 @@
+#include "sim/schedule/overlap.h"
+
+#include <algorithm>
+
+#include "sim/cost/interference.h"
+
+namespace moeplan::sim {
+
+OverlapFactors overlap_factors(const OverlapInput& in) {
+  OverlapFactors factors;
+  const double n = in.pieces;
+  const double work = in.products + in.memory;
+  const double beside = (n - 1) * (in.dispatch + in.combine);
+  if (in.pieces < 2 || work <= 0.0 || beside <= 0.0) return factors;
+  const double overlapped = std::min(1.0, beside / (n * work));
+  const double covered = std::min(1.0, n * work / beside) * (n - 1) / n;
+  factors.products = 1.0 + overlapped * (Interference::compute_factor(in.sms, in.gpu_sms) - 1.0);
+  factors.memory = 1.0 + overlapped * (in.memory_factor - 1.0);
+  factors.communication = 1.0 + covered * in.memory / work * (in.memory_factor - 1.0);
+  return factors;
+}
+
+}  // namespace moeplan::sim
