@@ -99,11 +99,12 @@ class Text {
 
 void write_residuals(Text& out, int level, std::string_view key, const std::optional<Residuals>& r) {
   if (!r) return;
+  const std::string p95 = r->p95_error > 0.0 ? fmt::format("p95_error: {}, ", number(r->p95_error)) : "";
   out.field(level, key,
             fmt::format("{{shapes: {}, p05: {}, p50: {}, p95: {}, median_error: {}, mean_error: {}, "
-                        "p90_error: {}, p95_error: {}, worst_error: {}}}",
+                        "p90_error: {}, {}worst_error: {}}}",
                         r->shapes, number(r->p05), number(r->p50), number(r->p95), number(r->median_error),
-                        number(r->mean_error), number(r->p90_error), number(r->p95_error), number(r->worst_error)));
+                        number(r->mean_error), number(r->p90_error), p95, number(r->worst_error)));
 }
 
 void write_origin(Text& out, int level, const TableOrigin& origin) {
