@@ -20,7 +20,8 @@ namespace {
 
 constexpr std::size_t kShownSkips = 5;
 
-void tell_import(const CalibrateImportOptions& options, Console console, const calibrate::ImportResult& result) {
+void tell_import(const CalibrateImportOptions& options, Console console,
+                 const calibrate::ImportResult& result) {
   if (options.common.json) {
     base::JsonWriter json;
     json.begin_object();
@@ -98,16 +99,17 @@ int run_calibrate_fit(const CalibrateFitOptions& options, Console console) {
   sim::ProfileData profile = sim::load_profile(base::resolve_config("profiles", base_name)).data();
   if (!options.device.empty()) calibrate::apply_device(profile, find_device(options.device));
   const calibrate::FitReport report = calibrate::fit_profile(profile, samples, options.common.threads);
-  const std::string header =
-      fmt::format("{}. Made by `moeplan calibrate fit` (scripts/make_profiles); do not edit by hand.\n"
-                  "Models and symbols: docs/models/compute.md. Efficiencies are shares of the dense data sheet peak.",
-                  profile.gpu);
+  const std::string header = fmt::format(
+      "{}. Made by `moeplan calibrate fit` (scripts/make_profiles); do not edit by hand.\n"
+      "Models and symbols: docs/models/compute.md. Efficiencies are shares of the dense data sheet peak.",
+      profile.gpu);
   const std::string text = sim::write_profile(profile, header);
   sim::parse_profile(text, options.common.output);  // what is written can be read
   base::write_file_atomically(options.common.output, text);
   if (options.common.quiet) return kOk;
   for (const std::string& line : report.fitted) console.err << line << '\n';
-  for (const std::string& line : report.kept) console.err << "kept from " << base_name << ": " << line << '\n';
+  for (const std::string& line : report.kept)
+    console.err << "kept from " << base_name << ": " << line << '\n';
   return kOk;
 }
 

@@ -20,8 +20,8 @@ struct CalibrateFitOptions {
   std::string device, base;
 };
 
-/// moeplan calibrate import FILE... -o samples.jsonl: measurements become samples; rows that give none are counted on
-/// stderr, and listed with --json or -v.
+/// moeplan calibrate import FILE... -o samples.jsonl: measurements become samples; rows that give none are
+/// counted on stderr, and listed with --json or -v.
 int run_calibrate_import(const CalibrateImportOptions& options, Console console);
 /// moeplan calibrate fit SAMPLES... --base PROFILE [--device NAME] -o profile.yaml
 int run_calibrate_fit(const CalibrateFitOptions& options, Console console);

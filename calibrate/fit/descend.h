@@ -11,8 +11,8 @@ struct Parameter {
   double start = 1.0, low = 1.0, high = 1.0;
 };
 
-/// Coordinate descent by multiplicative steps that shrink. Beside the single parameters, those of each group move
-/// together: the least of several curves hides a single one that is too slow, but not all of them.
+/// Coordinate descent by multiplicative steps that shrink. Beside the single parameters, those of each group
+/// move together: the least of several curves hides a single one that is too slow, but not all of them.
 ///
 /// Requires: loss is finite. Deterministic. Cost: at most 2 rounds (parameters + groups) evaluations.
 std::vector<double> descend(const std::vector<Parameter>& parameters,

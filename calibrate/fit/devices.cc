@@ -68,7 +68,8 @@ void match_formats(sim::ProfileData& p) {
       for (auto& table : p.grouped[i]) table.reset();
       continue;
     }
-    const std::string why = fmt::format("the efficiencies of bf16 at the peak and the bytes of {}", name(format));
+    const std::string why =
+        fmt::format("the efficiencies of bf16 at the peak and the bytes of {}", name(format));
     if (!p.gemm[i]) {
       p.gemm[i] = p.gemm[kBf16];
       p.gemm[i]->format = format;

@@ -25,7 +25,8 @@ std::string join(const std::set<std::string>& texts) {
   return all;
 }
 
-std::map<sim::NumberFormat, GemmSamples> gemm_samples(const std::vector<Sample>& samples, const std::string& gpu) {
+std::map<sim::NumberFormat, GemmSamples> gemm_samples(const std::vector<Sample>& samples,
+                                                      const std::string& gpu) {
   std::map<sim::NumberFormat, GemmSamples> by_format;
   for (const Sample& sample : samples) {
     const auto* gemm = std::get_if<GemmSample>(&sample.shape);
@@ -64,7 +65,8 @@ void renew_likes(sim::ProfileData& profile) {
   }
 }
 
-void fit_gemm_section(sim::ProfileData& profile, const std::vector<Sample>& samples, int threads, FitReport& report) {
+void fit_gemm_section(sim::ProfileData& profile, const std::vector<Sample>& samples, int threads,
+                      FitReport& report) {
   const std::map<sim::NumberFormat, GemmSamples> by_format = gemm_samples(samples, profile.name);
   sim::ProfileData device = profile;
   device.sustained.reset();
@@ -79,7 +81,8 @@ void fit_gemm_section(sim::ProfileData& profile, const std::vector<Sample>& samp
     if (found == by_format.end()) continue;
     const GemmSamples& part = found->second;
     if (profile.peak[static_cast<std::size_t>(format)].flops_per_s() <= 0.0)
-      throw base::InputError(fmt::format("samples of {} on {}, whose data sheet states no peak of it", name(format), profile.name));
+      throw base::InputError(fmt::format("samples of {} on {}, whose data sheet states no peak of it",
+                                         name(format), profile.name));
     if (fitted_rows(part.rows) < kLeastGemmRows)
       throw base::InputError(fmt::format("found {} {} GEMM samples of {} to fit on, expected at least {}",
                                          fitted_rows(part.rows), name(format), profile.name, kLeastGemmRows),
@@ -90,10 +93,12 @@ void fit_gemm_section(sim::ProfileData& profile, const std::vector<Sample>& samp
     table.origin.software = join(part.software);
     software.insert(part.software.begin(), part.software.end());
     const sim::Residuals& left = table.origin.left_out ? *table.origin.left_out : *table.origin.fitted;
-    report.fitted.push_back(fmt::format(
-        "gemm {}: {} shapes fitted (median error {:.1f} %), {} left out (median {:.1f} %, 95th percentile {:.1f} %)",
-        name(format), table.origin.fitted->shapes, 100 * table.origin.fitted->median_error,
-        table.origin.left_out ? table.origin.left_out->shapes : 0, 100 * left.median_error, 100 * left.p95_error));
+    report.fitted.push_back(
+        fmt::format("gemm {}: {} shapes fitted (median error {:.1f} %), {} left out (median {:.1f} %, 95th "
+                    "percentile {:.1f} %)",
+                    name(format), table.origin.fitted->shapes, 100 * table.origin.fitted->median_error,
+                    table.origin.left_out ? table.origin.left_out->shapes : 0, 100 * left.median_error,
+                    100 * left.p95_error));
     profile.gemm[static_cast<std::size_t>(format)] = std::move(table);
   }
   renew_likes(profile);
@@ -109,14 +114,17 @@ void fit_gemm_section(sim::ProfileData& profile, const std::vector<Sample>& samp
 
 FitReport fit_profile(sim::ProfileData& profile, const std::vector<Sample>& samples, int threads) {
   FitReport report;
-  const bool any = std::any_of(samples.begin(), samples.end(), [&](const Sample& s) { return s.gpu == profile.name; });
+  const bool any =
+      std::any_of(samples.begin(), samples.end(), [&](const Sample& s) { return s.gpu == profile.name; });
   if (!any && !samples.empty()) {
     std::set<std::string> gpus;
     for (const Sample& s : samples) gpus.insert(s.gpu);
-    throw base::InputError(fmt::format("found no sample of {}, the samples are of {}", profile.name, join(gpus)));
+    throw base::InputError(
+        fmt::format("found no sample of {}, the samples are of {}", profile.name, join(gpus)));
   }
   fit_gemm_section(profile, samples, threads, report);
-  for (const char* section : {"grouped_gemm", "attention", "memory_ops", "links"}) report.kept.emplace_back(section);
+  for (const char* section : {"grouped_gemm", "attention", "memory_ops", "links"})
+    report.kept.emplace_back(section);
   return report;
 }
 

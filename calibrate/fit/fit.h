@@ -20,9 +20,9 @@ struct DeviceFacts {
 };
 std::vector<DeviceFacts> load_devices(const std::string& path);
 
-/// Puts a device's data sheet into a profile. Where it is another GPU than the profile's, every table becomes assumed:
-/// shares of peak of that GPU at the rates of this one. Formats that the device lacks go, those that it adds are like
-/// another format.
+/// Puts a device's data sheet into a profile. Where it is another GPU than the profile's, every table becomes
+/// assumed: shares of peak of that GPU at the rates of this one. Formats that the device lacks go, those that
+/// it adds are like another format.
 void apply_device(sim::ProfileData& profile, const DeviceFacts& device);
 
 struct FitReport {

@@ -37,14 +37,15 @@ constexpr std::array<Tile, 9> kTiles{{{256, 256, 0.7},
 enum : std::size_t { kLaunch, kWave, kMemory, kSplit, kShare, kAfter, kFixed, kBytes, kTile };
 constexpr int kRounds = 60;
 constexpr int kFoldRounds = 25;
-constexpr double kPenalty = 2.0;         // of the correction grid; chosen by leaving out a fifth of the fitted slabs
+constexpr double kPenalty = 2.0;  // of the correction grid; chosen by leaving out a fifth of the fitted slabs
 constexpr int kRidgeRounds = 5;
 constexpr std::size_t kCoarseNodes = 9;  // of the coarse axes
 constexpr std::size_t kFolds = 4;
 
 std::vector<Parameter> parameters(bool quantised, std::optional<double> launch_s) {
   std::vector<Parameter> p(kTile);
-  p[kLaunch] = launch_s ? Parameter{*launch_s, *launch_s, *launch_s} : Parameter{2.0 * kUs, 0.3 * kUs, 8.0 * kUs};
+  p[kLaunch] =
+      launch_s ? Parameter{*launch_s, *launch_s, *launch_s} : Parameter{2.0 * kUs, 0.3 * kUs, 8.0 * kUs};
   p[kWave] = {1.0 * kUs, 0.05 * kUs, 12.0 * kUs};
   p[kMemory] = {0.7, 0.3, 0.95};
   p[kSplit] = {2.0 * kUs, 0.1 * kUs, 60.0 * kUs};
@@ -84,7 +85,8 @@ Compared compare(const sim::ProfileData& device, const sim::GemmTable& table, co
 
 /// Seconds to four digits of microseconds, shares to four digits.
 double rounded(std::size_t index, double value) {
-  const bool time = index == kLaunch || index == kWave || index == kSplit || index == kAfter || index == kFixed;
+  const bool time =
+      index == kLaunch || index == kWave || index == kSplit || index == kAfter || index == kFixed;
   return time ? significant(value / kUs) * kUs : significant(value);
 }
 
@@ -108,7 +110,7 @@ sim::GemmTable fit_mechanism(const sim::ProfileData& device, sim::NumberFormat f
   return table_of(format, p);
 }
 
-std::vector<double> distinct(const Rows& rows, std::int64_t sim::GemmRow::* size) {
+std::vector<double> distinct(const Rows& rows, std::int64_t sim::GemmRow::*size) {
   std::set<double> values;
   for (const GemmMeasurement& row : rows) values.insert(static_cast<double>(row.row.*size));
   return {values.begin(), values.end()};
@@ -118,7 +120,8 @@ std::vector<double> distinct(const Rows& rows, std::int64_t sim::GemmRow::* size
 std::vector<double> thin(const std::vector<double>& values, std::size_t count) {
   if (values.size() <= count) return values;
   std::set<double> kept;
-  for (std::size_t i = 0; i < count; ++i) kept.insert(values[(i * (values.size() - 1) + (count - 1) / 2) / (count - 1)]);
+  for (std::size_t i = 0; i < count; ++i)
+    kept.insert(values[(i * (values.size() - 1) + (count - 1) / 2) / (count - 1)]);
   return {kept.begin(), kept.end()};
 }
 
@@ -130,7 +133,8 @@ Terms hat(const sim::LogAxis& axis, std::int64_t x) {
   return {{cell.lower, 1.0 - cell.fraction}, {cell.lower + 1, cell.fraction}};
 }
 
-void add_cross(Terms& terms, const Terms& a, const Terms& b, std::size_t columns, std::size_t offset, double scale) {
+void add_cross(Terms& terms, const Terms& a, const Terms& b, std::size_t columns, std::size_t offset,
+               double scale) {
   for (const auto& [i, u] : a)
     for (const auto& [j, v] : b) terms.emplace_back(offset + i * columns + j, u * v * scale);
 }
@@ -172,8 +176,8 @@ std::size_t fold_of(const sim::GemmRow& row) {
   return static_cast<std::size_t>((row.n / 256) * 7 + (row.k / 256) * 13) % kFolds;
 }
 
-std::vector<Compared> refit_residuals(const sim::ProfileData& device, sim::NumberFormat format, const Rows& fitted,
-                                      std::optional<double> launch_s, int threads) {
+std::vector<Compared> refit_residuals(const sim::ProfileData& device, sim::NumberFormat format,
+                                      const Rows& fitted, std::optional<double> launch_s, int threads) {
   std::int64_t largest = 0;
   for (const GemmMeasurement& row : fitted) largest = std::max(largest, row.row.m);
   std::array<std::vector<Compared>, kFolds> parts;

@@ -37,8 +37,8 @@ sim::Residuals summarise(const std::vector<Compared>& rows) {
   r.p50 = significant(quantile(ratios, 0.5));
   r.p95 = significant(quantile(ratios, 0.95));
   r.median_error = significant(quantile(errors, 0.5), 3);
-  r.mean_error = significant(
-      std::accumulate(errors.begin(), errors.end(), 0.0) / static_cast<double>(errors.size()), 3);
+  r.mean_error =
+      significant(std::accumulate(errors.begin(), errors.end(), 0.0) / static_cast<double>(errors.size()), 3);
   r.p90_error = significant(quantile(errors, 0.9), 3);
   r.p95_error = significant(quantile(errors, 0.95), 3);
   r.worst_error = significant(quantile(errors, 1.0), 3);

@@ -15,8 +15,8 @@ struct Compared {
 double quantile(std::vector<double> values, double q);
 sim::Residuals summarise(const std::vector<Compared>& rows);
 
-/// The 90 % band by class of predicted time (30 us, 300 us, 3 ms): 5th and 95th percentile of measured / predicted of
-/// rows that the prediction was not fitted on. A class of under 20 rows takes the band of all.
+/// The 90 % band by class of predicted time (30 us, 300 us, 3 ms): 5th and 95th percentile of measured /
+/// predicted of rows that the prediction was not fitted on. A class of under 20 rows takes the band of all.
 sim::Band find_band(const std::vector<Compared>& rows);
 
 }  // namespace moeplan::calibrate

@@ -27,7 +27,10 @@ std::string_view first_line(std::string_view text) {
 
 [[noreturn]] void refuse(const std::string& file, std::string message) {
   throw base::InputError(std::vector<base::Diagnostic>{
-      {file, {1, 1}, "", std::move(message),
+      {file,
+       {1, 1},
+       "",
+       std::move(message),
        "tables of GEMM, grouped GEMM and attention times are read, with a header line"}});
 }
 

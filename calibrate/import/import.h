@@ -32,13 +32,16 @@ struct ImportResult {
   std::map<std::string, std::string> kinds;  ///< file -> what it was taken for
 };
 
-/// Reads one file of measurements; its kind is found by content: a CSV by its columns, anything else as a log.
+/// Reads one file of measurements; its kind is found by content: a CSV by its columns, anything else as a
+/// log.
 ///
-/// Throws InputError with FILE:LINE:COLUMN where the file as a whole cannot be trusted: a kind that is not known, a
-/// column that is missing, times in two units, rows cut off, no usable row, a GPU that nobody states. A single bad row
-/// (not a number, no time above zero, a dtype without a format, a shape that stands twice) is skipped and listed.
+/// Throws InputError with FILE:LINE:COLUMN where the file as a whole cannot be trusted: a kind that is not
+/// known, a column that is missing, times in two units, rows cut off, no usable row, a GPU that nobody
+/// states. A single bad row (not a number, no time above zero, a dtype without a format, a shape that stands
+/// twice) is skipped and listed.
 void import_file(const std::string& path, const ImportFacts& facts, ImportResult& result);
 /// The same from text.
-void import_text(const std::string& text, const std::string& file, const ImportFacts& facts, ImportResult& result);
+void import_text(const std::string& text, const std::string& file, const ImportFacts& facts,
+                 ImportResult& result);
 
 }  // namespace moeplan::calibrate

@@ -91,7 +91,8 @@ SampleShape read_grouped(const Row& row, bool deep) {
   s.tensor_ranks = row.count(deep ? "moe_tp_size" : "moe_tp");
   s.expert_ranks = row.count(deep ? "moe_ep_size" : "moe_ep");
   s.distribution = row.text("distribution");
-  if (s.distribution != "balanced" && s.distribution != "uniform" && !s.distribution.starts_with("power_law_"))
+  if (s.distribution != "balanced" && s.distribution != "uniform" &&
+      !s.distribution.starts_with("power_law_"))
     throw Skip{fmt::format("distribution is {}, expected balanced, uniform or power_law_ALPHA",
                            base::excerpt(s.distribution))};
   if (s.experts % s.expert_ranks != 0)
@@ -105,7 +106,10 @@ std::pair<std::string, double> find_latency(const base::CsvTable& table) {
   const bool ms = table.column("latency_ms").has_value();
   if (us && ms) {
     throw base::InputError(std::vector<base::Diagnostic>{
-        {table.file(), {1, 1}, "", "found the columns latency_us and latency_ms, expected times in one unit",
+        {table.file(),
+         {1, 1},
+         "",
+         "found the columns latency_us and latency_ms, expected times in one unit",
          "leave one of them out"}});
   }
   if (ms) return {"latency_ms", kSecondsPerMillisecond};
@@ -118,8 +122,12 @@ std::string gpu_of(const Row& row, const base::CsvTable& table, const ImportFact
   std::replace(gpu.begin(), gpu.end(), '_', '-');
   if (gpu.empty()) gpu = facts.gpu;
   if (gpu.empty()) {
-    throw base::InputError(std::vector<base::Diagnostic>{
-        {table.file(), {1, 1}, "", "found no column \"system\", expected the GPU of each row", "name it with --gpu"}});
+    throw base::InputError(
+        std::vector<base::Diagnostic>{{table.file(),
+                                       {1, 1},
+                                       "",
+                                       "found no column \"system\", expected the GPU of each row",
+                                       "name it with --gpu"}});
   }
   return gpu;
 }

@@ -19,8 +19,8 @@ struct GemmSample {
   sim::GemmShape shape;
 };
 
-/// A fused expert MLP on one rank: permute, fc1 (gated), activation, fc2, weighted sum back. `tokens` counts those of
-/// all `expert_ranks`; `distribution` is "balanced", "uniform" or "power_law_ALPHA".
+/// A fused expert MLP on one rank: permute, fc1 (gated), activation, fc2, weighted sum back. `tokens` counts
+/// those of all `expert_ranks`; `distribution` is "balanced", "uniform" or "power_law_ALPHA".
 struct GroupedGemmSample {
   sim::NumberFormat format = sim::NumberFormat::kBf16;
   sim::GroupedKernel kernel = sim::GroupedKernel::kCutlass;

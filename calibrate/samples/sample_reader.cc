@@ -23,7 +23,8 @@ std::int64_t read_count(ObjectReader& at, std::string_view key) {
 
 int read_small(ObjectReader& at, std::string_view key, int least) {
   const auto value = at.required<int>(key);
-  if (at.has(key) && value < least) at.fault(key, fmt::format("found {}, expected at least {}", value, least));
+  if (at.has(key) && value < least)
+    at.fault(key, fmt::format("found {}, expected at least {}", value, least));
   return value;
 }
 

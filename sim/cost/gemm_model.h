@@ -19,7 +19,8 @@ namespace moeplan::sim {
 /// Symbols: efficiency = share of the dense peak; hbm = datasheet bandwidth.
 /// Cost: some 30 evaluations of one line, three logarithms.
 /// Source: fitted by `moeplan calibrate fit`; residuals in the profile.
-/// Not modelled: clocks over more than one kernel (the sustained factor of a profile is), L2 residency of operands, alignment below 64.
+/// Not modelled: clocks over more than one kernel (the sustained factor of a profile is), L2 residency of
+/// operands, alignment below 64.
 Estimate gemm_time(const ProfileData& profile, const GemmTable& table, const GemmShape& shape);
 
 /// Quantisation of A (m k values, bf16 in) as the table's operation holds it; nothing for other tables.

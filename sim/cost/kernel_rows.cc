@@ -139,9 +139,7 @@ Estimate predict(const Profile& profile, const AttentionRow& row) {
   return profile.attention(shape, AttentionPass::kForward) + attention_prepare_time(profile.data(), shape);
 }
 
-bool left_out_of_fit(const GemmRow& row) {
-  return row.m > kLargestFittedRows || left_out({row.n, row.k});
-}
+bool left_out_of_fit(const GemmRow& row) { return row.m > kLargestFittedRows || left_out({row.n, row.k}); }
 
 bool left_out_of_fit(const GroupedGemmRow& row) {
   return left_out({row.num_tokens, row.hidden, row.inter, row.topk, row.num_experts, row.moe_ep});

@@ -84,11 +84,12 @@ struct QuantiseCost {
   friend bool operator==(const QuantiseCost&, const QuantiseCost&) = default;
 };
 
-/// The SM clock under load: a kernel of some microseconds runs at the clock of an idle GPU, a long one at what the
-/// power limit leaves.
+/// The SM clock under load: a kernel of some microseconds runs at the clock of an idle GPU, a long one at
+/// what the power limit leaves.
 ///
 /// Model:   a compute term of length t takes t / (share + (1 - share) / (1 + t / after))
-/// Symbols: share = clock that is left to a very long kernel, of the first; after = length at which half of the drop
+/// Symbols: share = clock that is left to a very long kernel, of the first; after = length at which half of
+/// the drop
 ///          has come
 struct ClockDrop {
   double share = 1.0;
