@@ -24,7 +24,9 @@ sim::LoadOptions load_options(const JobOptions& options, const sim::ModelSpec& m
 std::string digest_of(const JobOptions& options, const std::string& profile, std::uint64_t seed) {
   base::Digest digest;
   digest.add(base::read_text_file(base::resolve_config("profiles", profile)));
-  for (const auto& [kind, name] : {std::pair<const char*, std::string>{"clusters", options.cluster}, {"models", options.model}, {"runs", options.run}}) {
+  for (const auto& [kind, name] : {std::pair<const char*, std::string>{"clusters", options.cluster},
+                                   {"models", options.model},
+                                   {"runs", options.run}}) {
     digest.add(base::read_text_file(base::resolve_config(kind, name)));
   }
   digest.add(options.load);
@@ -37,16 +39,21 @@ std::string digest_of(const JobOptions& options, const std::string& profile, std
 
 JobFiles::JobFiles(const JobOptions& options, std::uint64_t seed)
     : cluster_(topology::load_cluster(base::resolve_config("clusters", options.cluster))),
-      profile_(sim::load_profile(base::resolve_config("profiles", options.profile.empty() ? cluster_.profile() : options.profile))),
+      profile_(sim::load_profile(base::resolve_config("profiles", options.profile.empty() ? cluster_.profile()
+                                                                                          : options.profile))
+                   .at_sustained_clocks()),
       model_(sim::load_model(base::resolve_config("models", options.model))),
       run_(sim::load_run(base::resolve_config("runs", options.run))),
       loads_(sim::load_expert_loads(options.load, load_options(options, model_, seed))),
       digest_(digest_of(options, options.profile.empty() ? cluster_.profile() : options.profile, seed)) {}
 
 report::Inputs JobFiles::describe() const {
-  return {{"cluster", fmt::format("{}: {} GPUs ({} nodes x {})", cluster_.name(), cluster_.ranks(), cluster_.nodes(), cluster_.gpus_per_node())},
-          {"model", fmt::format("{}: {} layers, {} experts, top-{}", model_.name, model_.layers.size(), model_.experts, model_.top_k)},
-          {"run", fmt::format("{}: {} sequences of {} tokens a step, {}", run_.name, run_.global_batch, run_.seq_len, sim::name(run_.precision.gemm))},
+  return {{"cluster", fmt::format("{}: {} GPUs ({} nodes x {})", cluster_.name(), cluster_.ranks(),
+                                  cluster_.nodes(), cluster_.gpus_per_node())},
+          {"model", fmt::format("{}: {} layers, {} experts, top-{}", model_.name, model_.layers.size(),
+                                model_.experts, model_.top_k)},
+          {"run", fmt::format("{}: {} sequences of {} tokens a step, {}", run_.name, run_.global_batch,
+                              run_.seq_len, sim::name(run_.precision.gemm))},
           {"load", loads_->description()},
           {"profile", profile_.name()},
           {"inputs", digest_}};

@@ -10,6 +10,19 @@
 
 namespace moeplan::sim {
 
+namespace {
+
+/// The band and the evidence of the sustained clock, where it is in force.
+Estimate at_clock(const ProfileData& data, Estimate estimate) {
+  if (!data.is_sustained || !data.sustained) return estimate;
+  estimate.low *= data.sustained->low;
+  estimate.high *= data.sustained->high;
+  estimate.evidence = worst(estimate.evidence, data.sustained->evidence);
+  return estimate;
+}
+
+}  // namespace
+
 Profile::Profile(ProfileData data) : data_(std::make_unique<const ProfileData>(std::move(data))) {}
 Profile::~Profile() = default;
 Profile::Profile(Profile&&) noexcept = default;
@@ -20,8 +33,20 @@ const std::string& Profile::gpu() const { return data_->gpu; }
 const std::string& Profile::provenance() const { return data_->provenance; }
 
 base::FlopsPerSecond Profile::peak(NumberFormat format) const {
-  return data_->peak[static_cast<std::size_t>(format)];
+  return data_->datasheet_peak[static_cast<std::size_t>(format)];
 }
+
+Profile Profile::at_sustained_clocks() const {
+  ProfileData data = *data_;
+  if (data.sustained && !data.is_sustained) {
+    data.is_sustained = true;
+    for (base::FlopsPerSecond& rate : data.peak) rate = rate * data.sustained->compute_factor;
+  }
+  return Profile(std::move(data));
+}
+
+bool Profile::is_sustained() const { return data_->is_sustained; }
+
 base::BytesPerSecond Profile::hbm_bandwidth() const { return data_->hbm_bandwidth; }
 base::Bytes Profile::memory() const { return data_->memory; }
 int Profile::sm_count() const { return data_->sm_count; }
@@ -33,22 +58,47 @@ Estimate Profile::gemm(const GemmShape& shape) const {
   const auto& table = data_->gemm[static_cast<std::size_t>(shape.format)];
   MOEPLAN_CHECK(table.has_value(),
                 fmt::format("{} has no {} GEMM; ask supports() first", data_->name, sim::name(shape.format)));
-  return gemm_time(*data_, *table, shape);
+  return at_clock(*data_, gemm_time(*data_, *table, shape));
 }
 
 Estimate Profile::grouped_gemm(std::span<const std::int64_t> tokens_per_expert, std::int64_t n,
                                std::int64_t k, NumberFormat format, GemmPass pass,
                                GroupedKernel kernel) const {
+  if (kernel == GroupedKernel::kPerExpert) return per_expert(tokens_per_expert, n, k, format, pass);
   const auto& kernels = data_->grouped[static_cast<std::size_t>(format)];
   const auto& asked = kernels[static_cast<std::size_t>(kernel)];
   const auto& table = asked ? asked : kernels[static_cast<std::size_t>(GroupedKernel::kDefault)];
   MOEPLAN_CHECK(table.has_value(), fmt::format("{} has no {} grouped GEMM; ask supports() first", data_->name,
                                                sim::name(format)));
-  return grouped_gemm_time(*data_, *table, tokens_per_expert, n, k, pass);
+  return at_clock(*data_, grouped_gemm_time(*data_, *table, tokens_per_expert, n, k, pass));
+}
+
+Estimate Profile::per_expert(std::span<const std::int64_t> tokens_per_expert, std::int64_t n, std::int64_t k,
+                             NumberFormat format, GemmPass pass) const {
+  const auto& table = data_->gemm[static_cast<std::size_t>(format)];
+  Estimate sum;
+  std::int64_t before = -1;
+  Estimate one;
+  for (const std::int64_t t : tokens_per_expert) {
+    if (t <= 0) continue;
+    if (t != before) {
+      GemmShape shape{t, n, k, format, pass};
+      if (pass == GemmPass::kDataGradient) shape = {t, k, n, format, pass};
+      if (pass == GemmPass::kWeightGradient) shape = {k, n, t, format, pass};
+      one = gemm(shape);
+      before = t;
+    }
+    Estimate next = one;
+    // The launches of the other experts hide behind the products that run.
+    if (sum.time > base::Seconds() && table)
+      next.time = base::max(base::Seconds(), one.time - base::Seconds::of(table->launch_s));
+    sum += next;
+  }
+  return sum;
 }
 
 Estimate Profile::attention(const AttentionShape& shape, AttentionPass pass) const {
-  return attention_time(*data_, shape, pass);
+  return at_clock(*data_, attention_time(*data_, shape, pass));
 }
 
 Estimate Profile::memory_op(MemoryOp op, base::Bytes moved) const {
@@ -56,7 +106,8 @@ Estimate Profile::memory_op(MemoryOp op, base::Bytes moved) const {
   const MemoryOpCost& cost = data_->memory_ops[static_cast<std::size_t>(op)];
   const double seconds =
       data_->memory_floor_s + moved.as_double() / (data_->hbm_bandwidth.bytes_per_s() * cost.share);
-  return {base::Seconds::of(seconds), data_->memory_low, data_->memory_high, cost.evidence};
+  return {base::Seconds::of(seconds), cost.low > 0.0 ? cost.low : data_->memory_low,
+          cost.high > 0.0 ? cost.high : data_->memory_high, cost.evidence};
 }
 
 const CommEfficiency& Profile::comm(LinkClass link, CollectiveKind kind) const {

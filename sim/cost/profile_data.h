@@ -123,6 +123,19 @@ struct AttentionTable {
 struct MemoryOpCost {
   double share = 1.0;  ///< of HBM bandwidth
   Evidence evidence = Evidence::kAssumed;
+  double low = 0.0, high = 0.0;  ///< 90 % band of its own; 0: that of the section
+  std::string source;            ///< of its own; empty: that of the section
+};
+
+/// What long runs at the power limit do to products, relative to the bursts that the tables time.
+///
+/// Model:   rate of the tensor cores = burst rate * compute_factor; kernels bound by memory stay
+/// Symbols: compute_factor = sustained clock / burst clock under the power limit
+struct Sustained {
+  double compute_factor = 1.0;
+  double low = 1.0, high = 1.0;  ///< 90 % band on the time of a product
+  Evidence evidence = Evidence::kAssumed;
+  std::string source;
 };
 
 struct LinkTable {
@@ -132,7 +145,7 @@ struct LinkTable {
   std::array<CommEfficiency, kCollectiveKinds> collectives;
 };
 
-inline constexpr int kGroupedKernels = 3;
+inline constexpr int kGroupedKernels = 3;  // with a table of their own; kPerExpert uses the dense ones
 
 /// A profile file, resolved. `like` tables are already copies of what they are like, at their own format.
 struct ProfileData {
@@ -142,7 +155,10 @@ struct ProfileData {
   base::BytesPerSecond hbm_bandwidth;
   base::Bytes memory;
   base::Seconds launch_overhead, host_sync;
-  std::array<base::FlopsPerSecond, kNumberFormats> peak{};
+  std::array<base::FlopsPerSecond, kNumberFormats> peak{};            ///< at the clock in force
+  std::array<base::FlopsPerSecond, kNumberFormats> datasheet_peak{};  ///< dense
+  std::optional<Sustained> sustained;  ///< as the file states it; in force only in a sustained profile
+  bool is_sustained = false;
 
   std::string gemm_pass_source, grouped_pass_source;
   std::array<PassFactor, kGemmPasses> gemm_passes, grouped_passes;

@@ -338,6 +338,34 @@ void read_attention(ObjectReader& top, ProfileData& data) {
   at.finish();
 }
 
+/// The class whose share an older file's missing entry takes.
+std::optional<MemoryOp> stands_for(MemoryOp op) {
+  switch (op) {
+    case MemoryOp::kCast:
+    case MemoryOp::kFill:
+      return MemoryOp::kCopy;
+    case MemoryOp::kLayout:
+    case MemoryOp::kNotify:
+      return MemoryOp::kReduce;
+    default:
+      return std::nullopt;
+  }
+}
+
+/// Optional: a profile without it has no sustained clock and prices long runs like bursts.
+void read_sustained(ObjectReader& top, ProfileData& data) {
+  std::optional<ObjectReader> at = top.optional_object("sustained");
+  if (!at) return;
+  Sustained sustained;
+  sustained.compute_factor = read_positive(*at, "compute_factor", kLargestShare);
+  sustained.low = read_positive(*at, "low", 1.0);
+  sustained.high = read_positive(*at, "high", 10.0);
+  sustained.source = at->required<std::string>("source");
+  sustained.evidence = read_evidence(*at);
+  at->finish();
+  data.sustained = std::move(sustained);
+}
+
 void read_memory_ops(ObjectReader& top, ProfileData& data) {
   ObjectReader at = top.object("memory_ops");
   data.memory_floor_s = read_seconds(at, "floor");
@@ -348,9 +376,20 @@ void read_memory_ops(ObjectReader& top, ProfileData& data) {
   band.finish();
   ObjectReader shares = at.object("efficiency");
   for (int i = 0; i < kMemoryOps; ++i) {
-    ObjectReader entry = shares.object(name(static_cast<MemoryOp>(i)));
-    data.memory_ops[static_cast<std::size_t>(i)].share = read_share(entry, "share");
-    data.memory_ops[static_cast<std::size_t>(i)].evidence = read_evidence(entry);
+    const auto op = static_cast<MemoryOp>(i);
+    const std::optional<MemoryOp> like = stands_for(op);
+    MemoryOpCost& cost = data.memory_ops[static_cast<std::size_t>(i)];
+    if (like && !shares.has(name(op))) {
+      cost = data.memory_ops[static_cast<std::size_t>(*like)];
+      cost.evidence = Evidence::kAssumed;
+      continue;
+    }
+    ObjectReader entry = shares.object(name(op));
+    cost.share = read_share(entry, "share");
+    cost.evidence = read_evidence(entry);
+    if (entry.has("low")) cost.low = read_positive(entry, "low", 1.0);
+    if (entry.has("high")) cost.high = read_positive(entry, "high", 10.0);
+    cost.source = entry.value_or<std::string>("source", "");
     entry.finish();
   }
   shares.finish();
@@ -411,6 +450,7 @@ void read_device(ObjectReader& top, ProfileData& data) {
     const auto rate = peak.optional<base::FlopsPerSecond>(name(static_cast<NumberFormat>(i)));
     if (rate) data.peak[static_cast<std::size_t>(i)] = *rate;
   }
+  data.datasheet_peak = data.peak;
   peak.finish();
   at.finish();
   ObjectReader host = top.object("host");
@@ -478,6 +518,7 @@ Profile read_profile(const base::Document& document) {
   data.timing = top.required<std::string>("timing");
   data.power_limit_w = read_positive(top, "power_limit_w", 1e5);
   read_device(top, data);
+  read_sustained(top, data);
   read_gemm(top, data);
   read_grouped(top, data);
   read_attention(top, data);
