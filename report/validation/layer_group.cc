@@ -21,7 +21,7 @@ constexpr const char* kCluster = "dgx-h100";
 
 struct LayerRow {
   std::string id;  ///< "deepseek/a2a/bf16"
-  std::string dispatcher, precision, gpu;
+  std::string proxy, dispatcher, precision, gpu;
   int gpus = 0, ep = 1, tp = 1, top_k = 0, experts = 0, micro_batch = 1;
   std::int64_t hidden = 0, ffn = 0, seq_len = 0;
   std::map<std::string, double> measured;  ///< forward s, backward s, peak B
@@ -43,7 +43,8 @@ LayerRow read_row(const base::CsvTable& table, std::size_t i, base::DiagnosticSi
   row.dispatcher = text("dispatcher");
   row.precision = text("precision");
   row.gpu = text("gpu");
-  row.id = fmt::format("{}/{}/{}", text("model_proxy"), row.dispatcher, row.precision);
+  row.proxy = text("model_proxy");
+  row.id = fmt::format("{}/{}/{}", row.proxy, row.dispatcher, row.precision);
   row.gpus = count("num_gpus");
   row.ep = count("ep");
   row.tp = count("tp");
@@ -74,6 +75,7 @@ sim::ModelSpec make_model(const LayerRow& row) {
   model.top_k = row.top_k;
   model.expert_ffn = row.ffn;
   model.dispatch_width = row.hidden;
+  model.gated = false;  // the benchmark leaves TransformerConfig's defaults: GELU, no gate
   model.layers.assign(1, {sim::MixerKind::kAttention, sim::FfnKind::kMoe, 0});
   return model;
 }
@@ -83,6 +85,20 @@ sim::ModelSpec make_model(const LayerRow& row) {
 std::optional<sim::NumberFormat> parse_format(const std::string& text) {
   if (text == "fp8") return sim::NumberFormat::kFp8Block;
   return sim::parse_number_format(text);
+}
+
+std::optional<LayerDispatcher> parse_dispatcher(const std::string& text) {
+  if (text == "a2a" || text == "alltoall") return LayerDispatcher::kAllToAll;
+  if (text == "deepep") return LayerDispatcher::kDeepEp;
+  if (text == "hybridep") return LayerDispatcher::kHybridEp;
+  return std::nullopt;
+}
+
+/// Groups of experts that a token may choose from: 4 of 8 in the benchmark's deepseek proxy (its
+/// test_cases.py); at 8 ranks a group is a rank.
+int rank_limit(const LayerRow& row) {
+  constexpr int kGroups = 8, kChosen = 4;
+  return row.proxy == "deepseek" ? std::max(1, row.ep * kChosen / kGroups) : row.ep;
 }
 
 struct Prediction {
@@ -98,6 +114,8 @@ Prediction predict(const LayerRow& row, const ClusterTable& clusters, const sim:
   if (profile == nullptr) result.why = fmt::format("no profile of {} is shipped", row.gpu);
   if (!format || (profile != nullptr && !profile->supports(*format)))
     result.why = fmt::format("precision \"{}\" is not known", row.precision);
+  const auto dispatcher = parse_dispatcher(row.dispatcher);
+  if (!dispatcher) result.why = fmt::format("dispatcher \"{}\" is not known", row.dispatcher);
   if (row.tp != 1 || row.ep < 1 || row.gpus % row.ep != 0 || row.experts % row.ep != 0)
     result.why = "parallel sizes other than pure expert parallelism";
   BuiltCluster built =
@@ -110,19 +128,22 @@ Prediction predict(const LayerRow& row, const ClusterTable& clusters, const sim:
   run.seq_len = row.seq_len;
   run.precision.gemm = *format;
   run.gate = sim::GatePolicy::kForceBalanced;
+  // The benchmark's TransformerConfig sets none of these; HybridEP pads by itself.
+  run.fusion = {false, false, dispatcher == LayerDispatcher::kHybridEp, false};
   sim::PlanSpec plan;
   plan.layout.ep = row.ep;
   plan.layout.dp = row.gpus;
   plan.layout.edp = row.gpus / row.ep;
   plan.micro_batch = row.micro_batch;
   const sim::ModelSpec model = make_model(row);
-  const MoeLayerTimes times = compute_moe_layer(*built.cluster, *profile, model, run, plan);
+  const double copies = expected_ranks_per_token(row.experts, row.top_k, row.ep, rank_limit(row));
+  const MoeLayerTimes times =
+      compute_moe_layer(*built.cluster, *profile, model, run, plan, *dispatcher, copies);
   result.forward = times.forward;
   result.backward = times.backward;
-  result.peak = compute_moe_layer_peak(model, run, plan);
-  if (row.dispatcher != "a2a" && row.dispatcher != "alltoall") {
-    result.note = fmt::format(
-        "dispatcher {} predicted as a flat all-to-all (no de-duplication, no fused permute)", row.dispatcher);
+  result.peak = compute_moe_layer_peak(model, run, plan, *dispatcher, copies);
+  if (*dispatcher != LayerDispatcher::kAllToAll) {
+    result.note = fmt::format("dispatcher {} predicted as an all-to-all of one copy a rank", row.dispatcher);
     result.forward.evidence = sim::worst(result.forward.evidence, sim::Evidence::kExtrapolated);
     result.backward.evidence = sim::worst(result.backward.evidence, sim::Evidence::kExtrapolated);
   }

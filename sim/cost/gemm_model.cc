@@ -21,8 +21,7 @@ std::int64_t ceil_divide(std::int64_t a, std::int64_t b) { return (a + b - 1) / 
 
 double compute_seconds(const ProfileData& profile, const GemmTable& table, const GemmShape& shape) {
   const std::int64_t sms = profile.sm_count;
-  const double seconds_per_flop =
-      static_cast<double>(sms) / profile.peak[static_cast<std::size_t>(table.format)].flops_per_s();
+  const double seconds_per_flop = sm_seconds_per_flop(profile, table.format);
   const double partial_seconds = kPartialBytes * static_cast<double>(shape.m) * static_cast<double>(shape.n) /
                                  profile.hbm_bandwidth.bytes_per_s();
   double best = std::numeric_limits<double>::infinity();
@@ -44,7 +43,7 @@ double memory_seconds(const ProfileData& profile, const GemmTable& table, const 
   const auto m = static_cast<double>(shape.m);
   const auto n = static_cast<double>(shape.n);
   const auto k = static_cast<double>(shape.k);
-  const double output = shape.pass == GemmPass::kWeightGradient ? kAccumulateBytes : kOutputBytes;
+  const double output = shape.pass == GemmPass::kWeightGradient && shape.accumulates ? kAccumulateBytes : kOutputBytes;
   const double bytes = (m * k + n * k) * bytes_per_element(table.format) + m * n * output;
   return bytes / (profile.hbm_bandwidth.bytes_per_s() * table.memory_efficiency);
 }
@@ -83,16 +82,34 @@ Estimate with_pass(Estimate estimate, const PassFactor& factor) {
   return estimate;
 }
 
+Estimate with_sustained(Estimate estimate, const ProfileData& profile) {
+  if (!profile.is_sustained()) return estimate;
+  estimate.low *= profile.sustained->low;
+  estimate.high *= profile.sustained->high;
+  estimate.evidence = worst(estimate.evidence, profile.sustained->evidence);
+  return estimate;
+}
+
+double sm_seconds_per_flop(const ProfileData& profile, NumberFormat format) {
+  return profile.sm_count /
+         (profile.peak[static_cast<std::size_t>(format)].flops_per_s() * profile.compute_factor());
+}
+
 Estimate gemm_time(const ProfileData& profile, const GemmTable& table, const GemmShape& shape) {
   if (shape.m <= 0 || shape.n <= 0 || shape.k <= 0) return {};
-  const PassFactor& factor = profile.gemm_passes[static_cast<std::size_t>(shape.pass)];
+  // What a weight gradient loses against a forward product is its fp32 sums: where it only writes, as little as
+  // a data gradient.
+  const GemmPass like = shape.pass == GemmPass::kWeightGradient && !shape.accumulates
+                            ? GemmPass::kDataGradient
+                            : shape.pass;
+  const PassFactor& factor = profile.gemm_passes[static_cast<std::size_t>(like)];
   double t = table.launch_s + std::max(compute_seconds(profile, table, shape) / factor.relative_efficiency,
                                        memory_seconds(profile, table, shape));
   if (table.correction) t *= correction_factor(*table.correction, shape);
   const bool inside = table.m.contains(static_cast<double>(shape.m)) &&
                       table.n.contains(static_cast<double>(shape.n)) &&
                       table.k.contains(static_cast<double>(shape.k));
-  return with_pass(with_band(table.origin, t, inside), factor);
+  return with_sustained(with_pass(with_band(table.origin, t, inside), factor), profile);
 }
 
 Estimate table_quantise_time(const ProfileData& profile, const GemmTable& table, std::int64_t m,

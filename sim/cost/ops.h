@@ -23,6 +23,7 @@ struct GemmShape {
   std::int64_t k = 0;
   NumberFormat format = NumberFormat::kBf16;
   GemmPass pass = GemmPass::kForward;
+  bool accumulates = true;  ///< a weight gradient adds to fp32 sums; false: it writes its result in bf16
 };
 
 /// Scaled dot-product attention of `batch` sequences; bf16.

@@ -10,19 +10,6 @@
 
 namespace moeplan::sim {
 
-namespace {
-
-/// The band and the evidence of the sustained clock, where it is in force.
-Estimate at_clock(const ProfileData& data, Estimate estimate) {
-  if (!data.is_sustained || !data.sustained) return estimate;
-  estimate.low *= data.sustained->low;
-  estimate.high *= data.sustained->high;
-  estimate.evidence = worst(estimate.evidence, data.sustained->evidence);
-  return estimate;
-}
-
-}  // namespace
-
 Profile::Profile(ProfileData data) : data_(std::make_unique<const ProfileData>(std::move(data))) {}
 Profile::~Profile() = default;
 Profile::Profile(Profile&&) noexcept = default;
@@ -33,19 +20,16 @@ const std::string& Profile::gpu() const { return data_->gpu; }
 const std::string& Profile::provenance() const { return data_->provenance; }
 
 base::FlopsPerSecond Profile::peak(NumberFormat format) const {
-  return data_->datasheet_peak[static_cast<std::size_t>(format)];
+  return data_->peak[static_cast<std::size_t>(format)];
 }
 
 Profile Profile::at_sustained_clocks() const {
   ProfileData data = *data_;
-  if (data.sustained && !data.is_sustained) {
-    data.is_sustained = true;
-    for (base::FlopsPerSecond& rate : data.peak) rate = rate * data.sustained->compute_factor;
-  }
+  if (data.sustained) data.method = TimingMethod::kSustained;
   return Profile(std::move(data));
 }
 
-bool Profile::is_sustained() const { return data_->is_sustained; }
+bool Profile::is_sustained() const { return data_->is_sustained(); }
 
 base::BytesPerSecond Profile::hbm_bandwidth() const { return data_->hbm_bandwidth; }
 base::Bytes Profile::memory() const { return data_->memory; }
@@ -58,23 +42,24 @@ Estimate Profile::gemm(const GemmShape& shape) const {
   const auto& table = data_->gemm[static_cast<std::size_t>(shape.format)];
   MOEPLAN_CHECK(table.has_value(),
                 fmt::format("{} has no {} GEMM; ask supports() first", data_->name, sim::name(shape.format)));
-  return at_clock(*data_, gemm_time(*data_, *table, shape));
+  return gemm_time(*data_, *table, shape);
 }
 
 Estimate Profile::grouped_gemm(std::span<const std::int64_t> tokens_per_expert, std::int64_t n,
                                std::int64_t k, NumberFormat format, GemmPass pass,
-                               GroupedKernel kernel) const {
-  if (kernel == GroupedKernel::kPerExpert) return per_expert(tokens_per_expert, n, k, format, pass);
+                               GroupedKernel kernel, bool accumulates) const {
+  if (kernel == GroupedKernel::kPerExpert)
+    return per_expert(tokens_per_expert, n, k, format, pass, accumulates);
   const auto& kernels = data_->grouped[static_cast<std::size_t>(format)];
   const auto& asked = kernels[static_cast<std::size_t>(kernel)];
   const auto& table = asked ? asked : kernels[static_cast<std::size_t>(GroupedKernel::kDefault)];
   MOEPLAN_CHECK(table.has_value(), fmt::format("{} has no {} grouped GEMM; ask supports() first", data_->name,
                                                sim::name(format)));
-  return at_clock(*data_, grouped_gemm_time(*data_, *table, tokens_per_expert, n, k, pass));
+  return grouped_gemm_time(*data_, *table, tokens_per_expert, n, k, pass);
 }
 
 Estimate Profile::per_expert(std::span<const std::int64_t> tokens_per_expert, std::int64_t n, std::int64_t k,
-                             NumberFormat format, GemmPass pass) const {
+                             NumberFormat format, GemmPass pass, bool accumulates) const {
   const auto& table = data_->gemm[static_cast<std::size_t>(format)];
   Estimate sum;
   std::int64_t before = -1;
@@ -82,9 +67,9 @@ Estimate Profile::per_expert(std::span<const std::int64_t> tokens_per_expert, st
   for (const std::int64_t t : tokens_per_expert) {
     if (t <= 0) continue;
     if (t != before) {
-      GemmShape shape{t, n, k, format, pass};
-      if (pass == GemmPass::kDataGradient) shape = {t, k, n, format, pass};
-      if (pass == GemmPass::kWeightGradient) shape = {k, n, t, format, pass};
+      GemmShape shape{t, n, k, format, pass, accumulates};
+      if (pass == GemmPass::kDataGradient) std::swap(shape.n, shape.k);
+      if (pass == GemmPass::kWeightGradient) shape = {k, n, t, format, pass, accumulates};
       one = gemm(shape);
       before = t;
     }
@@ -98,7 +83,7 @@ Estimate Profile::per_expert(std::span<const std::int64_t> tokens_per_expert, st
 }
 
 Estimate Profile::attention(const AttentionShape& shape, AttentionPass pass) const {
-  return at_clock(*data_, attention_time(*data_, shape, pass));
+  return attention_time(*data_, shape, pass);
 }
 
 Estimate Profile::memory_op(MemoryOp op, base::Bytes moved) const {

@@ -36,6 +36,7 @@ struct CommEfficiency {
     const double b = bytes.as_double();
     return b <= 0.0 ? bandwidth_fraction : bandwidth_fraction * b / (b + half_size.as_double());
   }
+  friend bool operator==(const CommEfficiency&, const CommEfficiency&) = default;
 };
 
 /// What one type of GPU does, under one power limit, software stack and timing method: pure functions from
@@ -77,11 +78,12 @@ class Profile {
   /// kWeightGradient, for every e: dB_e[k][n] = A_e^T[k][tokens_e] dC_e[tokens_e][n]; n and k stay those of
   /// the forward product. kDataGradient: dA_e[tokens_e][k] = dC_e[tokens_e][n] B_e^T.
   /// Shape: tokens_per_expert[local expert]. Permute, activation, quantisation are not included.
+  /// accumulates: as in GemmShape; only kPerExpert tells the two apart.
   /// kPerExpert: the dense products of all experts, one launch counted (the others hide behind the running
   /// products); no wave is shared between experts.
   Estimate grouped_gemm(std::span<const std::int64_t> tokens_per_expert, std::int64_t n, std::int64_t k,
                         NumberFormat format, GemmPass pass,
-                        GroupedKernel kernel = GroupedKernel::kDefault) const;
+                        GroupedKernel kernel = GroupedKernel::kDefault, bool accumulates = true) const;
 
   /// Fused attention core (QK^T, softmax, PV; backward recomputes the scores). bf16.
   Estimate attention(const AttentionShape& shape, AttentionPass pass) const;
@@ -96,7 +98,7 @@ class Profile {
 
  private:
   Estimate per_expert(std::span<const std::int64_t> tokens_per_expert, std::int64_t n, std::int64_t k,
-                      NumberFormat format, GemmPass pass) const;
+                      NumberFormat format, GemmPass pass, bool accumulates) const;
 
   std::unique_ptr<const ProfileData> data_;
 };

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/units.h"
@@ -26,6 +27,7 @@ struct Band {
     while (i < edges_us.size() && us >= edges_us[i]) ++i;
     return i;
   }
+  friend bool operator==(const Band&, const Band&) = default;
 };
 
 /// What a fit left over; ratios are measured / predicted, errors |predicted / measured - 1|.
@@ -33,6 +35,7 @@ struct Residuals {
   int shapes = 0;
   double p05 = 1.0, p50 = 1.0, p95 = 1.0;
   double median_error = 0.0, mean_error = 0.0, p90_error = 0.0, worst_error = 0.0;
+  friend bool operator==(const Residuals&, const Residuals&) = default;
 };
 
 /// Where a table comes from and how well it fits.
@@ -42,16 +45,19 @@ struct TableOrigin {
   std::string software;
   std::optional<Residuals> fitted, left_out;
   Band band;
+  friend bool operator==(const TableOrigin&, const TableOrigin&) = default;
 };
 
 struct Interval {
   double low = 0.0, high = 0.0;
   bool contains(double x) const { return low <= x && x <= high; }
+  friend bool operator==(const Interval&, const Interval&) = default;
 };
 
 struct TileEfficiency {
   int m = 0, n = 0;
   double efficiency = 0.0;  ///< share of peak of one SM on this tile
+  friend bool operator==(const TileEfficiency&, const TileEfficiency&) = default;
 };
 
 /// Of a backward product relative to the forward one, and its own band.
@@ -59,17 +65,20 @@ struct PassFactor {
   double relative_efficiency = 1.0;
   double low = 1.0, high = 1.0;
   Evidence evidence = Evidence::kMeasured;
+  friend bool operator==(const PassFactor&, const PassFactor&) = default;
 };
 
 struct GemmCorrection {
   LogAxis m, n, k_coarse, n_coarse;
   std::vector<double> by_m_n, by_m_k, by_n_k;  ///< [m][n], [m][k_coarse], [n_coarse][k_coarse]
+  friend bool operator==(const GemmCorrection&, const GemmCorrection&) = default;
 };
 
 /// Quantisation of A from bf16 that a table's operation holds: fixed + m k bytes_per_element / hbm bandwidth.
 struct QuantiseCost {
   double fixed_s = 0.0;
   double bytes_per_element = 0.0;
+  friend bool operator==(const QuantiseCost&, const QuantiseCost&) = default;
 };
 
 struct GemmTable {
@@ -81,16 +90,19 @@ struct GemmTable {
   std::vector<TileEfficiency> tiles;
   std::optional<QuantiseCost> quantise;
   std::optional<GemmCorrection> correction;
+  friend bool operator==(const GemmTable&, const GemmTable&) = default;
 };
 
 struct GroupedCorrection {
   LogAxis tokens, work, area;
   std::vector<double> by_tokens_work, by_area;  ///< [tokens per active expert][rows n k], [n k]
+  friend bool operator==(const GroupedCorrection&, const GroupedCorrection&) = default;
 };
 
 /// What the measured expert-MLP operation holds beside its two products.
 struct ExpertOperation {
   double fixed_s = 0.0, floor_s = 0.0, activation_efficiency = 1.0, move_efficiency = 1.0;
+  friend bool operator==(const ExpertOperation&, const ExpertOperation&) = default;
 };
 
 struct GroupedTable {
@@ -104,11 +116,13 @@ struct GroupedTable {
   std::vector<TileEfficiency> tiles;
   ExpertOperation operation;
   std::optional<GroupedCorrection> correction;
+  friend bool operator==(const GroupedTable&, const GroupedTable&) = default;
 };
 
 struct AttentionCorrection {
   LogAxis dim, seq, heads, group;
   std::vector<double> by_dim_seq_heads, by_dim_group;  ///< [dim][seq][batch heads], [dim][heads / kv heads]
+  friend bool operator==(const AttentionCorrection&, const AttentionCorrection&) = default;
 };
 
 struct AttentionTable {
@@ -118,6 +132,7 @@ struct AttentionTable {
   PassFactor backward;
   std::string backward_source;
   std::optional<AttentionCorrection> correction;
+  friend bool operator==(const AttentionTable&, const AttentionTable&) = default;
 };
 
 struct MemoryOpCost {
@@ -125,17 +140,7 @@ struct MemoryOpCost {
   Evidence evidence = Evidence::kAssumed;
   double low = 0.0, high = 0.0;  ///< 90 % band of its own; 0: that of the section
   std::string source;            ///< of its own; empty: that of the section
-};
-
-/// What long runs at the power limit do to products, relative to the bursts that the tables time.
-///
-/// Model:   rate of the tensor cores = burst rate * compute_factor; kernels bound by memory stay
-/// Symbols: compute_factor = sustained clock / burst clock under the power limit
-struct Sustained {
-  double compute_factor = 1.0;
-  double low = 1.0, high = 1.0;  ///< 90 % band on the time of a product
-  Evidence evidence = Evidence::kAssumed;
-  std::string source;
+  friend bool operator==(const MemoryOpCost&, const MemoryOpCost&) = default;
 };
 
 struct LinkTable {
@@ -143,22 +148,49 @@ struct LinkTable {
   base::BytesPerSecond line_rate;
   std::string source;
   std::array<CommEfficiency, kCollectiveKinds> collectives;
+  friend bool operator==(const LinkTable&, const LinkTable&) = default;
 };
 
 inline constexpr int kGroupedKernels = 3;  // with a table of their own; kPerExpert uses the dense ones
 
+/// How the tables of a profile were timed. Clocks sink under hours of load, so that the two are different
+/// profiles.
+enum class TimingMethod {
+  kBurst,      ///< a kernel repeated for some milliseconds on an idle GPU
+  kSustained,  ///< at the clock that the power limit leaves under lasting load
+  kNone,       ///< nothing was timed; every table is assumed
+};
+
+/// What lasting load does to the compute rates of burst tables under this power limit.
+///
+/// Model: every compute term of GEMM, grouped GEMM and attention takes 1 / compute_factor as long; what
+/// memory
+///        bandwidth or a launch bounds stays (the memory clock does not follow the power limit).
+struct SustainedFactor {
+  double compute_factor = 1.0;   ///< share of the burst compute rate
+  double low = 1.0, high = 1.0;  ///< 90 % band of measured / predicted time that the factor adds
+  std::string source;
+  Evidence evidence = Evidence::kAssumed;
+  friend bool operator==(const SustainedFactor&, const SustainedFactor&) = default;
+};
+
 /// A profile file, resolved. `like` tables are already copies of what they are like, at their own format.
 struct ProfileData {
   std::string name, gpu, timing, device_source, host_source, memory_source, provenance;
+  /// The key: GPU, power limit, software stack, method.
+  std::string software;  ///< that was timed; empty where nothing was
+  TimingMethod method = TimingMethod::kBurst;
   double power_limit_w = 0.0, clock_mhz = 0.0;
+  std::optional<SustainedFactor> sustained;
+  /// Share of the burst compute rate at which this profile computes: 1 for the bursts that a file holds, the
+  /// sustained factor in what Profile::at_sustained_clocks gives.
+  double compute_factor() const { return is_sustained() ? sustained->compute_factor : 1.0; }
+  bool is_sustained() const { return method == TimingMethod::kSustained && sustained.has_value(); }
   int sm_count = 0;
   base::BytesPerSecond hbm_bandwidth;
   base::Bytes memory;
   base::Seconds launch_overhead, host_sync;
-  std::array<base::FlopsPerSecond, kNumberFormats> peak{};            ///< at the clock in force
-  std::array<base::FlopsPerSecond, kNumberFormats> datasheet_peak{};  ///< dense
-  std::optional<Sustained> sustained;  ///< as the file states it; in force only in a sustained profile
-  bool is_sustained = false;
+  std::array<base::FlopsPerSecond, kNumberFormats> peak{};
 
   std::string gemm_pass_source, grouped_pass_source;
   std::array<PassFactor, kGemmPasses> gemm_passes, grouped_passes;
@@ -169,6 +201,15 @@ struct ProfileData {
   double memory_floor_s = 0.0, memory_low = 1.0, memory_high = 1.0;
   std::array<MemoryOpCost, kMemoryOps> memory_ops;
   std::array<LinkTable, kLinkClasses> links;
+  friend bool operator==(const ProfileData&, const ProfileData&) = default;
 };
+
+std::string_view name(TimingMethod method);
+std::optional<TimingMethod> parse_timing_method(std::string_view text);
+std::vector<std::string> timing_method_names();
+
+/// One line per distinct source of the tables, in the order of the file; what a reader puts into
+/// `provenance`.
+std::string collect_provenance(const ProfileData& data);
 
 }  // namespace moeplan::sim

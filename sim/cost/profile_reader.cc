@@ -352,20 +352,6 @@ std::optional<MemoryOp> stands_for(MemoryOp op) {
   }
 }
 
-/// Optional: a profile without it has no sustained clock and prices long runs like bursts.
-void read_sustained(ObjectReader& top, ProfileData& data) {
-  std::optional<ObjectReader> at = top.optional_object("sustained");
-  if (!at) return;
-  Sustained sustained;
-  sustained.compute_factor = read_positive(*at, "compute_factor", kLargestShare);
-  sustained.low = read_positive(*at, "low", 1.0);
-  sustained.high = read_positive(*at, "high", 10.0);
-  sustained.source = at->required<std::string>("source");
-  sustained.evidence = read_evidence(*at);
-  at->finish();
-  data.sustained = std::move(sustained);
-}
-
 void read_memory_ops(ObjectReader& top, ProfileData& data) {
   ObjectReader at = top.object("memory_ops");
   data.memory_floor_s = read_seconds(at, "floor");
@@ -450,7 +436,6 @@ void read_device(ObjectReader& top, ProfileData& data) {
     const auto rate = peak.optional<base::FlopsPerSecond>(name(static_cast<NumberFormat>(i)));
     if (rate) data.peak[static_cast<std::size_t>(i)] = *rate;
   }
-  data.datasheet_peak = data.peak;
   peak.finish();
   at.finish();
   ObjectReader host = top.object("host");
@@ -458,6 +443,19 @@ void read_device(ObjectReader& top, ProfileData& data) {
   data.launch_overhead = base::Seconds::of(read_seconds(host, "launch_overhead"));
   data.host_sync = base::Seconds::of(read_seconds(host, "host_sync"));
   host.finish();
+}
+
+void read_sustained(ObjectReader& top, ProfileData& data) {
+  std::optional<ObjectReader> at = top.optional_object("sustained");
+  if (!at) return;
+  SustainedFactor factor;
+  factor.compute_factor = read_positive(*at, "compute_factor", 1.0);
+  factor.low = read_positive(*at, "low", 10.0);
+  factor.high = read_positive(*at, "high", 10.0);
+  factor.source = at->required<std::string>("source");
+  factor.evidence = read_evidence(*at);
+  at->finish();
+  data.sustained = std::move(factor);
 }
 
 /// Every format with a peak has its tables, and no other.
@@ -480,34 +478,6 @@ void check_formats(ObjectReader& top, const ProfileData& data) {
   }
 }
 
-/// One line per distinct source, in the order of the file.
-std::string collect_provenance(const ProfileData& data) {
-  std::vector<std::string> lines;
-  const auto add = [&lines](std::string line) {
-    for (const std::string& known : lines) {
-      if (known == line) return;
-    }
-    lines.push_back(std::move(line));
-  };
-  add("device: " + data.device_source);
-  add("timing: " + data.timing);
-  const auto add_table = [&add](std::string_view what, const TableOrigin& origin) {
-    add(fmt::format("{}: {}{}{}", what, origin.source, origin.software.empty() ? "" : ", ", origin.software));
-  };
-  for (const auto& table : data.gemm) {
-    if (table && !table->like) add_table("gemm", table->origin);
-  }
-  for (const auto& kernels : data.grouped) {
-    for (std::size_t i = 1; i < kernels.size(); ++i) {
-      if (kernels[i]) add_table("grouped gemm", kernels[i]->origin);
-    }
-  }
-  add_table("attention", data.attention.origin);
-  std::string text;
-  for (const std::string& line : lines) text += line + "\n";
-  return text;
-}
-
 Profile read_profile(const base::Document& document) {
   base::DiagnosticSink sink;
   ObjectReader top(document, sink, "profile");
@@ -516,9 +486,12 @@ Profile read_profile(const base::Document& document) {
   data.name = top.required<std::string>("name");
   data.gpu = top.required<std::string>("gpu");
   data.timing = top.required<std::string>("timing");
+  data.method = parse_timing_method(top.one_of("method", timing_method_names(), "burst"))
+                    .value_or(TimingMethod::kBurst);
+  data.software = top.value_or<std::string>("software", "");
   data.power_limit_w = read_positive(top, "power_limit_w", 1e5);
-  read_device(top, data);
   read_sustained(top, data);
+  read_device(top, data);
   read_gemm(top, data);
   read_grouped(top, data);
   read_attention(top, data);

@@ -43,6 +43,7 @@ LayerKernels::LayerKernels(const ModelSpec& model, const RunSpec& run, const Pla
       profile_(profile),
       precision_(run.precision),
       fused_cross_entropy_(run.fused_cross_entropy),
+      fusion_(run.fusion),
       waits_for_counts_(run.gate != GatePolicy::kCapacity),
       comm_(std::move(comm)),
       tokens_(rank_tokens(plan, run)),
