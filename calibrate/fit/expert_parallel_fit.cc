@@ -261,7 +261,7 @@ std::string source_of(EpLibrary library) {
 
 bool fits_here(const EpRow& row, const std::string& stem, EpLibrary library, EpOperation operation) {
   // Constants come from the kernels' own tables; a row of another machine or timing only checks them.
-  return row.stem == stem && row.library == library && row.operation == operation && !row.with_api &&
+  return row.stem == stem && row.ep_library == library && row.operation == operation && !row.with_api &&
          sim::seen_by_fit(row);
 }
 
@@ -269,7 +269,7 @@ bool fits_here(const EpRow& row, const std::string& stem, EpLibrary library, EpO
 void set_scan(const Fitter& fitter, const std::vector<EpRow>& rows, const std::string& stem, EpConstants& c) {
   std::vector<double> scans;
   for (const EpRow& row : rows) {
-    if (row.stem != stem || row.library != EpLibrary::kHybridEp || !row.with_api ||
+    if (row.stem != stem || row.ep_library != EpLibrary::kHybridEp || !row.with_api ||
         row.operation != EpOperation::kDispatch)
       continue;
     if (!sim::seen_by_fit(row)) continue;
@@ -285,11 +285,11 @@ ExpertParallelResidual measure(const Fitter& fitter, const std::vector<EpRow>& r
                                EpLibrary library, EpOperation operation, const EpConstants& c) {
   ExpertParallelResidual residual;
   residual.system = stem;
-  residual.library = library;
+  residual.ep_library = library;
   residual.operation = operation;
   std::vector<double> left;
   for (const EpRow& row : rows) {
-    if (row.stem != stem || row.library != library || row.operation != operation || row.anomalous) continue;
+    if (row.stem != stem || row.ep_library != library || row.operation != operation || row.anomalous) continue;
     const double error = std::abs(fitter.predict(c, row) / row.measured.s() - 1.0);
     if (fits_here(row, stem, library, operation)) {
       residual.fitted_mean += error;

@@ -12,7 +12,7 @@ namespace moeplan::calibrate {
 /// How well constants describe the rows that they were fitted on, and those that they were not.
 struct ExpertParallelResidual {
   std::string system;
-  sim::EpLibrary library = sim::EpLibrary::kDeepEp;
+  sim::EpLibrary ep_library = sim::EpLibrary::kDeepEp;
   sim::EpOperation operation = sim::EpOperation::kDispatch;
   int fitted = 0, left_out = 0;
   double fitted_mean = 0.0, left_out_mean = 0.0, left_out_median = 0.0, left_out_worst = 0.0;

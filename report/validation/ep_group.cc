@@ -59,7 +59,7 @@ void judge_source(const Context& context, const Source& source, GroupReport& rep
     const std::optional<sim::Estimate> estimate = sim::predict(*profile, row);
     if (!estimate) {
       report.skipped.push_back(
-          {name, fmt::format("the profile of {} has no {}", row.system, sim::name(row.library)), true});
+          {name, fmt::format("the profile of {} has no {}", row.system, sim::name(row.ep_library)), true});
     } else if (row.anomalous) {
       report.skipped.push_back({name,
                                 fmt::format("{}; measured {:.1f} us, predicted {:.1f} us", row.note,

@@ -25,8 +25,8 @@ double relay_seconds(const EpConstants& constants, const EpRow& row, const LineR
   const RelayWork work = even_relay_work(static_cast<double>(row.tokens), row.experts, row.top_k, row.ranks,
                                          row.nodes, row.token_bytes, row.limit);
   EpConstants used = constants;
-  if (row.library == EpLibrary::kHybridEp && !row.with_api) used.scan = {};  // outside the kernels
-  double time = relay_time(row.library, used, work, rates, row.sms > 0 ? row.sms : constants.default_sms).s();
+  if (row.ep_library == EpLibrary::kHybridEp && !row.with_api) used.scan = {};  // outside the kernels
+  double time = relay_time(row.ep_library, used, work, rates, row.sms > 0 ? row.sms : constants.default_sms).s();
   if (row.with_api) {
     time += kCopyTouches * work.copies * row.token_bytes / (kCopyShare * hbm.bytes_per_s());
   }
@@ -37,7 +37,7 @@ double relay_seconds(const EpConstants& constants, const EpRow& row, const LineR
 
 base::Seconds predict_time(const EpConstants& constants, const EpRow& row, const LineRates& rates,
                            int gpu_sms, base::BytesPerSecond hbm) {
-  switch (row.library) {
+  switch (row.ep_library) {
     case EpLibrary::kDeepEp:
     case EpLibrary::kHybridEp:
       return base::Seconds::of(relay_seconds(constants, row, rates, hbm));
@@ -63,7 +63,7 @@ LineRates line_rates(const Profile& profile, const EpRow& row) {
 }
 
 std::optional<Estimate> predict(const Profile& profile, const EpRow& row) {
-  const EpConstants* constants = profile.data().expert_parallel.find(row.library, row.operation);
+  const EpConstants* constants = profile.data().expert_parallel.find(row.ep_library, row.operation);
   if (constants == nullptr) return std::nullopt;
   Estimate estimate{
       predict_time(*constants, row, line_rates(profile, row), profile.sm_count(), profile.hbm_bandwidth()),
@@ -82,7 +82,7 @@ base::Seconds naive_time(const EpRow& row, const LineRates& rates) {
 
 bool left_out_of_fit(const EpRow& row) {
   if (row.nodes > 2) return true;
-  switch (row.library) {
+  switch (row.ep_library) {
     case EpLibrary::kNvlinkTwoSided:
     case EpLibrary::kNvlinkOneSided:
       return row.ranks > 16;

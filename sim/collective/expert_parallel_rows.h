@@ -19,7 +19,7 @@ struct EpRow {
   std::string name;    ///< unique in its table: "h100_sxm/0.5.12/n2-t4096-h7168-k8-e256-sm24/dispatch"
   std::string system;  ///< as the table writes the GPU
   std::string stem;    ///< profile that describes it; empty if none does
-  EpLibrary library = EpLibrary::kDeepEp;
+  EpLibrary ep_library = EpLibrary::kDeepEp;
   EpOperation operation = EpOperation::kDispatch;
   int ranks = 8, nodes = 1;  ///< nodes in the sense of the library: NVLink domains
   std::int64_t tokens = 0;   ///< of a rank

@@ -100,7 +100,7 @@ bool has_trays_of_four(std::string_view system) { return system == "gb200" || sy
 
 EpRow shared_row(Cells& cells, EpLibrary library) {
   EpRow row;
-  row.library = library;
+  row.ep_library = library;
   row.system = cells.text("system");
   row.stem = profile_stem_of_system(row.system);
   row.nodes = cells.count("node_num");
@@ -209,7 +209,7 @@ EpTable read_nvlink_all_to_all(const base::CsvTable& table) {
       collector.skip(row.name, fmt::format("kernels \"{}\" have no model", source), true);
       continue;
     }
-    row.library = source == "NVLinkOneSided" ? EpLibrary::kNvlinkOneSided : EpLibrary::kNvlinkTwoSided;
+    row.ep_library = source == "NVLinkOneSided" ? EpLibrary::kNvlinkOneSided : EpLibrary::kNvlinkTwoSided;
     row.operation = operation->second;
     const auto h = static_cast<double>(row.hidden);
     // Combine travels in bf16 whatever the experts compute in, unless it is the quantised one.
@@ -299,7 +299,7 @@ LibraryRow read_library_row(const base::CsvTable& table, std::size_t i) {
   const double element = dtype == "fp8" ? 1.0 : 2.0;
   const bool dispatch = row.operation == EpOperation::kDispatch;
   if (hybrid) {
-    row.library = EpLibrary::kHybridEp;
+    row.ep_library = EpLibrary::kHybridEp;
     row.sms = cells.count("num_sms");
     row.with_api = cells.text("measurement") != "kernel only";
     if (cells.text("nic").find("MNNVL") != std::string::npos) row.nodes = 1;  // one NVLink domain
@@ -308,7 +308,7 @@ LibraryRow read_library_row(const base::CsvTable& table, std::size_t i) {
     if (cells.why().empty()) row.measured = base::Seconds::of(algorithm_bytes(row, element) / rate);
     row.note = "time from the published algorithm bandwidth";
   } else {
-    row.library = EpLibrary::kDeepEpLowLatency;
+    row.ep_library = EpLibrary::kDeepEpLowLatency;
     row.measured = base::Seconds::of(kMicro * cells.positive("latency_us"));
     row.token_bytes = deepep_token_bytes(row.hidden, 0, element, dispatch);
     row.all_over_nic = cells.text("notes") == "pure RDMA";

@@ -110,7 +110,7 @@ void add_link_times(const topology::Cluster& cluster, const RelayTraffic& traffi
 CommTimes solve_relay_all_to_all(const CommNetwork& network, const RelayTraffic& traffic,
                                  const RelayCall& call) {
   const topology::Cluster& cluster = network.cluster();
-  const EpConstants* constants = network.profile().data().expert_parallel.find(call.library, call.operation);
+  const EpConstants* constants = network.profile().data().expert_parallel.find(call.ep_library, call.operation);
   MOEPLAN_CHECK(constants != nullptr, "the profile has the constants of the library");
   const auto n = static_cast<std::size_t>(traffic.group_size);
   Plan plan;
@@ -131,7 +131,7 @@ CommTimes solve_relay_all_to_all(const CommNetwork& network, const RelayTraffic&
     RelayWork& work = plan.work[i];
     work.nvlink_bytes = nvlink[i] * rates.nvlink.bytes_per_s();
     work.nic_bytes = nic[i] * rates.nic.bytes_per_s();
-    times.done.push_back(relay_time(call.library, *constants, work, rates, sms));
+    times.done.push_back(relay_time(call.ep_library, *constants, work, rates, sms));
     times.makespan = max(times.makespan, times.done.back());
     if (work.nodes > 2) times.evidence = worst(times.evidence, Evidence::kExtrapolated);
   }

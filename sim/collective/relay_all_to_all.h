@@ -19,7 +19,7 @@ struct RelayTraffic {
 
 /// What a group and a kernel are asked for.
 struct RelayCall {
-  EpLibrary library = EpLibrary::kDeepEp;
+  EpLibrary ep_library = EpLibrary::kDeepEp;
   EpOperation operation = EpOperation::kDispatch;  ///< kCombine takes the same ways back
   double token_bytes = 0;
   int sms = 0;  ///< 0 = what the library takes by itself
