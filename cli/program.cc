@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/diagnostics.h"
 #include "base/files.h"
+#include "cli/calibrate_command.h"
 #include "cli/command.h"
 #include "cli/export_command.h"
 #include "cli/import_command.h"
@@ -28,7 +29,8 @@ class Program {
   explicit Program(Console console) : console_(console) {
     app_.set_version_flag("--version", "moeplan " + base::version());
     app_.require_subcommand(1);
-    app_.footer("Exit codes: 0 ok, 1 infeasible, 2 bad input or usage, 3 environment, 70 bug, 130 interrupted.");
+    app_.footer(
+        "Exit codes: 0 ok, 1 infeasible, 2 bad input or usage, 3 environment, 70 bug, 130 interrupted.");
     declare_plan();
     declare_simulate();
     declare_network();
@@ -36,6 +38,7 @@ class Program {
     declare_export();
     declare_import();
     declare_show();
+    declare_calibrate();
   }
 
   int run(int argc, const char* const* argv) {
@@ -55,18 +58,24 @@ class Program {
   }
 
   static void add_job_options(CLI::App* verb, JobOptions& job) {
-    verb->add_option("--cluster", job.cluster, "cluster file (YAML), or the name of a shipped one")->required();
-    verb->add_option("--model", job.model, "the model's config.json, or the name of a shipped one")->required();
+    verb->add_option("--cluster", job.cluster, "cluster file (YAML), or the name of a shipped one")
+        ->required();
+    verb->add_option("--model", job.model, "the model's config.json, or the name of a shipped one")
+        ->required();
     verb->add_option("--run", job.run, "run file (YAML), or the name of a shipped one")->required();
     verb->add_option("--load", job.load,
-                     "expert loads: a file (CSV, .npy, .npz, SmartMoE folder), or uniform, zipf:S, lognormal:S, dirichlet:A, hot:N")
+                     "expert loads: a file (CSV, .npy, .npz, SmartMoE folder), or uniform, zipf:S, "
+                     "lognormal:S, dirichlet:A, hot:N")
         ->capture_default_str();
-    verb->add_option("--profile", job.profile, "profile file, or the name of a shipped one (default: the one the cluster names)");
-    verb->add_flag("--map-layers", job.map_layers, "stretch a load log that has another number of MoE layers");
+    verb->add_option("--profile", job.profile,
+                     "profile file, or the name of a shipped one (default: the one the cluster names)");
+    verb->add_flag("--map-layers", job.map_layers,
+                   "stretch a load log that has another number of MoE layers");
   }
 
   static void add_threads(CLI::App* verb, CommonOptions& common) {
-    verb->add_option("--threads", common.threads, "0 = as many as the machine has; results do not depend on it")
+    verb->add_option("--threads", common.threads,
+                     "0 = as many as the machine has; results do not depend on it")
         ->check(CLI::NonNegativeNumber)
         ->capture_default_str();
   }
@@ -84,33 +93,46 @@ class Program {
   void declare_plan() {
     CLI::App* verb = app_.add_subcommand("plan", "Search the plans with the shortest training step");
     add_job_options(verb, plan_.job);
-    verb->add_option("--framework", plan_.framework, "keep to what this framework can run: megatron, or any")->capture_default_str();
-    verb->add_option("--from", plan_.from, "a plan file: rank changes to it instead of searching from nothing");
-    verb->add_option("--top", plan_.top, "how many plans to report")->check(CLI::Range(1, 100))->capture_default_str();
-    verb->add_option("--budget", plan_.budget, "simulations (2000), or wall-clock time (5s: the result then depends on the machine)");
+    verb->add_option("--framework", plan_.framework, "keep to what this framework can run: megatron, or any")
+        ->capture_default_str();
+    verb->add_option("--from", plan_.from,
+                     "a plan file: rank changes to it instead of searching from nothing");
+    verb->add_option("--top", plan_.top, "how many plans to report")
+        ->check(CLI::Range(1, 100))
+        ->capture_default_str();
+    verb->add_option("--budget", plan_.budget,
+                     "simulations (2000), or wall-clock time (5s: the result then depends on the machine)");
     verb->add_option("--pin", plan_.pins, "fix axes, e.g. tp=2,ep=8; may repeat");
     add_search_flags(verb, plan_.common);
-    add_result_flags(verb, plan_.common, "folder for plan-K.yaml, report.html, trace-1.json and framework arguments");
+    add_result_flags(verb, plan_.common,
+                     "folder for plan-K.yaml, report.html, trace-1.json and framework arguments");
     verb->callback([this] { verb_ = [this] { return run_plan(plan_, console_); }; });
   }
 
   void declare_simulate() {
-    CLI::App* verb = app_.add_subcommand("simulate", "One training step of a plan, or its distribution over a load trace");
+    CLI::App* verb =
+        app_.add_subcommand("simulate", "One training step of a plan, or its distribution over a load trace");
     add_job_options(verb, simulate_.job);
     verb->add_option("--plan", simulate_.plan, "plan file, as `plan` and `import plan` write it")->required();
-    verb->add_option("--sharing", simulate_.sharing, "how transfers share links: bound or flow")->capture_default_str();
-    verb->add_option("--iterations", simulate_.iterations, "of a load trace, at most")->check(CLI::PositiveNumber)->capture_default_str();
+    verb->add_option("--sharing", simulate_.sharing, "how transfers share links: bound or flow")
+        ->capture_default_str();
+    verb->add_option("--iterations", simulate_.iterations, "of a load trace, at most")
+        ->check(CLI::PositiveNumber)
+        ->capture_default_str();
     verb->add_option("--trace", simulate_.trace, "write a Chrome trace (opens in Perfetto) to this file");
     verb->add_flag("--no-what-if", simulate_.no_what_if, "leave the counterfactual steps out");
-    verb->add_option("--seed", simulate_.common.seed, "seed of everything that is drawn")->capture_default_str();
+    verb->add_option("--seed", simulate_.common.seed, "seed of everything that is drawn")
+        ->capture_default_str();
     add_result_flags(verb, simulate_.common, "write the result to this file");
     verb->callback([this] { verb_ = [this] { return run_simulate(simulate_, console_); }; });
   }
 
   void declare_validate() {
-    CLI::App* verb = app_.add_subcommand("validate", "Predictions beside published measurements, with naive baselines");
+    CLI::App* verb =
+        app_.add_subcommand("validate", "Predictions beside published measurements, with naive baselines");
     verb->add_option("--corpus", validate_.corpora,
-                     "folder of measurements; may repeat: cases from the first, companions from any (default: configs/validation)");
+                     "folder of measurements; may repeat: cases from the first, companions from any "
+                     "(default: configs/validation)");
     verb->add_option("--only", validate_.only, "GROUP or GROUP/PATTERN; may repeat");
     verb->add_option("--limits", validate_.limits, "file of limits; exit 1 where one is broken");
     verb->add_flag("-v,--verbose", validate_.common.verbose, "every case in the table");
@@ -123,21 +145,26 @@ class Program {
     CLI::App* verb = app_.add_subcommand("export", "Write a plan in the form that a framework loads");
     verb->add_option("plan", export_.plan, "plan file")->required();
     verb->add_option("--to", export_.to, "megatron")->required();
-    verb->add_option("--model", export_.model, "the model's config.json, or the name of a shipped one")->required();
+    verb->add_option("--model", export_.model, "the model's config.json, or the name of a shipped one")
+        ->required();
     verb->add_option("--run", export_.run, "run file, or the name of a shipped one")->required();
-    verb->add_option("--gpus-per-node", export_.gpus_per_node, "of the launch script")->check(CLI::PositiveNumber)->capture_default_str();
+    verb->add_option("--gpus-per-node", export_.gpus_per_node, "of the launch script")
+        ->check(CLI::PositiveNumber)
+        ->capture_default_str();
     verb->add_option("-o,--output", export_.common.output, "folder to write to")->required();
     add_quiet(verb, export_.common);
     verb->callback([this] { verb_ = [this] { return run_export(export_, console_); }; });
   }
 
   void declare_import() {
-    CLI::App* verb = app_.add_subcommand("import", "Read a framework's own files: Megatron arguments, config.json");
+    CLI::App* verb =
+        app_.add_subcommand("import", "Read a framework's own files: Megatron arguments, config.json");
     verb->add_option("kind", import_.kind, "plan or model")
         ->required()
         ->check(CLI::IsMember({"cluster", "model", "run", "load", "plan"}));
     verb->add_option("file", import_.file, "the file to read; its kind is detected")->required();
-    verb->add_option("--gpus", import_.gpus, "of a plan whose text does not say how many GPUs it runs on")->check(CLI::PositiveNumber);
+    verb->add_option("--gpus", import_.gpus, "of a plan whose text does not say how many GPUs it runs on")
+        ->check(CLI::PositiveNumber);
     verb->add_option("--model", import_.model, "check the plan against this model");
     verb->add_option("--permutation", import_.permutation, "the plan's checkpoint permutation file");
     verb->add_option("--define", import_.defines, "NAME=VALUE of a shell variable of the file; may repeat");
@@ -149,13 +176,18 @@ class Program {
 
   void declare_network() {
     CLI::App* verb = app_.add_subcommand("network", "Finish times of transfers that share a network");
-    CLI::Option* cluster = verb->add_option("--cluster", network_.cluster, "cluster file, or the name of a shipped one");
-    verb->add_option("--links", network_.links, "CSV of links: link,bytes_per_s,latency_s")->excludes(cluster);
-    verb->add_option("--traffic", network_.traffic,
-                     "CSV of flows: src,dst,bytes[,start_s][,route]; or uniform:BYTES, zipf-dst:S, zipf-pair:S")
+    CLI::Option* cluster =
+        verb->add_option("--cluster", network_.cluster, "cluster file, or the name of a shipped one");
+    verb->add_option("--links", network_.links, "CSV of links: link,bytes_per_s,latency_s")
+        ->excludes(cluster);
+    verb->add_option(
+            "--traffic", network_.traffic,
+            "CSV of flows: src,dst,bytes[,start_s][,route]; or uniform:BYTES, zipf-dst:S, zipf-pair:S")
         ->required();
-    verb->add_option("--sharing", network_.sharing, "bound (busiest link) or flow (exact max-min)")->capture_default_str();
-    verb->add_option("--tolerance", network_.tolerance, "of flow: merge rate changes closer than this fraction; 0 = exact")
+    verb->add_option("--sharing", network_.sharing, "bound (busiest link) or flow (exact max-min)")
+        ->capture_default_str();
+    verb->add_option("--tolerance", network_.tolerance,
+                     "of flow: merge rate changes closer than this fraction; 0 = exact")
         ->capture_default_str();
     verb->add_flag("--summary", network_.summary, "leave the single flows out");
     verb->add_option("--seed", network_.common.seed, "seed of a traffic generator")->capture_default_str();
@@ -163,31 +195,84 @@ class Program {
     verb->callback([this] { verb_ = [this] { return run_network(network_, console_); }; });
   }
 
-  void declare_show() {
-    CLI::App* verb = app_.add_subcommand("show", "Say what an input file holds, checked as the other verbs check it");
-    verb->add_option("kind", show_.kind, "cluster, model, run, plan, profile or load")
-        ->required()
-        ->check(CLI::IsMember({"cluster", "model", "run", "plan", "profile", "load"}));
-    verb->add_option("file", show_.file, "a path, the name of a shipped file, or a load generator such as zipf:1.0")->required();
-    verb->add_option("--experts", show_.experts, "experts of a load generator (default 128)")->check(CLI::PositiveNumber);
-    verb->add_option("--top-k", show_.top_k, "experts per token of a load generator (default 8)")->check(CLI::PositiveNumber);
-    verb->add_option("--layers", show_.layers, "MoE layers of a load generator (default 1)")->check(CLI::PositiveNumber);
-    verb->add_flag("--json", show_.common.json, "write JSON");
-    verb->add_option("--seed", show_.common.seed, "seed of a load generator")->capture_default_str();
-    verb->callback([this] { verb_ = [this] { return run_show(show_, console_); }; });
-  }
+  void declare_calibrate() {
+    CLI::App* verb =
+        app_.add_subcommand("calibrate", "Turn measurements into samples, and samples into a profile");
+    verb->require_subcommand(1);
+    verb->footer(
+        "  moeplan calibrate import gemm.csv -o samples.jsonl\n"
+        "  moeplan calibrate fit samples.jsonl --base h100-sxm -o h100.yaml");
+    CLI::App* import = verb->add_subcommand(
+        "import", "Read tables of measured times; the kind of each file is found by its content");
+    import
+        ->add_option("files", calibrate_import_.files,
+                     "tables of GEMM, grouped GEMM or attention times (CSV)")
+        ->required();
+    import->add_option("--gpu", calibrate_import_.gpu,
+                       "GPU of files that do not say, as profiles are named: h100-sxm");
+    import->add_option("--software", calibrate_import_.software, "software of files that do not say");
+    import->add_option("--source", calibrate_import_.source, "citation (default: the file)");
+    import->add_option("--method", calibrate_import_.method, "how the times were taken: burst or sustained")
+        ->check(CLI::IsMember({"burst", "sustained"}))
+        ->capture_default_str();
+    import->add_option("--power-limit", calibrate_import_.power_limit_w, "in W, where it is known")
+        ->check(CLI::PositiveNumber);
+    import
+        ->add_option("-o,--output", calibrate_import_.common.output, "samples file (docs/formats/samples.md)")
+        ->required();
+    import->add_flag("--json", calibrate_import_.common.json, "report on stdout as JSON");
+    import->add_flag("-v,--verbose", calibrate_import_.common.verbose, "name every row that is skipped");
+    add_quiet(import, calibrate_import_.common);
+    import->callback([this] { verb_ = [this] { return run_calibrate_import(calibrate_import_, console_);
+  }; });
+CLI::App* fit = verb->add_subcommand(
+    "fit", "Fit the sections of a profile that have samples; the others stay as they are");
+fit->add_option("samples", calibrate_fit_.samples,
+                "samples files; none only puts in the data sheet of --device");
+fit->add_option("--base", calibrate_fit_.base,
+                "profile that the other sections come from: a file, or the name of a shipped one");
+fit->add_option("--device", calibrate_fit_.device,
+                "data sheet to put in (configs/devices.yaml); tables of another GPU become assumed");
+add_threads(fit, calibrate_fit_.common);
+fit->add_option("-o,--output", calibrate_fit_.common.output, "profile file")->required();
+add_quiet(fit, calibrate_fit_.common);
+fit->callback([this] { verb_ = [this] { return run_calibrate_fit(calibrate_fit_, console_); }; });
+}  // namespace
 
-  Console console_;
-  CLI::App app_{"moeplan: simulator and planner for training Mixture-of-Experts models on GPU clusters", "moeplan"};
-  std::function<int()> verb_;
-  PlanOptions plan_;
-  SimulateVerbOptions simulate_;
-  ValidateOptions validate_;
-  ExportOptions export_;
-  ImportOptions import_;
-  NetworkOptions network_;
-  ShowOptions show_;
-};
+void declare_show() {
+  CLI::App* verb =
+      app_.add_subcommand("show", "Say what an input file holds, checked as the other verbs check it");
+  verb->add_option("kind", show_.kind, "cluster, model, run, plan, profile or load")
+      ->required()
+      ->check(CLI::IsMember({"cluster", "model", "run", "plan", "profile", "load"}));
+  verb->add_option("file", show_.file,
+                   "a path, the name of a shipped file, or a load generator such as zipf:1.0")
+      ->required();
+  verb->add_option("--experts", show_.experts, "experts of a load generator (default 128)")
+      ->check(CLI::PositiveNumber);
+  verb->add_option("--top-k", show_.top_k, "experts per token of a load generator (default 8)")
+      ->check(CLI::PositiveNumber);
+  verb->add_option("--layers", show_.layers, "MoE layers of a load generator (default 1)")
+      ->check(CLI::PositiveNumber);
+  verb->add_flag("--json", show_.common.json, "write JSON");
+  verb->add_option("--seed", show_.common.seed, "seed of a load generator")->capture_default_str();
+  verb->callback([this] { verb_ = [this] { return run_show(show_, console_); }; });
+}
+
+Console console_;
+CLI::App app_{"moeplan: simulator and planner for training Mixture-of-Experts models on GPU clusters",
+              "moeplan"};
+std::function<int()> verb_;
+PlanOptions plan_;
+SimulateVerbOptions simulate_;
+ValidateOptions validate_;
+ExportOptions export_;
+ImportOptions import_;
+NetworkOptions network_;
+ShowOptions show_;
+CalibrateImportOptions calibrate_import_;
+CalibrateFitOptions calibrate_fit_;
+};  // namespace moeplan::cli
 
 }  // namespace
 
@@ -201,7 +286,8 @@ int run_program(int argc, const char* const* argv, Console console) {
     console.err << "error: " << error.what() << '\n';
     return kEnvironment;
   } catch (const std::exception& error) {
-    console.err << "internal error: " << error.what() << "\nthis is a bug in moeplan; please report it with the command line and the inputs\n";
+    console.err << "internal error: " << error.what()
+                << "\nthis is a bug in moeplan; please report it with the command line and the inputs\n";
     return kBug;
   }
 }

@@ -64,8 +64,8 @@ Estimate attention_time(const ProfileData& profile, const AttentionShape& s, Att
   const auto kv = static_cast<double>(s.seq_kv);
   const double pairs = s.causal ? q * (kv - 0.5 * (q - 1.0)) : q * kv;
   const double width = 2.0 * static_cast<double>(s.qk_dim + s.v_dim);
-  const double rate =
-      profile.peak[static_cast<std::size_t>(NumberFormat::kBf16)].flops_per_s() * table.efficiency;
+  const double rate = profile.peak[static_cast<std::size_t>(NumberFormat::kBf16)].flops_per_s() *
+                      profile.compute_factor() * table.efficiency;
   const double work = width * static_cast<double>(s.batch) * static_cast<double>(s.heads) * pairs / rate;
   const double longest =
       width * static_cast<double>(std::min(kQueryBlock, s.seq_q)) * kv * profile.sm_count / rate;
@@ -76,6 +76,7 @@ Estimate attention_time(const ProfileData& profile, const AttentionShape& s, Att
   }
   Estimate estimate = with_band(table.origin, t, inside(table, s));
   estimate.evidence = worst(estimate.evidence, shape_evidence(table, s));
+  estimate = with_sustained(estimate, profile);
   return pass == AttentionPass::kBackward ? with_pass(estimate, table.backward) : estimate;
 }
 

@@ -16,7 +16,7 @@ namespace moeplan::sim {
 /// Evidence: measured for causal qk = v inside the grid; another head size, a rectangle (context parallelism)
 /// or no
 ///          mask is interpolated, qk != v (MLA) assumed.
-/// Source: fitted by scripts/make_profiles.
+/// Source: fitted on causal forward tables; residuals in the profile.
 /// Not modelled: sliding windows, sinks, dropout, variable lengths.
 Estimate attention_time(const ProfileData& profile, const AttentionShape& shape, AttentionPass pass);
 

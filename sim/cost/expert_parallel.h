@@ -46,6 +46,7 @@ struct EpConstants {
   int default_sms = 0;           ///< what the library takes unless told
   Evidence evidence = Evidence::kAssumed;
   std::string source;
+  friend bool operator==(const EpConstants&, const EpConstants&) = default;
 };
 
 /// The `expert_parallel` section of a profile.
@@ -54,6 +55,7 @@ class ExpertParallelTable {
   const EpConstants* find(EpLibrary library, EpOperation operation) const;
   void set(EpLibrary library, EpOperation operation, EpConstants constants);
   bool empty() const;
+  friend bool operator==(const ExpertParallelTable&, const ExpertParallelTable&) = default;
 
  private:
   std::array<std::array<std::optional<EpConstants>, kEpOperations>, kEpLibraries> constants_;

@@ -21,8 +21,7 @@ std::int64_t ceil_divide(std::int64_t a, std::int64_t b) { return (a + b - 1) / 
 
 double compute_seconds(const ProfileData& profile, const GemmTable& table, const GemmShape& shape) {
   const std::int64_t sms = profile.sm_count;
-  const double seconds_per_flop =
-      static_cast<double>(sms) / profile.peak[static_cast<std::size_t>(table.format)].flops_per_s();
+  const double seconds_per_flop = sm_seconds_per_flop(profile, table.format);
   const double partial_seconds = kPartialBytes * static_cast<double>(shape.m) * static_cast<double>(shape.n) /
                                  profile.hbm_bandwidth.bytes_per_s();
   double best = std::numeric_limits<double>::infinity();
@@ -83,16 +82,30 @@ Estimate with_pass(Estimate estimate, const PassFactor& factor) {
   return estimate;
 }
 
+Estimate with_sustained(Estimate estimate, const ProfileData& profile) {
+  if (!profile.sustained) return estimate;
+  estimate.low *= profile.sustained->low;
+  estimate.high *= profile.sustained->high;
+  estimate.evidence = worst(estimate.evidence, profile.sustained->evidence);
+  return estimate;
+}
+
+double sm_seconds_per_flop(const ProfileData& profile, NumberFormat format) {
+  return profile.sm_count /
+         (profile.peak[static_cast<std::size_t>(format)].flops_per_s() * profile.compute_factor());
+}
+
 Estimate gemm_time(const ProfileData& profile, const GemmTable& table, const GemmShape& shape) {
   if (shape.m <= 0 || shape.n <= 0 || shape.k <= 0) return {};
   const PassFactor& factor = profile.gemm_passes[static_cast<std::size_t>(shape.pass)];
-  double t = table.launch_s + std::max(compute_seconds(profile, table, shape) / factor.relative_efficiency,
-                                       memory_seconds(profile, table, shape));
+  double compute = compute_seconds(profile, table, shape) / factor.relative_efficiency;
+  if (table.clock) compute = table.clock->apply(compute);
+  double t = table.launch_s + std::max(compute, memory_seconds(profile, table, shape));
   if (table.correction) t *= correction_factor(*table.correction, shape);
   const bool inside = table.m.contains(static_cast<double>(shape.m)) &&
                       table.n.contains(static_cast<double>(shape.n)) &&
                       table.k.contains(static_cast<double>(shape.k));
-  return with_pass(with_band(table.origin, t, inside), factor);
+  return with_sustained(with_pass(with_band(table.origin, t, inside), factor), profile);
 }
 
 Estimate table_quantise_time(const ProfileData& profile, const GemmTable& table, std::int64_t m,

@@ -6,7 +6,7 @@ namespace moeplan::sim {
 
 /// Time of one matrix product.
 ///
-/// Model:   t = (launch + max(compute / relative_efficiency(pass), memory)) * exp(c)
+/// Model:   t = (launch + max(clock(compute / relative_efficiency(pass)), memory)) * exp(c)
 ///          compute = min over tiles (tm, tn) and splits s in {1, 2, 4} of
 ///                    waves * (2 tm tn K / (peak / sm_count * efficiency_tile) + wave_overhead) + split(s)
 ///          waves = ceil(ceil(m/tm) ceil(n/tn) s / sm_count),  K = ceil(k / 64 s) * 64
@@ -15,10 +15,12 @@ namespace moeplan::sim {
 ///          to
 ///                   an fp32 buffer: 8 m n
 ///          c = by_m_n(m, n) + by_m_k(m, k) + by_n_k(n, k), linear in log sizes, constant outside the grid
+///          clock(t) = t / (share + (1 - share) / (1 + t / after)): the drop of the SM clock in long kernels
 /// Symbols: efficiency = share of the dense peak; hbm = datasheet bandwidth.
 /// Cost: some 30 evaluations of one line, three logarithms.
-/// Source: fitted by scripts/make_profiles; residuals in the profile.
-/// Not modelled: power throttling over time, L2 residency of operands, alignment below 64.
+/// Source: fitted by `moeplan calibrate fit`; residuals in the profile.
+/// Not modelled: clocks over more than one kernel (the sustained factor of a profile is), L2 residency of
+/// operands, alignment below 64.
 Estimate gemm_time(const ProfileData& profile, const GemmTable& table, const GemmShape& shape);
 
 /// Quantisation of A (m k values, bf16 in) as the table's operation holds it; nothing for other tables.
@@ -28,5 +30,10 @@ Estimate table_quantise_time(const ProfileData& profile, const GemmTable& table,
 /// Adds the table's band at that time, the wider one outside the measured range, and a pass's own band.
 Estimate with_band(const TableOrigin& origin, double seconds, bool inside_range);
 Estimate with_pass(Estimate estimate, const PassFactor& factor);
+/// Adds what the sustained factor is uncertain by; its effect on time is in sm_seconds_per_flop.
+Estimate with_sustained(Estimate estimate, const ProfileData& profile);
+
+/// Time of one FLOP on one SM at the dense peak, at the clock of the profile's method.
+double sm_seconds_per_flop(const ProfileData& profile, NumberFormat format);
 
 }  // namespace moeplan::sim

@@ -32,13 +32,9 @@ Load load_of(std::span<const std::int64_t> tokens) {
   return load;
 }
 
-double seconds_per_flop(const ProfileData& profile, NumberFormat format) {
-  return profile.sm_count / profile.peak[static_cast<std::size_t>(format)].flops_per_s();
-}
-
 double forward_compute(const ProfileData& profile, const GroupedTable& table,
                        std::span<const std::int64_t> tokens, std::int64_t n, std::int64_t k) {
-  const double per_flop = seconds_per_flop(profile, table.format);
+  const double per_flop = sm_seconds_per_flop(profile, table.format);
   double best = std::numeric_limits<double>::infinity();
   for (const TileEfficiency& tile : table.tiles) {
     std::int64_t blocks = 0;
@@ -52,7 +48,7 @@ double forward_compute(const ProfileData& profile, const GroupedTable& table,
 
 double weight_gradient_compute(const ProfileData& profile, const GroupedTable& table,
                                std::span<const std::int64_t> tokens, std::int64_t n, std::int64_t k) {
-  const double per_flop = seconds_per_flop(profile, table.format);
+  const double per_flop = sm_seconds_per_flop(profile, table.format);
   double best = std::numeric_limits<double>::infinity();
   for (const TileEfficiency& tile : table.tiles) {
     const auto tiles = static_cast<double>(ceil_divide(k, tile.m) * ceil_divide(n, tile.n));
@@ -86,11 +82,11 @@ double product_seconds(const ProfileData& profile, const GroupedTable& table,
                        std::span<const std::int64_t> tokens, const Load& load, std::int64_t n, std::int64_t k,
                        GemmPass pass, double relative_efficiency) {
   if (pass == GemmPass::kDataGradient) std::swap(n, k);
-  const double compute = pass == GemmPass::kWeightGradient
-                             ? weight_gradient_compute(profile, table, tokens, n, k)
-                             : forward_compute(profile, table, tokens, n, k);
-  double t = table.launch_s +
-             std::max(compute / relative_efficiency, memory_seconds(profile, table, load, n, k, pass));
+  double compute = pass == GemmPass::kWeightGradient ? weight_gradient_compute(profile, table, tokens, n, k)
+                                                     : forward_compute(profile, table, tokens, n, k);
+  compute /= relative_efficiency;
+  if (table.clock) compute = table.clock->apply(compute);
+  double t = table.launch_s + std::max(compute, memory_seconds(profile, table, load, n, k, pass));
   if (table.correction) {
     const GroupedCorrection& grid = *table.correction;
     const auto rows = static_cast<double>(load.rows);
@@ -118,7 +114,7 @@ Estimate grouped_gemm_time(const ProfileData& profile, const GroupedTable& table
   const PassFactor& factor = profile.grouped_passes[static_cast<std::size_t>(pass)];
   const double t =
       product_seconds(profile, table, tokens_per_expert, load, n, k, pass, factor.relative_efficiency);
-  return with_pass(with_band(table.origin, t, inside(table, load, n, k)), factor);
+  return with_sustained(with_pass(with_band(table.origin, t, inside(table, load, n, k)), factor), profile);
 }
 
 Estimate expert_operation_time(const ProfileData& profile, const GroupedTable& table,
@@ -139,7 +135,8 @@ Estimate expert_operation_time(const ProfileData& profile, const GroupedTable& t
     t += product_seconds(profile, table, tokens_per_expert, load, 2 * inter, hidden, GemmPass::kForward, 1.0);
     t += product_seconds(profile, table, tokens_per_expert, load, hidden, inter, GemmPass::kForward, 1.0);
   }
-  return with_band(table.origin, std::max(t, op.floor_s), inside(table, load, hidden, inter));
+  return with_sustained(with_band(table.origin, std::max(t, op.floor_s), inside(table, load, hidden, inter)),
+                        profile);
 }
 
 }  // namespace moeplan::sim

@@ -22,7 +22,7 @@ namespace moeplan::sim {
 ///          written backward passes: / relative_efficiency(pass)
 /// Symbols: t_e = tokens of expert e; rows = sum t_e; active = experts with t_e > 0.
 /// Cost: three divisions an expert. Imbalance between ranks is not in it: call it with each rank's counts.
-/// Source: fitted by scripts/make_profiles on expert MLPs; which part is the product is separated by
+/// Source: fitted on expert MLPs; which part is the product is separated by
 /// regression. Not modelled: order of experts in the persistent schedule, L2 reuse of weights between row
 /// tiles.
 Estimate grouped_gemm_time(const ProfileData& profile, const GroupedTable& table,

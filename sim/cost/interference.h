@@ -31,6 +31,7 @@ struct Interference {
     return hbm.bytes_per_s() > 0.0 ? 1.0 + hbm_touches * communication.bytes_per_s() / hbm.bytes_per_s()
                                    : 1.0;
   }
+  friend bool operator==(const Interference&, const Interference&) = default;
 };
 
 }  // namespace moeplan::sim

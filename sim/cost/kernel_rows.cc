@@ -16,10 +16,12 @@ namespace moeplan::sim {
 namespace {
 
 constexpr int kHeldOutOneIn = 5;
+// The largest decade of m in the GEMM tables, which end at 32,768, begins above this.
+constexpr std::int64_t kLargestFittedRows = 3276;
 constexpr int kPowerLawDraws = 6;            // the sources average 5 to 10 draws
 constexpr std::int64_t kUniformBlock = 128;  // rows; the DeepEP tables fill experts block by block
 
-/// Vigna's splitmix64; scripts/make_profiles_lib/hashing.py computes the same.
+/// Vigna's splitmix64 (https://prng.di.unimi.it/splitmix64.c).
 std::uint64_t splitmix64(std::uint64_t x) {
   x += 0x9E3779B97F4A7C15ULL;
   x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9ULL;
@@ -88,8 +90,9 @@ std::vector<std::int64_t> power_law_counts(const GroupedGemmRow& row, double alp
   return hottest;
 }
 
-/// The per-expert counts of one row, one list a draw; empty where the distribution is unknown.
-std::vector<std::vector<std::int64_t>> draws_of(const GroupedGemmRow& row) {
+}  // namespace
+
+std::vector<std::vector<std::int64_t>> token_draws(const GroupedGemmRow& row) {
   if (row.moe_ep <= 0 || row.num_experts < row.moe_ep || row.topk <= 0 || row.num_tokens <= 0) return {};
   const std::int64_t local = row.num_experts / row.moe_ep;
   const std::int64_t rows = row.num_tokens * row.topk / row.moe_ep;
@@ -105,8 +108,6 @@ std::vector<std::vector<std::int64_t>> draws_of(const GroupedGemmRow& row) {
   return draws;
 }
 
-}  // namespace
-
 Estimate predict(const Profile& profile, const GemmRow& row) {
   const ProfileData& data = profile.data();
   const Estimate product = profile.gemm({row.m, row.n, row.k, row.format, GemmPass::kForward});
@@ -118,7 +119,7 @@ std::optional<Estimate> predict(const Profile& profile, const GroupedGemmRow& ro
   const auto& kernels = profile.data().grouped[static_cast<std::size_t>(row.format)];
   const auto& table = kernels[static_cast<std::size_t>(row.kernel)];
   if (!table) return std::nullopt;
-  const std::vector<std::vector<std::int64_t>> draws = draws_of(row);
+  const std::vector<std::vector<std::int64_t>> draws = token_draws(row);
   if (draws.empty()) return std::nullopt;
   Estimate mean;
   for (const std::vector<std::int64_t>& counts : draws) {
@@ -128,7 +129,7 @@ std::optional<Estimate> predict(const Profile& profile, const GroupedGemmRow& ro
 }
 
 std::vector<std::int64_t> tokens_per_expert(const GroupedGemmRow& row) {
-  std::vector<std::vector<std::int64_t>> draws = draws_of(row);
+  std::vector<std::vector<std::int64_t>> draws = token_draws(row);
   return draws.empty() ? std::vector<std::int64_t>{} : std::move(draws.front());
 }
 
@@ -138,7 +139,7 @@ Estimate predict(const Profile& profile, const AttentionRow& row) {
   return profile.attention(shape, AttentionPass::kForward) + attention_prepare_time(profile.data(), shape);
 }
 
-bool left_out_of_fit(const GemmRow& row) { return left_out({row.m, row.n, row.k}); }
+bool left_out_of_fit(const GemmRow& row) { return row.m > kLargestFittedRows || left_out({row.n, row.k}); }
 
 bool left_out_of_fit(const GroupedGemmRow& row) {
   return left_out({row.num_tokens, row.hidden, row.inter, row.topk, row.num_experts, row.moe_ep});

@@ -37,14 +37,18 @@ std::optional<Estimate> predict(const Profile& profile, const GroupedGemmRow& ro
 /// quantiles of the bounded power law that the source draws from, of the hottest rank.
 std::vector<std::int64_t> tokens_per_expert(const GroupedGemmRow& row);
 
+/// All draws of the same, which a prediction averages over; empty where the distribution is unknown.
+std::vector<std::vector<std::int64_t>> token_draws(const GroupedGemmRow& row);
+
 /// kernels/attention_forward.csv: causal, GQA, bf16, window 0.
 struct AttentionRow {
   std::int64_t batch = 1, seq = 0, heads = 0, kv_heads = 0, head_dim = 0;
 };
 Estimate predict(const Profile& profile, const AttentionRow& row);
 
-/// True for the rows that no fit of ours has seen: every fifth shape, by a rule that needs nothing but the
-/// row.
+/// True for the rows that no fit of ours has seen, by a rule that needs nothing but the row. GEMM: every
+/// fifth (n, k) at any m, and every m above 3,276, the largest decade of the tables. Grouped GEMM, attention:
+/// every fifth shape.
 bool left_out_of_fit(const GemmRow& row);
 bool left_out_of_fit(const GroupedGemmRow& row);
 bool left_out_of_fit(const AttentionRow& row);

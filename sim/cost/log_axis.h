@@ -22,6 +22,7 @@ class LogAxis {
   Cell locate(double x) const;
   std::size_t size() const { return nodes_.size(); }
   const std::vector<double>& nodes() const { return nodes_; }
+  friend bool operator==(const LogAxis& a, const LogAxis& b) { return a.nodes_ == b.nodes_; }
 
  private:
   std::vector<double> nodes_;

@@ -17,6 +17,7 @@ struct NcclProtocolCost {
   base::Seconds start;  ///< launch and first byte
   base::Seconds step;   ///< from one rank of a ring to the next
   double share = 1.0;   ///< of the line rate that many channels together reach
+  friend bool operator==(const NcclProtocolCost&, const NcclProtocolCost&) = default;
 };
 
 /// 90 % band of measured / predicted of one kind of collective, by its size S: below 1 MiB, 32 MiB, 256 MiB,
@@ -32,6 +33,7 @@ struct NcclBand {
     while (i < kEdges.size() && size.as_double() >= kEdges[i]) ++i;
     return i;
   }
+  friend bool operator==(const NcclBand&, const NcclBand&) = default;
 };
 
 /// What NCCL reaches on a class of links, for sim/collective/nccl_model.h. One set of constants serves every
@@ -54,6 +56,7 @@ struct NcclCost {
     return protocols[static_cast<std::size_t>(protocol)];
   }
   NcclProtocolCost& of(NcclProtocol protocol) { return protocols[static_cast<std::size_t>(protocol)]; }
+  friend bool operator==(const NcclCost&, const NcclCost&) = default;
 };
 
 }  // namespace moeplan::sim

@@ -36,6 +36,7 @@ struct CommEfficiency {
     const double b = bytes.as_double();
     return b <= 0.0 ? bandwidth_fraction : bandwidth_fraction * b / (b + half_size.as_double());
   }
+  friend bool operator==(const CommEfficiency&, const CommEfficiency&) = default;
 };
 
 /// What one type of GPU does, under one power limit, software stack and timing method: pure functions from

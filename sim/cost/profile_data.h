@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/units.h"
@@ -29,13 +30,15 @@ struct Band {
     while (i < edges_us.size() && us >= edges_us[i]) ++i;
     return i;
   }
+  friend bool operator==(const Band&, const Band&) = default;
 };
 
 /// What a fit left over; ratios are measured / predicted, errors |predicted / measured - 1|.
 struct Residuals {
   int shapes = 0;
   double p05 = 1.0, p50 = 1.0, p95 = 1.0;
-  double median_error = 0.0, mean_error = 0.0, p90_error = 0.0, worst_error = 0.0;
+  double median_error = 0.0, mean_error = 0.0, p90_error = 0.0, p95_error = 0.0, worst_error = 0.0;
+  friend bool operator==(const Residuals&, const Residuals&) = default;
 };
 
 /// Where a table comes from and how well it fits.
@@ -45,16 +48,19 @@ struct TableOrigin {
   std::string software;
   std::optional<Residuals> fitted, left_out;
   Band band;
+  friend bool operator==(const TableOrigin&, const TableOrigin&) = default;
 };
 
 struct Interval {
   double low = 0.0, high = 0.0;
   bool contains(double x) const { return low <= x && x <= high; }
+  friend bool operator==(const Interval&, const Interval&) = default;
 };
 
 struct TileEfficiency {
   int m = 0, n = 0;
   double efficiency = 0.0;  ///< share of peak of one SM on this tile
+  friend bool operator==(const TileEfficiency&, const TileEfficiency&) = default;
 };
 
 /// Of a backward product relative to the forward one, and its own band.
@@ -62,17 +68,34 @@ struct PassFactor {
   double relative_efficiency = 1.0;
   double low = 1.0, high = 1.0;
   Evidence evidence = Evidence::kMeasured;
+  friend bool operator==(const PassFactor&, const PassFactor&) = default;
 };
 
 struct GemmCorrection {
   LogAxis m, n, k_coarse, n_coarse;
   std::vector<double> by_m_n, by_m_k, by_n_k;  ///< [m][n], [m][k_coarse], [n_coarse][k_coarse]
+  friend bool operator==(const GemmCorrection&, const GemmCorrection&) = default;
 };
 
 /// Quantisation of A from bf16 that a table's operation holds: fixed + m k bytes_per_element / hbm bandwidth.
 struct QuantiseCost {
   double fixed_s = 0.0;
   double bytes_per_element = 0.0;
+  friend bool operator==(const QuantiseCost&, const QuantiseCost&) = default;
+};
+
+/// The SM clock under load: a kernel of some microseconds runs at the clock of an idle GPU, a long one at
+/// what the power limit leaves.
+///
+/// Model:   a compute term of length t takes t / (share + (1 - share) / (1 + t / after))
+/// Symbols: share = clock that is left to a very long kernel, of the first; after = length at which half of
+/// the drop
+///          has come
+struct ClockDrop {
+  double share = 1.0;
+  double after_s = 1.0;
+  double apply(double t) const { return t / (share + (1.0 - share) / (1.0 + t / after_s)); }
+  friend bool operator==(const ClockDrop&, const ClockDrop&) = default;
 };
 
 struct GemmTable {
@@ -82,18 +105,22 @@ struct GemmTable {
   Interval m, n, k;  ///< measured range
   double launch_s = 0.0, wave_overhead_s = 0.0, split_overhead_s = 0.0, memory_efficiency = 1.0;
   std::vector<TileEfficiency> tiles;
+  std::optional<ClockDrop> clock;
   std::optional<QuantiseCost> quantise;
   std::optional<GemmCorrection> correction;
+  friend bool operator==(const GemmTable&, const GemmTable&) = default;
 };
 
 struct GroupedCorrection {
   LogAxis tokens, work, area;
   std::vector<double> by_tokens_work, by_area;  ///< [tokens per active expert][rows n k], [n k]
+  friend bool operator==(const GroupedCorrection&, const GroupedCorrection&) = default;
 };
 
 /// What the measured expert-MLP operation holds beside its two products.
 struct ExpertOperation {
   double fixed_s = 0.0, floor_s = 0.0, activation_efficiency = 1.0, move_efficiency = 1.0;
+  friend bool operator==(const ExpertOperation&, const ExpertOperation&) = default;
 };
 
 struct GroupedTable {
@@ -105,13 +132,16 @@ struct GroupedTable {
   Interval rows, area;  ///< measured range: rows of one rank, n k
   double launch_s = 0.0, wave_overhead_s = 0.0, memory_efficiency = 1.0;
   std::vector<TileEfficiency> tiles;
+  std::optional<ClockDrop> clock;
   ExpertOperation operation;
   std::optional<GroupedCorrection> correction;
+  friend bool operator==(const GroupedTable&, const GroupedTable&) = default;
 };
 
 struct AttentionCorrection {
   LogAxis dim, seq, heads, group;
   std::vector<double> by_dim_seq_heads, by_dim_group;  ///< [dim][seq][batch heads], [dim][heads / kv heads]
+  friend bool operator==(const AttentionCorrection&, const AttentionCorrection&) = default;
 };
 
 struct AttentionTable {
@@ -121,11 +151,13 @@ struct AttentionTable {
   PassFactor backward;
   std::string backward_source;
   std::optional<AttentionCorrection> correction;
+  friend bool operator==(const AttentionTable&, const AttentionTable&) = default;
 };
 
 struct MemoryOpCost {
   double share = 1.0;  ///< of HBM bandwidth
   Evidence evidence = Evidence::kAssumed;
+  friend bool operator==(const MemoryOpCost&, const MemoryOpCost&) = default;
 };
 
 struct LinkTable {
@@ -133,15 +165,43 @@ struct LinkTable {
   base::BytesPerSecond line_rate;
   std::string source;
   std::array<CommEfficiency, kCollectiveKinds> collectives;
+  friend bool operator==(const LinkTable&, const LinkTable&) = default;
   std::optional<NcclCost> nccl;  ///< absent: collectives are plain rings with the efficiencies above
 };
 
 inline constexpr int kGroupedKernels = 3;
 
+/// How the tables of a profile were timed. Clocks sink under hours of load, so that the two are different
+/// profiles.
+enum class TimingMethod {
+  kBurst,      ///< a kernel repeated for some milliseconds on an idle GPU
+  kSustained,  ///< at the clock that the power limit leaves under lasting load
+  kNone,       ///< nothing was timed; every table is assumed
+};
+
+/// What lasting load does to the compute rates of burst tables under this power limit.
+///
+/// Model: every compute term of GEMM, grouped GEMM and attention takes 1 / compute_factor as long; what
+/// memory
+///        bandwidth or a launch bounds stays (the memory clock does not follow the power limit).
+struct SustainedFactor {
+  double compute_factor = 1.0;   ///< share of the burst compute rate
+  double low = 1.0, high = 1.0;  ///< 90 % band of measured / predicted time that the factor adds
+  std::string source;
+  Evidence evidence = Evidence::kAssumed;
+  friend bool operator==(const SustainedFactor&, const SustainedFactor&) = default;
+};
+
 /// A profile file, resolved. `like` tables are already copies of what they are like, at their own format.
 struct ProfileData {
   std::string name, gpu, timing, device_source, host_source, memory_source, provenance;
+  /// The key: GPU, power limit, software stack, method.
+  std::string software;  ///< that was timed; empty where nothing was
+  TimingMethod method = TimingMethod::kBurst;
   double power_limit_w = 0.0, clock_mhz = 0.0;
+  std::optional<SustainedFactor> sustained;
+  /// Share of the burst compute rate at which this profile computes.
+  double compute_factor() const { return sustained ? sustained->compute_factor : 1.0; }
   int sm_count = 0;
   base::BytesPerSecond hbm_bandwidth;
   base::Bytes memory;
@@ -157,8 +217,17 @@ struct ProfileData {
   double memory_floor_s = 0.0, memory_low = 1.0, memory_high = 1.0;
   std::array<MemoryOpCost, kMemoryOps> memory_ops;
   std::array<LinkTable, kLinkClasses> links;
+  friend bool operator==(const ProfileData&, const ProfileData&) = default;
   ExpertParallelTable expert_parallel;
   Interference interference;
 };
+
+std::string_view name(TimingMethod method);
+std::optional<TimingMethod> parse_timing_method(std::string_view text);
+std::vector<std::string> timing_method_names();
+
+/// One line per distinct source of the tables, in the order of the file; what a reader puts into
+/// `provenance`.
+std::string collect_provenance(const ProfileData& data);
 
 }  // namespace moeplan::sim

@@ -104,6 +104,7 @@ std::optional<Residuals> read_residuals(ObjectReader& at, std::string_view key) 
   r.median_error = part->required<double>("median_error");
   r.mean_error = part->required<double>("mean_error");
   r.p90_error = part->required<double>("p90_error");
+  r.p95_error = part->value_or<double>("p95_error", 0.0);
   r.worst_error = part->required<double>("worst_error");
   part->finish();
   return r;
@@ -170,6 +171,20 @@ void read_passes(ObjectReader& at, std::array<PassFactor, N>& passes, std::strin
   part.finish();
 }
 
+std::optional<ClockDrop> read_clock(ObjectReader& at) {
+  std::optional<ObjectReader> part = at.optional_object("clock");
+  if (!part) return std::nullopt;
+  ClockDrop drop;
+  drop.share = read_positive(*part, "share", 1.0);
+  drop.after_s = read_seconds(*part, "after");
+  if (part->has("after") && drop.after_s <= 0.0) {
+    part->fault("after", "found no time, expected more than 0");
+    drop.after_s = 1.0;
+  }
+  part->finish();
+  return drop;
+}
+
 void read_gemm_mechanism(ObjectReader& at, GemmTable& table) {
   table.launch_s = read_seconds(at, "launch");
   table.wave_overhead_s = read_seconds(at, "wave_overhead");
@@ -182,6 +197,7 @@ void read_gemm_mechanism(ObjectReader& at, GemmTable& table) {
     table.k = read_interval(*range, "k");
     range->finish();
   }
+  table.clock = read_clock(at);
   if (std::optional<ObjectReader> quantise = at.optional_object("quantise")) {
     table.quantise =
         QuantiseCost{read_seconds(*quantise, "fixed"), read_positive(*quantise, "bytes_per_element", 64.0)};
@@ -250,6 +266,7 @@ void read_grouped_mechanism(ObjectReader& at, GroupedTable& table) {
     table.area = read_interval(*range, "area");
     range->finish();
   }
+  table.clock = read_clock(at);
   ObjectReader operation = at.object("operation");
   table.operation.fixed_s = read_seconds(operation, "fixed");
   table.operation.floor_s = read_seconds(operation, "floor");
@@ -470,6 +487,19 @@ void read_device(ObjectReader& top, ProfileData& data) {
   host.finish();
 }
 
+void read_sustained(ObjectReader& top, ProfileData& data) {
+  std::optional<ObjectReader> at = top.optional_object("sustained");
+  if (!at) return;
+  SustainedFactor factor;
+  factor.compute_factor = read_positive(*at, "compute_factor", 1.0);
+  factor.low = read_positive(*at, "low", 10.0);
+  factor.high = read_positive(*at, "high", 10.0);
+  factor.source = at->required<std::string>("source");
+  factor.evidence = read_evidence(*at);
+  at->finish();
+  data.sustained = std::move(factor);
+}
+
 /// Every format with a peak has its tables, and no other.
 void check_formats(ObjectReader& top, const ProfileData& data) {
   for (std::size_t i = 0; i < data.gemm.size(); ++i) {
@@ -490,34 +520,6 @@ void check_formats(ObjectReader& top, const ProfileData& data) {
   }
 }
 
-/// One line per distinct source, in the order of the file.
-std::string collect_provenance(const ProfileData& data) {
-  std::vector<std::string> lines;
-  const auto add = [&lines](std::string line) {
-    for (const std::string& known : lines) {
-      if (known == line) return;
-    }
-    lines.push_back(std::move(line));
-  };
-  add("device: " + data.device_source);
-  add("timing: " + data.timing);
-  const auto add_table = [&add](std::string_view what, const TableOrigin& origin) {
-    add(fmt::format("{}: {}{}{}", what, origin.source, origin.software.empty() ? "" : ", ", origin.software));
-  };
-  for (const auto& table : data.gemm) {
-    if (table && !table->like) add_table("gemm", table->origin);
-  }
-  for (const auto& kernels : data.grouped) {
-    for (std::size_t i = 1; i < kernels.size(); ++i) {
-      if (kernels[i]) add_table("grouped gemm", kernels[i]->origin);
-    }
-  }
-  add_table("attention", data.attention.origin);
-  std::string text;
-  for (const std::string& line : lines) text += line + "\n";
-  return text;
-}
-
 Profile read_profile(const base::Document& document) {
   base::DiagnosticSink sink;
   ObjectReader top(document, sink, "profile");
@@ -526,7 +528,11 @@ Profile read_profile(const base::Document& document) {
   data.name = top.required<std::string>("name");
   data.gpu = top.required<std::string>("gpu");
   data.timing = top.required<std::string>("timing");
+  data.method = parse_timing_method(top.one_of("method", timing_method_names(), "burst"))
+                    .value_or(TimingMethod::kBurst);
+  data.software = top.value_or<std::string>("software", "");
   data.power_limit_w = read_positive(top, "power_limit_w", 1e5);
+  read_sustained(top, data);
   read_device(top, data);
   read_gemm(top, data);
   read_grouped(top, data);

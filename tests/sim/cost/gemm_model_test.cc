@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "sim/cost/profile.h"
+#include "sim/cost/profile_data.h"
 #include "tests/sim/cost/tiny_profile.h"
 
 namespace moeplan::sim {
@@ -62,6 +63,17 @@ TEST(GemmModel, AFormatLikeAnotherUsesItsOwnPeakAndIsAssumed) {
   EXPECT_NEAR(e.time.us(), 12.4, 1e-9);
   EXPECT_EQ(e.evidence, Evidence::kAssumed);
   EXPECT_DOUBLE_EQ(e.low, 0.5);
+}
+
+TEST(GemmModel, ASustainedFactorSlowsComputeAloneAndWidensTheBand) {
+  ProfileData data = parse_profile(tiny_profile(), "tiny.yaml").data();
+  data.sustained = SustainedFactor{0.5, 0.9, 1.2, "by hand", Evidence::kInterpolated};
+  const Profile p{data};
+  // 10 waves of 2 * 1.28 + 0.5 us, and 1 us to launch; the band of the table times that of the factor.
+  const Estimate e = p.gemm({1000, 1000, 64});
+  EXPECT_NEAR(e.time.us(), 31.6, 1e-9);
+  EXPECT_EQ(e.evidence, worst(Evidence::kInterpolated, data.gemm[3]->origin.evidence));
+  EXPECT_NEAR(e.high, data.gemm[3]->origin.band.high[1] * 1.2, 1e-12);
 }
 
 TEST(GemmModel, BandsGoByPredictedTimeAndOpenOutsideTheMeasuredRange) {

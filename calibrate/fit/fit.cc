@@ -1,0 +1,131 @@
+#include "calibrate/fit/fit.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <tuple>
+
+#include <fmt/format.h>
+
+#include "base/diagnostics.h"
+#include "calibrate/fit/gemm_fit.h"
+
+namespace moeplan::calibrate {
+
+namespace {
+
+struct GemmSamples {
+  std::vector<GemmMeasurement> rows;
+  std::set<std::string> software, citations;
+};
+
+std::string join(const std::set<std::string>& texts) {
+  std::string all;
+  for (const std::string& text : texts) all += (all.empty() ? "" : "; ") + text;
+  return all;
+}
+
+std::map<sim::NumberFormat, GemmSamples> gemm_samples(const std::vector<Sample>& samples,
+                                                      const std::string& gpu) {
+  std::map<sim::NumberFormat, GemmSamples> by_format;
+  for (const Sample& sample : samples) {
+    const auto* gemm = std::get_if<GemmSample>(&sample.shape);
+    if (gemm == nullptr || sample.gpu != gpu || gemm->shape.pass != sim::GemmPass::kForward) continue;
+    GemmSamples& part = by_format[gemm->shape.format];
+    part.rows.push_back({{gemm->shape.format, gemm->shape.m, gemm->shape.n, gemm->shape.k}, sample.time.s()});
+    part.software.insert(sample.software);
+    part.citations.insert(sample.citation);
+  }
+  // In an order that does not depend on that of the samples.
+  for (auto& [format, part] : by_format) {
+    std::sort(part.rows.begin(), part.rows.end(), [](const GemmMeasurement& a, const GemmMeasurement& b) {
+      return std::tie(a.row.m, a.row.n, a.row.k, a.seconds) < std::tie(b.row.m, b.row.n, b.row.k, b.seconds);
+    });
+  }
+  return by_format;
+}
+
+std::size_t fitted_rows(const std::vector<GemmMeasurement>& rows) {
+  return static_cast<std::size_t>(std::count_if(
+      rows.begin(), rows.end(), [](const GemmMeasurement& row) { return !sim::left_out_of_fit(row.row); }));
+}
+
+/// Tables that are like a fitted one take its new mechanism.
+void renew_likes(sim::ProfileData& profile) {
+  for (auto& table : profile.gemm) {
+    if (!table || !table->like) continue;
+    const auto& model = profile.gemm[static_cast<std::size_t>(*table->like)];
+    if (!model) continue;
+    sim::GemmTable renewed = *model;
+    renewed.format = table->format;
+    renewed.like = table->like;
+    renewed.origin = table->origin;
+    renewed.quantise.reset();
+    table = std::move(renewed);
+  }
+}
+
+void fit_gemm_section(sim::ProfileData& profile, const std::vector<Sample>& samples, int threads,
+                      FitReport& report) {
+  const std::map<sim::NumberFormat, GemmSamples> by_format = gemm_samples(samples, profile.name);
+  sim::ProfileData device = profile;
+  device.sustained.reset();
+  std::optional<double> launch_s;
+  std::set<std::string> software;
+  // bf16 first: it holds no quantisation, so that its launch stands for the others'.
+  std::vector<sim::NumberFormat> order{sim::NumberFormat::kBf16};
+  for (const auto& [format, part] : by_format)
+    if (format != sim::NumberFormat::kBf16) order.push_back(format);
+  for (const sim::NumberFormat format : order) {
+    const auto found = by_format.find(format);
+    if (found == by_format.end()) continue;
+    const GemmSamples& part = found->second;
+    if (profile.peak[static_cast<std::size_t>(format)].flops_per_s() <= 0.0)
+      throw base::InputError(fmt::format("samples of {} on {}, whose data sheet states no peak of it",
+                                         name(format), profile.name));
+    if (fitted_rows(part.rows) < kLeastGemmRows)
+      throw base::InputError(fmt::format("found {} {} GEMM samples of {} to fit on, expected at least {}",
+                                         fitted_rows(part.rows), name(format), profile.name, kLeastGemmRows),
+                             "rows of every fifth (n, k) and of m above 3,276 only judge");
+    sim::GemmTable table = fit_gemm(device, format, part.rows, launch_s, threads);
+    if (format == sim::NumberFormat::kBf16) launch_s = table.launch_s;
+    table.origin.source = join(part.citations);
+    table.origin.software = join(part.software);
+    software.insert(part.software.begin(), part.software.end());
+    const sim::Residuals& left = table.origin.left_out ? *table.origin.left_out : *table.origin.fitted;
+    report.fitted.push_back(
+        fmt::format("gemm {}: {} shapes fitted (median error {:.1f} %), {} left out (median {:.1f} %, 95th "
+                    "percentile {:.1f} %)",
+                    name(format), table.origin.fitted->shapes, 100 * table.origin.fitted->median_error,
+                    table.origin.left_out ? table.origin.left_out->shapes : 0, 100 * left.median_error,
+                    100 * left.p95_error));
+    profile.gemm[static_cast<std::size_t>(format)] = std::move(table);
+  }
+  renew_likes(profile);
+  if (by_format.empty()) {
+    report.kept.push_back("gemm");
+    return;
+  }
+  profile.software = join(software);
+  profile.method = sim::TimingMethod::kBurst;
+}
+
+}  // namespace
+
+FitReport fit_profile(sim::ProfileData& profile, const std::vector<Sample>& samples, int threads) {
+  FitReport report;
+  const bool any =
+      std::any_of(samples.begin(), samples.end(), [&](const Sample& s) { return s.gpu == profile.name; });
+  if (!any && !samples.empty()) {
+    std::set<std::string> gpus;
+    for (const Sample& s : samples) gpus.insert(s.gpu);
+    throw base::InputError(
+        fmt::format("found no sample of {}, the samples are of {}", profile.name, join(gpus)));
+  }
+  fit_gemm_section(profile, samples, threads, report);
+  for (const char* section : {"grouped_gemm", "attention", "memory_ops", "links"})
+    report.kept.emplace_back(section);
+  return report;
+}
+
+}  // namespace moeplan::calibrate

@@ -1,0 +1,75 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "base/units.h"
+#include "sim/cost/format.h"
+#include "sim/cost/ops.h"
+#include "sim/cost/profile_data.h"
+
+namespace moeplan::calibrate {
+
+/// One matrix product; for a quantised format the operation holds the quantisation of A from bf16, too.
+struct GemmSample {
+  sim::GemmShape shape;
+};
+
+/// A fused expert MLP on one rank: permute, fc1 (gated), activation, fc2, weighted sum back. `tokens` counts
+/// those of all `expert_ranks`; `distribution` is "balanced", "uniform" or "power_law_ALPHA".
+struct GroupedGemmSample {
+  sim::NumberFormat format = sim::NumberFormat::kBf16;
+  sim::GroupedKernel kernel = sim::GroupedKernel::kCutlass;
+  std::int64_t tokens = 0, hidden = 0, inter = 0, top_k = 0, experts = 0, tensor_ranks = 1, expert_ranks = 1;
+  std::string distribution;
+};
+
+/// Causal attention forward with rotary embedding and KV-cache write.
+struct AttentionSample {
+  std::int64_t batch = 1, seq = 0, heads = 0, kv_heads = 0, head_dim = 0;
+};
+
+/// A collective out of place; `size` as nccl-tests counts it. nodes = 0 where the source does not say.
+struct CollectiveSample {
+  std::string collective;  ///< "all_gather" ...
+  int ranks = 0, nodes = 0;
+  base::Bytes size;
+};
+
+/// One operation of an expert-parallel library; nodes are NVLink domains.
+struct ExpertParallelSample {
+  std::string library, operation;
+  int ranks = 0, nodes = 1, sms = 0, top_k = 0;
+  std::int64_t tokens = 0, hidden = 0, experts = 0;
+  double token_bytes = 0.0;
+};
+
+using SampleShape =
+    std::variant<GemmSample, GroupedGemmSample, AttentionSample, CollectiveSample, ExpertParallelSample>;
+/// "gemm", "grouped_gemm", "attention", "collective", "expert_parallel".
+std::string_view kind_name(const SampleShape& shape);
+
+/// One measured time: what ran where, under which software and method, and who says so.
+struct Sample {
+  std::string gpu;       ///< as profiles are named: "h100-sxm"
+  std::string software;  ///< "TRTLLM 1.3.0rc20, torch_flow"
+  sim::TimingMethod method = sim::TimingMethod::kBurst;
+  std::optional<double> power_limit_w;
+  SampleShape shape;
+  base::Seconds time;
+  std::string file;  ///< where it was read, and at which line
+  int line = 0;
+  std::string citation;
+};
+
+/// One JSON object a line, schema moeplan.sample/1 (docs/formats/samples.md).
+std::string write_samples(const std::vector<Sample>& samples);
+/// Throws InputError with FILE:LINE:COLUMN for every fault.
+std::vector<Sample> parse_samples(std::string_view text, const std::string& file);
+std::vector<Sample> load_samples(const std::string& path);
+
+}  // namespace moeplan::calibrate

@@ -1,0 +1,168 @@
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/diagnostics.h"
+#include "base/document.h"
+#include "base/files.h"
+#include "base/object_reader.h"
+#include "calibrate/samples/sample.h"
+
+namespace moeplan::calibrate {
+
+namespace {
+
+using base::ObjectReader;
+
+std::int64_t read_count(ObjectReader& at, std::string_view key) {
+  const auto value = at.required<std::int64_t>(key);
+  if (at.has(key) && value < 1) at.fault(key, fmt::format("found {}, expected at least 1", value));
+  return value;
+}
+
+int read_small(ObjectReader& at, std::string_view key, int least) {
+  const auto value = at.required<int>(key);
+  if (at.has(key) && value < least)
+    at.fault(key, fmt::format("found {}, expected at least {}", value, least));
+  return value;
+}
+
+sim::NumberFormat read_format(ObjectReader& at) {
+  return sim::parse_number_format(at.one_of("format", sim::number_format_names()))
+      .value_or(sim::NumberFormat::kBf16);
+}
+
+SampleShape read_gemm(ObjectReader& at) {
+  GemmSample s;
+  s.shape.format = read_format(at);
+  s.shape.pass = sim::parse_gemm_pass(at.one_of("pass", {"forward", "data_gradient", "weight_gradient"}))
+                     .value_or(sim::GemmPass::kForward);
+  s.shape.m = read_count(at, "m");
+  s.shape.n = read_count(at, "n");
+  s.shape.k = read_count(at, "k");
+  return s;
+}
+
+SampleShape read_grouped(ObjectReader& at) {
+  GroupedGemmSample s;
+  s.format = read_format(at);
+  s.kernel = sim::parse_grouped_kernel(at.one_of("kernel", {"cutlass", "deepgemm"}))
+                 .value_or(sim::GroupedKernel::kCutlass);
+  s.tokens = read_count(at, "tokens");
+  s.hidden = read_count(at, "hidden");
+  s.inter = read_count(at, "inter");
+  s.top_k = read_count(at, "top_k");
+  s.experts = read_count(at, "experts");
+  s.tensor_ranks = read_count(at, "tensor_ranks");
+  s.expert_ranks = read_count(at, "expert_ranks");
+  s.distribution = at.required<std::string>("distribution");
+  return s;
+}
+
+SampleShape read_attention(ObjectReader& at) {
+  AttentionSample s;
+  s.batch = read_count(at, "batch");
+  s.seq = read_count(at, "seq");
+  s.heads = read_count(at, "heads");
+  s.kv_heads = read_count(at, "kv_heads");
+  s.head_dim = read_count(at, "head_dim");
+  return s;
+}
+
+SampleShape read_collective(ObjectReader& at) {
+  CollectiveSample s;
+  s.collective = at.required<std::string>("collective");
+  s.ranks = read_small(at, "ranks", 1);
+  s.nodes = read_small(at, "nodes", 0);
+  s.size = base::Bytes::of(read_count(at, "bytes"));
+  return s;
+}
+
+SampleShape read_expert_parallel(ObjectReader& at) {
+  ExpertParallelSample s;
+  s.library = at.required<std::string>("library");
+  s.operation = at.required<std::string>("operation");
+  s.ranks = read_small(at, "ranks", 1);
+  s.nodes = read_small(at, "nodes", 1);
+  s.sms = read_small(at, "sms", 0);
+  s.tokens = read_count(at, "tokens");
+  s.hidden = read_count(at, "hidden");
+  s.experts = read_count(at, "experts");
+  s.top_k = read_small(at, "top_k", 1);
+  s.token_bytes = at.required<double>("token_bytes");
+  return s;
+}
+
+SampleShape read_shape(const std::string& kind, ObjectReader at) {
+  SampleShape shape;
+  if (kind == "gemm") shape = read_gemm(at);
+  if (kind == "grouped_gemm") shape = read_grouped(at);
+  if (kind == "attention") shape = read_attention(at);
+  if (kind == "collective") shape = read_collective(at);
+  if (kind == "expert_parallel") shape = read_expert_parallel(at);
+  at.finish();
+  return shape;
+}
+
+Sample read_sample(const base::Document& document, base::DiagnosticSink& sink) {
+  ObjectReader top(document, sink, "sample");
+  Sample sample;
+  top.one_of("schema", {"moeplan.sample/1"});
+  const std::string kind =
+      top.one_of("kind", {"gemm", "grouped_gemm", "attention", "collective", "expert_parallel"});
+  sample.gpu = top.required<std::string>("gpu");
+  sample.software = top.required<std::string>("software");
+  sample.method = sim::parse_timing_method(top.one_of("method", {"burst", "sustained"}))
+                      .value_or(sim::TimingMethod::kBurst);
+  sample.power_limit_w = top.optional<double>("power_limit_w");
+  if (!kind.empty()) sample.shape = read_shape(kind, top.object("shape"));
+  const auto seconds = top.required<double>("seconds");
+  if (top.has("seconds") && !(seconds > 0.0))
+    top.fault("seconds", fmt::format("found {}, expected a time above 0", seconds));
+  sample.time = base::Seconds::of(seconds);
+  ObjectReader source = top.object("source");
+  sample.file = source.required<std::string>("file");
+  sample.line = source.required<int>("line");
+  sample.citation = source.required<std::string>("citation");
+  source.finish();
+  top.finish();
+  return sample;
+}
+
+}  // namespace
+
+std::vector<Sample> parse_samples(std::string_view text, const std::string& file) {
+  std::vector<Sample> samples;
+  base::DiagnosticSink sink;
+  int number = 0;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = std::min(text.find('\n', at), text.size());
+    const std::string_view line = text.substr(at, end - at);
+    at = end + 1;
+    ++number;
+    if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
+    try {
+      base::DiagnosticSink own;
+      const base::Document document = base::parse_json(line, file);
+      Sample sample = read_sample(document, own);
+      own.throw_if_any();
+      samples.push_back(std::move(sample));
+    } catch (const base::InputError& error) {
+      for (base::Diagnostic fault : error.diagnostics()) {
+        fault.at.line = number;
+        sink.add(std::move(fault));
+      }
+    }
+  }
+  sink.throw_if_any();
+  if (samples.empty()) sink.add({file, {}, "", "found no sample, expected one JSON object a line", ""});
+  sink.throw_if_any();
+  return samples;
+}
+
+std::vector<Sample> load_samples(const std::string& path) {
+  return parse_samples(base::read_text_file(path), path);
+}
+
+}  // namespace moeplan::calibrate

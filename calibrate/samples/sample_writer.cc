@@ -1,0 +1,118 @@
+#include <array>
+#include <type_traits>
+
+#include <fmt/format.h>
+
+#include "base/json_writer.h"
+#include "calibrate/samples/sample.h"
+
+namespace moeplan::calibrate {
+
+namespace {
+
+constexpr std::array<std::string_view, std::variant_size_v<SampleShape>> kKindNames{
+    "gemm", "grouped_gemm", "attention", "collective", "expert_parallel"};
+
+/// {"key": value, ...} on one line.
+class Line {
+ public:
+  void text(std::string_view key, std::string_view value) { raw(key, base::json_quote(value)); }
+  template <class Number>
+  void number(std::string_view key, Number value) {
+    raw(key, fmt::format("{}", value));
+  }
+  void raw(std::string_view key, std::string_view value) {
+    text_ += fmt::format("{}\"{}\": {}", text_.empty() ? "{" : ", ", key, value);
+  }
+  std::string take() const { return text_ + "}"; }
+
+ private:
+  std::string text_;
+};
+
+std::string shape_text(const GemmSample& s) {
+  Line line;
+  line.text("format", sim::name(s.shape.format));
+  line.text("pass", sim::name(s.shape.pass));
+  line.number("m", s.shape.m);
+  line.number("n", s.shape.n);
+  line.number("k", s.shape.k);
+  return line.take();
+}
+
+std::string shape_text(const GroupedGemmSample& s) {
+  Line line;
+  line.text("format", sim::name(s.format));
+  line.text("kernel", sim::name(s.kernel));
+  line.number("tokens", s.tokens);
+  line.number("hidden", s.hidden);
+  line.number("inter", s.inter);
+  line.number("top_k", s.top_k);
+  line.number("experts", s.experts);
+  line.number("tensor_ranks", s.tensor_ranks);
+  line.number("expert_ranks", s.expert_ranks);
+  line.text("distribution", s.distribution);
+  return line.take();
+}
+
+std::string shape_text(const AttentionSample& s) {
+  Line line;
+  line.number("batch", s.batch);
+  line.number("seq", s.seq);
+  line.number("heads", s.heads);
+  line.number("kv_heads", s.kv_heads);
+  line.number("head_dim", s.head_dim);
+  return line.take();
+}
+
+std::string shape_text(const CollectiveSample& s) {
+  Line line;
+  line.text("collective", s.collective);
+  line.number("ranks", s.ranks);
+  line.number("nodes", s.nodes);
+  line.number("bytes", s.size.count());
+  return line.take();
+}
+
+std::string shape_text(const ExpertParallelSample& s) {
+  Line line;
+  line.text("library", s.library);
+  line.text("operation", s.operation);
+  line.number("ranks", s.ranks);
+  line.number("nodes", s.nodes);
+  line.number("sms", s.sms);
+  line.number("tokens", s.tokens);
+  line.number("hidden", s.hidden);
+  line.number("experts", s.experts);
+  line.number("top_k", s.top_k);
+  line.number("token_bytes", s.token_bytes);
+  return line.take();
+}
+
+}  // namespace
+
+std::string_view kind_name(const SampleShape& shape) { return kKindNames[shape.index()]; }
+
+std::string write_samples(const std::vector<Sample>& samples) {
+  std::string text;
+  for (const Sample& sample : samples) {
+    Line line;
+    line.text("schema", "moeplan.sample/1");
+    line.text("kind", kind_name(sample.shape));
+    line.text("gpu", sample.gpu);
+    line.text("software", sample.software);
+    line.text("method", sim::name(sample.method));
+    if (sample.power_limit_w) line.number("power_limit_w", *sample.power_limit_w);
+    line.raw("shape", std::visit([](const auto& shape) { return shape_text(shape); }, sample.shape));
+    line.number("seconds", sample.time.s());
+    Line source;
+    source.text("file", sample.file);
+    source.number("line", sample.line);
+    source.text("citation", sample.citation);
+    line.raw("source", source.take());
+    text += line.take() + "\n";
+  }
+  return text;
+}
+
+}  // namespace moeplan::calibrate
