@@ -34,15 +34,36 @@ constexpr std::array<Tile, 9> kTiles{{{256, 256, 0.7},
                                       {64, 128, 0.55},
                                       {128, 64, 0.55},
                                       {64, 64, 0.4}}};
-enum : std::size_t { kLaunch, kWave, kMemory, kSplit, kShare, kAfter, kFixed, kBytes, kTile };
+enum : std::size_t {
+  kLaunch,
+  kWave,
+  kMemory,
+  kSplit,
+  kShare,
+  kAfter,
+  kTail,
+  kFixed,
+  kBytes,
+  kL2Share,
+  kSpill,
+  kStore,
+  kTile
+};
 constexpr int kRounds = 60;
-constexpr int kFoldRounds = 25;
+constexpr int kFoldRounds = 25;   // of the fits by fold, whose constants nobody keeps
 constexpr double kPenalty = 2.0;  // of the correction grid; chosen by leaving out a fifth of the fitted slabs
 constexpr int kRidgeRounds = 5;
 constexpr std::size_t kCoarseNodes = 9;  // of the coarse axes
 constexpr std::size_t kFolds = 4;
+// Such a mechanism is taken up where it lowers the fit's mean error by at least this share.
+constexpr double kWorthwhile = 0.03;
 
-std::vector<Parameter> parameters(bool quantised, std::optional<double> launch_s) {
+/// Mechanisms that only some kernels show.
+struct Effects {
+  bool quantise_in_cache = false, spill = false, store = false;
+};
+
+std::vector<Parameter> parameters(bool quantised, Effects effects, std::optional<double> launch_s) {
   std::vector<Parameter> p(kTile);
   p[kLaunch] =
       launch_s ? Parameter{*launch_s, *launch_s, *launch_s} : Parameter{2.0 * kUs, 0.3 * kUs, 8.0 * kUs};
@@ -50,9 +71,13 @@ std::vector<Parameter> parameters(bool quantised, std::optional<double> launch_s
   p[kMemory] = {0.7, 0.3, 0.95};
   p[kSplit] = {2.0 * kUs, 0.1 * kUs, 60.0 * kUs};
   p[kShare] = {0.9, 0.5, 1.0};
-  p[kAfter] = {1000.0 * kUs, 100.0 * kUs, 1e4 * kUs};
+  p[kAfter] = {1000.0 * kUs, 20.0 * kUs, 1e4 * kUs};
+  p[kTail] = {0.3, 0.01, 1.0};
   p[kFixed] = quantised ? Parameter{3.0 * kUs, 0.2 * kUs, 20.0 * kUs} : Parameter{0.0, 0.0, 0.0};
-  p[kBytes] = quantised ? Parameter{6.0, 2.0, 16.0} : Parameter{0.0, 0.0, 0.0};
+  p[kBytes] = quantised ? Parameter{6.0, 2.0, 24.0} : Parameter{0.0, 0.0, 0.0};
+  p[kL2Share] = effects.quantise_in_cache ? Parameter{0.7, 0.1, 1.0} : Parameter{1.0, 1.0, 1.0};
+  p[kStore] = effects.store ? Parameter{0.3, 0.01, 4.0} : Parameter{0.0, 0.0, 0.0};
+  p[kSpill] = effects.spill ? Parameter{0.05, 0.001, 2.0} : Parameter{0.0, 0.0, 0.0};
   for (const Tile& tile : kTiles) p.push_back({tile.efficiency, 0.1, 1.0});
   return p;
 }
@@ -64,8 +89,11 @@ sim::GemmTable table_of(sim::NumberFormat format, std::span<const double> p) {
   table.wave_overhead_s = p[kWave];
   table.memory_efficiency = p[kMemory];
   table.split_overhead_s = p[kSplit];
+  table.tail_recovered = p[kTail];
+  table.spill_slowdown = p[kSpill];
+  table.store_exposed = p[kStore];
   table.clock = sim::ClockDrop{p[kShare], p[kAfter]};
-  if (p[kBytes] > 0.0) table.quantise = sim::QuantiseCost{p[kFixed], p[kBytes]};
+  if (p[kBytes] > 0.0) table.quantise = sim::QuantiseCost{p[kFixed], p[kBytes], p[kL2Share]};
   for (std::size_t i = 0; i < kTiles.size(); ++i)
     table.tiles.push_back({kTiles[i].m, kTiles[i].n, p[kTile + i]});
   return table;
@@ -90,8 +118,13 @@ double rounded(std::size_t index, double value) {
   return time ? significant(value / kUs) * kUs : significant(value);
 }
 
-sim::GemmTable fit_mechanism(const sim::ProfileData& device, sim::NumberFormat format, const Rows& rows,
-                             std::optional<double> launch_s, int rounds) {
+struct Mechanism {
+  sim::GemmTable table;
+  double loss = 0.0;  ///< mean |log(predicted / measured)|
+};
+
+Mechanism fit_mechanism(const sim::ProfileData& device, sim::NumberFormat format, const Rows& rows,
+                        std::optional<double> launch_s, Effects effects, int rounds) {
   const auto loss = [&](std::span<const double> p) {
     const sim::GemmTable table = table_of(format, p);
     double total = 0.0;
@@ -104,10 +137,31 @@ sim::GemmTable fit_mechanism(const sim::ProfileData& device, sim::NumberFormat f
   std::vector<std::size_t> tiles;
   for (std::size_t i = 0; i < kTiles.size(); ++i) tiles.push_back(kTile + i);
   std::vector<double> p =
-      descend(parameters(format != sim::NumberFormat::kBf16, launch_s), {tiles}, loss, rounds);
+      descend(parameters(format != sim::NumberFormat::kBf16, effects, launch_s), {tiles}, loss, rounds);
+  const double least = loss(p);
   for (std::size_t i = 0; i < p.size(); ++i)
     if (i != kLaunch || !launch_s) p[i] = rounded(i, p[i]);
-  return table_of(format, p);
+  return {table_of(format, p), least};
+}
+
+/// The mechanisms that the rows speak for, one after the other.
+Effects find_effects(const sim::ProfileData& device, sim::NumberFormat format, const Rows& rows,
+                     std::optional<double> launch_s, Mechanism& best) {
+  Effects effects;
+  const auto consider = [&](bool Effects::*effect) {
+    Effects trial = effects;
+    trial.*effect = true;
+    Mechanism with = fit_mechanism(device, format, rows, launch_s, trial, kRounds);
+    if (with.loss > (1.0 - kWorthwhile) * best.loss) return;
+    best = std::move(with);
+    effects = trial;
+  };
+  if (device.l2 > base::Bytes{}) {
+    if (format != sim::NumberFormat::kBf16) consider(&Effects::quantise_in_cache);
+    consider(&Effects::spill);
+  }
+  consider(&Effects::store);
+  return effects;
 }
 
 std::vector<double> distinct(const Rows& rows, std::int64_t sim::GemmRow::*size) {
@@ -176,11 +230,37 @@ std::size_t fold_of(const sim::GemmRow& row) {
   return static_cast<std::size_t>((row.n / 256) * 7 + (row.k / 256) * 13) % kFolds;
 }
 
-std::vector<Compared> refit_residuals(const sim::ProfileData& device, sim::NumberFormat format,
-                                      const Rows& fitted, std::optional<double> launch_s, int threads) {
+/// What cross-validation leaves, and how much more of it there is at the largest m, which no fold had seen.
+struct Apart {
+  std::vector<Compared> rows;  ///< those at the largest m brought back to the spread of the others
+  double growth = 1.0;         ///< at least 1
+};
+
+double mean_size(const std::vector<Compared>& rows) {
+  double total = 0.0;
+  for (const Compared& row : rows) total += std::abs(std::log(row.measured / row.predicted));
+  return total / static_cast<double>(rows.size());
+}
+
+Apart pool(std::vector<Compared> near, const std::vector<Compared>& largest) {
+  Apart apart{std::move(near), 1.0};
+  if (apart.rows.empty() || largest.empty()) {
+    apart.rows.insert(apart.rows.end(), largest.begin(), largest.end());
+    return apart;
+  }
+  const double spread = mean_size(apart.rows);
+  if (spread > 0.0) apart.growth = std::max(1.0, mean_size(largest) / spread);
+  for (const Compared& row : largest)
+    apart.rows.push_back(
+        {row.predicted, row.predicted * std::pow(row.measured / row.predicted, 1.0 / apart.growth)});
+  return apart;
+}
+
+Apart refit_residuals(const sim::ProfileData& device, sim::NumberFormat format, const Rows& fitted,
+                      std::optional<double> launch_s, Effects effects, int threads) {
   std::int64_t largest = 0;
   for (const GemmMeasurement& row : fitted) largest = std::max(largest, row.row.m);
-  std::array<std::vector<Compared>, kFolds> parts;
+  std::array<std::vector<Compared>, kFolds> parts, tops;
   base::parallel_for(kFolds, threads, [&](std::size_t fold) {
     Rows kept, judged;
     for (const GemmMeasurement& row : fitted) {
@@ -188,13 +268,17 @@ std::vector<Compared> refit_residuals(const sim::ProfileData& device, sim::Numbe
       (out ? judged : kept).push_back(row);
     }
     if (kept.size() < kLeastGemmRows / 2 || judged.empty()) return;
-    sim::GemmTable table = fit_mechanism(device, format, kept, launch_s, kFoldRounds);
+    sim::GemmTable table = fit_mechanism(device, format, kept, launch_s, effects, kFoldRounds).table;
     fit_correction(device, table, kept);
-    for (const GemmMeasurement& row : judged) parts[fold].push_back(compare(device, table, row));
+    for (const GemmMeasurement& row : judged)
+      (row.row.m == largest ? tops : parts)[fold].push_back(compare(device, table, row));
   });
-  std::vector<Compared> all;
-  for (const auto& part : parts) all.insert(all.end(), part.begin(), part.end());
-  return all;
+  std::vector<Compared> near, top;
+  for (std::size_t fold = 0; fold < kFolds; ++fold) {
+    near.insert(near.end(), parts[fold].begin(), parts[fold].end());
+    top.insert(top.end(), tops[fold].begin(), tops[fold].end());
+  }
+  return pool(std::move(near), top);
 }
 
 sim::Interval range_of(const std::vector<double>& values) { return {values.front(), values.back()}; }
@@ -206,7 +290,9 @@ sim::GemmTable fit_gemm(const sim::ProfileData& device, sim::NumberFormat format
   Rows fitted, held;
   for (const GemmMeasurement& row : rows) (sim::left_out_of_fit(row.row) ? held : fitted).push_back(row);
   MOEPLAN_CHECK(fitted.size() >= kLeastGemmRows, "too few rows to fit a GEMM table");
-  sim::GemmTable table = fit_mechanism(device, format, fitted, launch_s, kRounds);
+  Mechanism best = fit_mechanism(device, format, fitted, launch_s, {}, kRounds);
+  const Effects effects = find_effects(device, format, fitted, launch_s, best);
+  sim::GemmTable& table = best.table;
   fit_correction(device, table, fitted);
   table.m = range_of(distinct(rows, &sim::GemmRow::m));
   table.n = range_of(distinct(rows, &sim::GemmRow::n));
@@ -216,10 +302,12 @@ sim::GemmTable fit_gemm(const sim::ProfileData& device, sim::NumberFormat format
   for (const GemmMeasurement& row : held) on_held.push_back(compare(device, table, row));
   table.origin.fitted = summarise(on_fitted);
   if (!held.empty()) table.origin.left_out = summarise(on_held);
-  const std::vector<Compared> apart = refit_residuals(device, format, fitted, launch_s, threads);
-  table.origin.band = find_band(apart.empty() ? on_fitted : apart);
+  const Apart apart = refit_residuals(device, format, fitted, launch_s, effects, threads);
+  table.origin.band = find_band(apart.rows.empty() ? on_fitted : apart.rows);
+  if (!held.empty())
+    table.beyond = sim::BandGrowth{distinct(fitted, &sim::GemmRow::m).back(), significant(apart.growth)};
   table.origin.evidence = sim::Evidence::kMeasured;
-  return table;
+  return std::move(best.table);
 }
 
 }  // namespace moeplan::calibrate

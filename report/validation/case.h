@@ -25,8 +25,10 @@ struct Case {
       naive;  ///< what the baseline of the group says; empty: too few other rows to say anything
   std::optional<Band> band;
   sim::Evidence evidence = sim::Evidence::kAssumed;
-  std::string gpu;   ///< for tables by GPU; may be empty
-  std::string note;  ///< what of the row is not modelled or was assumed; may be empty
+  std::string gpu;      ///< for tables by GPU; may be empty
+  double weight = 1.0;  ///< how much plans ask for it, in any unit within one (gpu, kind)
+  std::string kind;     ///< cases that a figure of its own is stated for, "bf16"; may be empty
+  std::string note;     ///< what of the row is not modelled or was assumed; may be empty
 
   double error() const { return (predicted - measured) / measured; }
   std::optional<double> naive_error() const;

@@ -72,8 +72,10 @@ KernelRow read_gemm(Table& table, std::size_t i, const std::string& file) {
   read.system = table.text(i, "system");
   read.name = fmt::format("{}#{}/{}/{}x{}x{}", file, read.system, dtype, row.m, row.n, row.k);
   read.kind = read.system + "|" + dtype;
+  read.format = dtype;
   read.seconds = table.positive(i, "latency_us") * kSecondsPerMicrosecond;
   read.flops = 2.0 * static_cast<double>(row.m) * static_cast<double>(row.n) * static_cast<double>(row.k);
+  read.product = PlannedProduct{row.m, row.n, row.k, 1.0};
   read.left_out = sim::left_out_of_fit(row);
   read.predict = predictor(parse_dtype(dtype), row);
   return read;
@@ -90,6 +92,7 @@ KernelRow read_attention(Table& table, std::size_t i, const std::string& file) {
   read.name = fmt::format("{}#{}/{}/b{}-s{}-h{}-kv{}-d{}", file, read.system, dtype, row.batch, row.seq,
                           row.heads, row.kv_heads, row.head_dim);
   read.kind = read.system + "|" + dtype;
+  read.format = dtype;
   read.seconds = table.positive(i, "latency_us") * kSecondsPerMicrosecond;
   const auto seq = static_cast<double>(row.seq);
   read.flops = 2.0 * static_cast<double>(row.batch * row.heads) * 2.0 * static_cast<double>(row.head_dim) *
@@ -141,6 +144,7 @@ KernelRow read_grouped(Table& table, std::size_t i, const std::string& file, con
       fmt::format("{}#{}/{}/t{}-h{}-f{}-k{}-e{}-tp{}-ep{}/{}", file, read.system, dtype, row.num_tokens,
                   row.hidden, row.inter, row.topk, row.num_experts, row.moe_tp, row.moe_ep, distribution);
   read.kind = read.system + "|" + dtype;
+  read.format = dtype;
   read.seconds = table.positive(i, columns.latency) * columns.unit;
   read.flops = 6.0 * static_cast<double>(row.num_tokens * row.topk) *
                static_cast<double>(row.hidden * row.inter) /

@@ -35,13 +35,32 @@ Case compare(const KernelRow& row, const sim::Estimate& estimate, const LeaveOne
   judged.band = Band{estimate.earliest().s(), estimate.latest().s()};
   judged.evidence = estimate.evidence;
   judged.gpu = row.system;
+  judged.kind = row.format;
   return judged;
 }
 
 struct Prediction {
   const sim::Profile* profile = nullptr;
   std::optional<sim::Estimate> estimate;
+  double weight = 1.0;
 };
+
+/// Weighs the predicted products of each kind by what plans ask for.
+void weigh(const std::vector<KernelRow>& rows, std::vector<Prediction>& predictions, int threads) {
+  std::map<std::string, std::vector<std::size_t>> kinds;
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    if (rows[i].product && predictions[i].estimate) kinds[rows[i].kind].push_back(i);
+  if (kinds.empty()) return;
+  const std::vector<PlannedProduct> planned = planned_products_of_shipped_models();
+  std::vector<const std::vector<std::size_t>*> order;
+  for (const auto& [kind, members] : kinds) order.push_back(&members);
+  base::parallel_for(order.size(), threads, [&](std::size_t g) {
+    std::vector<PlannedProduct> shapes;
+    for (const std::size_t i : *order[g]) shapes.push_back(*rows[i].product);
+    const std::vector<double> weights = weigh_shapes(planned, shapes);
+    for (std::size_t j = 0; j < weights.size(); ++j) predictions[(*order[g])[j]].weight = weights[j];
+  });
+}
 
 }  // namespace
 
@@ -79,6 +98,7 @@ void judge_kernel_rows(const Context& context, const std::string& file, const st
     if (predictions[i].profile != nullptr) predictions[i].estimate = rows[i].predict(*predictions[i].profile);
   });
 
+  weigh(rows, predictions, context.threads);
   const std::map<std::string, LeaveOneOutMedian> rates = collect_rates(rows);
   std::size_t seen_by_fit = 0;
   for (std::size_t i = 0; i < rows.size(); ++i) {
@@ -91,6 +111,7 @@ void judge_kernel_rows(const Context& context, const std::string& file, const st
       report.skipped.push_back({row.name, "the operation of this row cannot be expressed", true});
     } else {
       report.cases.push_back(compare(row, *predictions[i].estimate, rates.at(row.kind)));
+      report.cases.back().weight = predictions[i].weight;
     }
   }
   if (seen_by_fit > 0) {

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "report/validation/planned_shapes.h"
 #include "report/validation/validate.h"
 #include "sim/cost/estimate.h"
 #include "sim/cost/profile.h"
@@ -13,12 +14,14 @@ namespace moeplan::report {
 
 /// One row of a table of kernel times.
 struct KernelRow {
-  std::string name;      ///< FILE#ID
-  std::string system;    ///< "h100_sxm", as the tables write the GPU
-  std::string kind;      ///< rows that the baseline takes to be alike: system, format and kernel
-  double seconds = 0;    ///< as published
-  double flops = 0;      ///< of the operation; the baseline is a line in it
-  bool left_out = true;  ///< no fit of ours has seen the shape
+  std::string name;    ///< FILE#ID
+  std::string system;  ///< "h100_sxm", as the tables write the GPU
+  std::string kind;    ///< rows that the baseline takes to be alike: system, format and kernel
+  std::string format;  ///< "bf16"
+  std::optional<PlannedProduct> product;  ///< of a dense product; weighed by what plans ask for
+  double seconds = 0;                     ///< as published
+  double flops = 0;                       ///< of the operation; the baseline is a line in it
+  bool left_out = true;                   ///< no fit of ours has seen the shape
   std::function<std::optional<sim::Estimate>(const sim::Profile&)> predict;  ///< empty: cannot be expressed
 };
 

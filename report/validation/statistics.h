@@ -18,10 +18,14 @@ namespace moeplan::report {
 /// naive_mape  mean of |naive error| over the cases that have a baseline
 /// skill       1 - mape/naive_mape, both over the cases that have a baseline
 /// coverage    share of the cases with a band whose measured value lies in it
+/// p95         95th percentile of |error|
+/// half_width  median over the cases with a band of its half width, of the prediction
+/// asked_*     the same quantiles where each case counts by its weight; empty where all weigh 1
 /// judged      cases / (cases + skipped usable rows)
 struct Statistics {
   std::size_t cases = 0;
   std::optional<double> mape, median, worst, bias, naive_mape, skill, coverage, judged;
+  std::optional<double> p95, half_width, asked_median, asked_p95;
   std::string worst_case;  ///< its name
 };
 
@@ -29,6 +33,10 @@ Statistics compute_statistics(const std::vector<Case>& cases, const std::vector<
 
 /// The middle value; the mean of the two middle ones where their number is even. Requires: not empty.
 double compute_median(std::vector<double> values);
+
+/// The value below which a share q of the total weight lies. Requires: as many weights as values, some above
+/// 0.
+double weighted_quantile(const std::vector<double>& values, const std::vector<double>& weights, double q);
 
 /// Medians of a list with one item, or a few equal ones, left out: the baseline "median of the other rows".
 /// Cost: O(n log n) to build, O(log n) a question.

@@ -15,6 +15,8 @@ namespace moeplan::report {
 
 namespace {
 
+constexpr double kLeastError = 1e-6;  // below which the width of a band means nothing
+
 void write(base::JsonWriter& json, std::string_view key, std::optional<double> value) {
   json.key(key);
   if (value) {
@@ -59,6 +61,10 @@ void write(base::JsonWriter& json, const GroupReport& group) {
   write(json, "naive_mape", s.naive_mape);
   write(json, "skill", s.skill);
   write(json, "coverage", s.coverage);
+  write(json, "p95", s.p95);
+  write(json, "half_width", s.half_width);
+  write(json, "asked_median", s.asked_median);
+  write(json, "asked_p95", s.asked_p95);
   write(json, "judged", s.judged);
   json.end_object();
 }
@@ -113,29 +119,36 @@ std::string write_validation_json(const ValidationReport& report) {
 
 std::string write_validation_csv(const ValidationReport& report) {
   std::string text =
-      "group,name,measured,predicted,unit,error,naive_error,band_low,band_high,evidence,gpu,note\n";
+      "group,name,measured,predicted,unit,error,naive_error,band_low,band_high,evidence,gpu,kind,weight,"
+      "note\n";
   for (const GroupReport& group : report) {
     for (const Case& one : group.cases) {
       const auto naive = one.naive_error();
       text += fmt::format(
-          "{},{},{},{},{},{},{},{},{},{},{},{}\n", group.group, base::csv_cell(one.name), one.measured,
+          "{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n", group.group, base::csv_cell(one.name), one.measured,
           one.predicted, one.unit, one.error(), naive ? fmt::format("{}", *naive) : "",
           one.band ? fmt::format("{}", one.band->low) : "", one.band ? fmt::format("{}", one.band->high) : "",
-          sim::name(one.evidence), one.gpu, base::csv_cell(one.note));
+          sim::name(one.evidence), one.gpu, base::csv_cell(one.kind), one.weight, base::csv_cell(one.note));
     }
   }
   return text;
 }
 
 std::string write_validation_table(const ValidationReport& report, bool verbose) {
-  std::string text = fmt::format("{:<13}{:>7}{:>9}{:>9}{:>10}{:>9}{:>9}{:>8}{:>10}{:>8}\n", "group", "cases",
-                                 "mape", "median", "worst", "bias", "naive", "skill", "coverage", "judged");
+  std::string text =
+      fmt::format("{:<13}{:>7}{:>9}{:>9}{:>8}{:>10}{:>9}{:>9}{:>8}{:>10}{:>8}{:>8}\n", "group", "cases",
+                  "mape", "median", "p95", "worst", "bias", "naive", "skill", "coverage", "width", "judged");
   for (const GroupReport& group : report) {
     const Statistics s = compute_statistics(group.cases, group.skipped);
-    text += fmt::format("{:<13}{:>7}{:>9}{:>9}{:>10}{:>9}{:>9}{:>8}{:>10}{:>8}\n", group.group, s.cases,
-                        percent(s.mape), percent(s.median), percent(s.worst, true), percent(s.bias, true),
-                        percent(s.naive_mape), s.skill ? fmt::format("{:.2f}", *s.skill) : "-",
-                        percent(s.coverage), percent(s.judged));
+    text += fmt::format(
+        "{:<13}{:>7}{:>9}{:>9}{:>8}{:>10}{:>9}{:>9}{:>8}{:>10}{:>8}{:>8}\n", group.group, s.cases,
+        percent(s.mape), percent(s.median), percent(s.p95), percent(s.worst, true), percent(s.bias, true),
+        percent(s.naive_mape), s.skill ? fmt::format("{:.2f}", *s.skill) : "-", percent(s.coverage),
+        s.half_width && *s.mape > kLeastError ? fmt::format("{:.2f}x", *s.half_width / *s.mape) : "-",
+        percent(s.judged));
+    if (s.asked_median)
+      text += fmt::format("    by what plans ask for: median {}, p95 {}\n", percent(s.asked_median),
+                          percent(s.asked_p95));
     if (!s.worst_case.empty()) text += fmt::format("    worst: {}\n", s.worst_case);
     if (verbose) text += list_cases(group);
     text += list_reasons(group);

@@ -13,11 +13,23 @@ constexpr std::array<std::int64_t, 3> kSplits{1, 2, 4};  // of k over thread blo
 constexpr double kOutputBytes = 2.0;                     // bf16 result
 constexpr double kAccumulateBytes = 8.0;                 // fp32 weight gradient, read and written
 constexpr double kPartialBytes = 8.0;                    // fp32 partial sum written and read
+constexpr double kInputBytes = 2.0;                      // bf16 values before quantisation
+constexpr double kOperandShare = 0.5;  // of the L2 that one operand gets beside the other and the result
+// Share of the L2 that a scan leaves to other data before it begins to evict its own lines.
+constexpr double kScanShare = 0.7;
 // How much a band opens outside the measured range; an assumption, the extrapolation itself is the model's.
 constexpr double kExtrapolationLow = 0.8;
 constexpr double kExtrapolationHigh = 1.25;
 
 std::int64_t ceil_divide(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
+/// Share of A that half the L2 cannot hold.
+double spilled_share(const ProfileData& profile, NumberFormat format, const GemmShape& shape) {
+  const double bytes =
+      static_cast<double>(shape.m) * static_cast<double>(shape.k) * bytes_per_element(format);
+  const double kept = kOperandShare * static_cast<double>(profile.l2.count());
+  return kept > 0.0 ? std::max(0.0, 1.0 - kept / bytes) : 0.0;
+}
 
 double compute_seconds(const ProfileData& profile, const GemmTable& table, const GemmShape& shape) {
   const std::int64_t sms = profile.sm_count;
@@ -30,13 +42,17 @@ double compute_seconds(const ProfileData& profile, const GemmTable& table, const
     const double per_k = 2.0 * tile.m * tile.n * seconds_per_flop / tile.efficiency;
     for (const std::int64_t split : kSplits) {
       const auto steps = static_cast<double>(ceil_divide(shape.k, split * kKStep) * kKStep);
-      const auto waves = static_cast<double>(ceil_divide(blocks * split, sms));
+      const double filled = static_cast<double>(blocks * split) / static_cast<double>(sms);
+      const double waves = filled + (1.0 - table.tail_recovered) * (std::ceil(filled) - filled);
       double t = waves * (per_k * steps + table.wave_overhead_s);
       if (split > 1) t += table.split_overhead_s + static_cast<double>(split) * partial_seconds;
       best = std::min(best, t);
     }
   }
-  return best;
+  const double store = kOutputBytes * static_cast<double>(shape.m) * static_cast<double>(shape.n) /
+                       profile.hbm_bandwidth.bytes_per_s();
+  return best * (1.0 + table.spill_slowdown * spilled_share(profile, table.format, shape)) +
+         table.store_exposed * store;
 }
 
 double memory_seconds(const ProfileData& profile, const GemmTable& table, const GemmShape& shape) {
@@ -105,15 +121,28 @@ Estimate gemm_time(const ProfileData& profile, const GemmTable& table, const Gem
   const bool inside = table.m.contains(static_cast<double>(shape.m)) &&
                       table.n.contains(static_cast<double>(shape.n)) &&
                       table.k.contains(static_cast<double>(shape.k));
-  return with_sustained(with_pass(with_band(table.origin, t, inside), factor), profile);
+  Estimate estimate = with_band(table.origin, t, inside);
+  if (table.beyond) {
+    const double growth = table.beyond->at(static_cast<double>(shape.m));
+    estimate.low = std::pow(estimate.low, growth);
+    estimate.high = std::pow(estimate.high, growth);
+  }
+  return with_sustained(with_pass(estimate, factor), profile);
 }
 
 Estimate table_quantise_time(const ProfileData& profile, const GemmTable& table, std::int64_t m,
                              std::int64_t k) {
   if (!table.quantise) return {};
-  const double t = table.quantise->fixed_s + static_cast<double>(m) * static_cast<double>(k) *
-                                                 table.quantise->bytes_per_element /
-                                                 profile.hbm_bandwidth.bytes_per_s();
+  const double elements = static_cast<double>(m) * static_cast<double>(k);
+  double miss = 1.0;
+  if (profile.l2 > base::Bytes{}) {
+    const double bytes = elements * (kInputBytes + bytes_per_element(table.format));
+    miss = std::clamp((bytes / static_cast<double>(profile.l2.count()) - kScanShare) / (1.0 - kScanShare),
+                      0.0, 1.0);
+  }
+  const double share = miss + (1.0 - miss) * table.quantise->l2_share;
+  const double t = table.quantise->fixed_s +
+                   elements * table.quantise->bytes_per_element * share / profile.hbm_bandwidth.bytes_per_s();
   return with_band(table.origin, t, true);
 }
 

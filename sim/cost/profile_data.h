@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <cmath>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -77,10 +78,15 @@ struct GemmCorrection {
   friend bool operator==(const GemmCorrection&, const GemmCorrection&) = default;
 };
 
-/// Quantisation of A from bf16 that a table's operation holds: fixed + m k bytes_per_element / hbm bandwidth.
+/// Quantisation of A from bf16 that a table's operation holds.
+///
+/// Model:   fixed + m k bytes_per_element / hbm * (miss + (1 - miss) l2_share)
+/// Symbols: miss = share of the operands that the L2 cache does not keep between the passes over them;
+///          l2_share = time of a byte found there, of one from HBM
 struct QuantiseCost {
   double fixed_s = 0.0;
   double bytes_per_element = 0.0;
+  double l2_share = 1.0;
   friend bool operator==(const QuantiseCost&, const QuantiseCost&) = default;
 };
 
@@ -98,12 +104,31 @@ struct ClockDrop {
   friend bool operator==(const ClockDrop&, const ClockDrop&) = default;
 };
 
+/// Beyond the largest m that was fitted the band opens, as the error of a random walk over octaves of m does:
+/// its ends in log time grow by 1 + (growth - 1) sqrt(log2(m / largest)). `growth` is what cross-validation
+/// saw over the last octave.
+struct BandGrowth {
+  double m = 0.0;  ///< the largest fitted
+  double growth = 1.0;
+  double at(double rows) const {
+    return rows > m ? 1.0 + (growth - 1.0) * std::sqrt(std::log2(rows / m)) : 1.0;
+  }
+  friend bool operator==(const BandGrowth&, const BandGrowth&) = default;
+};
+
 struct GemmTable {
   NumberFormat format = NumberFormat::kBf16;
   std::optional<NumberFormat> like;
   TableOrigin origin;
   Interval m, n, k;  ///< measured range
+  std::optional<BandGrowth> beyond;
   double launch_s = 0.0, wave_overhead_s = 0.0, split_overhead_s = 0.0, memory_efficiency = 1.0;
+  /// Of the time that SMs without a block of the last wave would wait, the share that kernels save.
+  double tail_recovered = 0.0;
+  /// How much slower the main loop is where no part of A stays in the L2 cache.
+  double spill_slowdown = 0.0;
+  /// Time that nothing hides while blocks write C, of the time to write it at the HBM bandwidth.
+  double store_exposed = 0.0;
   std::vector<TileEfficiency> tiles;
   std::optional<ClockDrop> clock;
   std::optional<QuantiseCost> quantise;
@@ -205,6 +230,7 @@ struct ProfileData {
   int sm_count = 0;
   base::BytesPerSecond hbm_bandwidth;
   base::Bytes memory;
+  base::Bytes l2;  ///< of the whole GPU; 0 = not stated, and nothing depends on it
   base::Seconds launch_overhead, host_sync;
   std::array<base::FlopsPerSecond, kNumberFormats> peak{};
 

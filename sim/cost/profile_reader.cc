@@ -19,6 +19,8 @@ namespace {
 using base::ObjectReader;
 
 constexpr const char* kSchema = "moeplan.profile/1";
+constexpr double kLargestRows = 1e9;
+constexpr double kLargestSlowdown = 10.0;
 constexpr double kLargestShare = 1.5;  // of a datasheet figure that a sane fit may reach
 
 std::optional<Evidence> parse_evidence(std::string_view text) {
@@ -190,6 +192,9 @@ void read_gemm_mechanism(ObjectReader& at, GemmTable& table) {
   table.wave_overhead_s = read_seconds(at, "wave_overhead");
   table.split_overhead_s = read_seconds(at, "split_overhead");
   table.memory_efficiency = read_share(at, "memory_efficiency");
+  if (at.has("tail_recovered")) table.tail_recovered = read_positive(at, "tail_recovered", 1.0);
+  if (at.has("spill_slowdown")) table.spill_slowdown = read_positive(at, "spill_slowdown", kLargestSlowdown);
+  if (at.has("store_exposed")) table.store_exposed = read_positive(at, "store_exposed", kLargestSlowdown);
   table.tiles = read_tiles(at);
   if (std::optional<ObjectReader> range = at.optional_object("range")) {
     table.m = read_interval(*range, "m");
@@ -197,10 +202,16 @@ void read_gemm_mechanism(ObjectReader& at, GemmTable& table) {
     table.k = read_interval(*range, "k");
     range->finish();
   }
+  if (std::optional<ObjectReader> beyond = at.optional_object("beyond")) {
+    table.beyond = BandGrowth{read_positive(*beyond, "m", kLargestRows),
+                              read_positive(*beyond, "growth", kLargestSlowdown)};
+    beyond->finish();
+  }
   table.clock = read_clock(at);
   if (std::optional<ObjectReader> quantise = at.optional_object("quantise")) {
     table.quantise =
-        QuantiseCost{read_seconds(*quantise, "fixed"), read_positive(*quantise, "bytes_per_element", 64.0)};
+        QuantiseCost{read_seconds(*quantise, "fixed"), read_positive(*quantise, "bytes_per_element", 64.0),
+                     quantise->has("l2_share") ? read_positive(*quantise, "l2_share", 1.0) : 1.0};
     quantise->finish();
   }
   if (std::optional<ObjectReader> part = at.optional_object("correction")) {
@@ -473,6 +484,7 @@ void read_device(ObjectReader& top, ProfileData& data) {
     at.fault("hbm_bandwidth", "found no bandwidth, expected more than 0");
   }
   data.memory = at.required<base::Bytes>("memory");
+  data.l2 = at.value_or<base::Bytes>("l2", {});
   ObjectReader peak = at.object("peak");
   for (int i = 0; i < kNumberFormats; ++i) {
     const auto rate = peak.optional<base::FlopsPerSecond>(name(static_cast<NumberFormat>(i)));

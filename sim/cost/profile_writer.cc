@@ -156,16 +156,25 @@ void write_gemm_table(Text& out, const GemmTable& table) {
   if (table.m != Interval{} || table.n != Interval{} || table.k != Interval{})
     out.field(3, "range",
               fmt::format("{{m: {}, n: {}, k: {}}}", list(table.m), list(table.n), list(table.k)));
+  if (table.beyond)
+    out.field(3, "beyond",
+              fmt::format("{{m: {}, growth: {}}}", number(table.beyond->m), number(table.beyond->growth)));
   out.field(3, "launch", microseconds(table.launch_s));
   out.field(3, "wave_overhead", microseconds(table.wave_overhead_s));
   out.field(3, "split_overhead", microseconds(table.split_overhead_s));
   out.field(3, "memory_efficiency", number(table.memory_efficiency));
+  if (table.tail_recovered > 0.0) out.field(3, "tail_recovered", number(table.tail_recovered));
+  if (table.spill_slowdown > 0.0) out.field(3, "spill_slowdown", number(table.spill_slowdown));
+  if (table.store_exposed > 0.0) out.field(3, "store_exposed", number(table.store_exposed));
   write_tiles(out, 3, table.tiles);
   write_clock(out, 3, table.clock);
-  if (table.quantise)
+  if (table.quantise) {
+    const std::string share =
+        table.quantise->l2_share < 1.0 ? fmt::format(", l2_share: {}", number(table.quantise->l2_share)) : "";
     out.field(3, "quantise",
-              fmt::format("{{fixed: {}, bytes_per_element: {}}}", microseconds(table.quantise->fixed_s),
-                          number(table.quantise->bytes_per_element)));
+              fmt::format("{{fixed: {}, bytes_per_element: {}{}}}", microseconds(table.quantise->fixed_s),
+                          number(table.quantise->bytes_per_element), share));
+  }
   if (!table.correction) return;
   const GemmCorrection& grid = *table.correction;
   out.add(3, "correction:");
@@ -375,6 +384,7 @@ void write_device(Text& out, const ProfileData& data) {
   out.field(1, "clock_mhz", number(data.clock_mhz));
   out.field(1, "hbm_bandwidth", rate_text(data.hbm_bandwidth, 1e12, "TB/s"));
   out.field(1, "memory", memory_text(data.memory));
+  if (data.l2 > base::Bytes{}) out.field(1, "l2", memory_text(data.l2));
   out.add(1, "peak:");
   for (std::size_t i = 0; i < kNumberFormats; ++i) {
     if (data.peak[i].flops_per_s() > 0.0)

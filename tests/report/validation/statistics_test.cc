@@ -26,6 +26,20 @@ Case make_case(std::string name, double measured, double predicted, std::optiona
 //   skill = 1 - ((0.1 + 0.25)/2) / 0.4 = 1 - 0.175/0.4 = 0.5625
 // bands of the last two: [3, 5] holds 4, [8, 9.5] does not hold 10: coverage = 1/2
 // one skipped row is usable, one is not: judged = 4 / (4 + 1)
+TEST(Statistics, WeightedQuantilesCountEachCaseByWhatPlansAskForIt) {
+  EXPECT_DOUBLE_EQ(weighted_quantile({0.3, 0.1, 0.2}, {1.0, 1.0, 1.0}, 0.5), 0.2);
+  EXPECT_DOUBLE_EQ(weighted_quantile({0.3, 0.1, 0.2}, {8.0, 1.0, 1.0}, 0.5), 0.3);
+  EXPECT_DOUBLE_EQ(weighted_quantile({0.3, 0.1, 0.2}, {0.0, 1.0, 1.0}, 0.95), 0.2);
+  std::vector<Case> cases = {make_case("a", 10, 11), make_case("b", 10, 13)};
+  EXPECT_FALSE(compute_statistics(cases, {}).asked_median);  // all weigh the same
+  EXPECT_DOUBLE_EQ(*compute_statistics(cases, {}).p95, 0.3);
+  cases[1].weight = 0.0;
+  EXPECT_DOUBLE_EQ(*compute_statistics(cases, {}).asked_p95, 0.1);
+  // half widths 1/12 and 2/8 of the predictions: their median is 1/6
+  cases = {make_case("a", 10, 12, {}, Band{11, 13}), make_case("b", 10, 8, {}, Band{6, 10})};
+  EXPECT_DOUBLE_EQ(*compute_statistics(cases, {}).half_width, (1.0 / 12.0 + 0.25) / 2.0);
+}
+
 TEST(Statistics, FollowTheirDefinitionsOnHandNumbers) {
   const std::vector<Case> cases = {make_case("a", 10, 11, 13), make_case("b", 20, 15, 10),
                                    make_case("c", 4, 4, {}, Band{3, 5}),

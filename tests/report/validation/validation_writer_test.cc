@@ -54,8 +54,9 @@ TEST(ValidationJson, OfAGroupWithoutRowsHoldsNulls) {
 
 TEST(ValidationCsv, QuotesNotes) {
   EXPECT_EQ(write_validation_csv(make_report()),
-            "group,name,measured,predicted,unit,error,naive_error,band_low,band_high,evidence,gpu,note\n"
-            "gemm,kernels/gemm.csv#x,2,2.5,s,0.25,0.5,,,interpolated,,\"two, with a comma\"\n");
+            "group,name,measured,predicted,unit,error,naive_error,band_low,band_high,evidence,gpu,kind,"
+            "weight,note\n"
+            "gemm,kernels/gemm.csv#x,2,2.5,s,0.25,0.5,,,interpolated,,,1,\"two, with a comma\"\n");
 }
 
 TEST(ValidationTable, NamesTheWorstCaseAndWhyRowsAreSkipped) {

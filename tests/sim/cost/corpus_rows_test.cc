@@ -60,7 +60,7 @@ class CorpusRows : public testing::Test {
 
 bool gpu_is(const std::string& key, std::string_view gpu) { return key.starts_with(gpu); }
 
-TEST_F(CorpusRows, LeftOutGemmShapesAreWithinTenPercentInTheMedianOnEveryGpuAndFormat) {
+TEST_F(CorpusRows, LeftOutGemmShapesAreWithinSevenPercentInTheMedianOnEveryGpuAndFormat) {
   const base::CsvTable table = base::load_csv(kernels_ + "/gemm.csv");
   base::DiagnosticSink sink;
   const std::size_t system = table.require_column("system");
@@ -86,8 +86,9 @@ TEST_F(CorpusRows, LeftOutGemmShapesAreWithinTenPercentInTheMedianOnEveryGpuAndF
     // A fifth of the slabs and the largest decade of m: over half of the rows.
     const double share = static_cast<double>(score.errors.size()) / static_cast<double>(rows[key]);
     EXPECT_GE(share, 0.5) << key;
-    EXPECT_LE(score.median(), gpu_is(key, "l40s") ? 0.11 : 0.075) << key;
-    EXPECT_GE(score.coverage(), gpu_is(key, "l40s") ? 0.55 : 0.70) << key;
+    EXPECT_LE(score.median(), gpu_is(key, "l40s") ? 0.09 : 0.07) << key;
+    EXPECT_GE(score.coverage(), 0.75) << key;
+    EXPECT_LE(score.coverage(), 0.98) << key;
   }
 }
 

@@ -76,6 +76,50 @@ TEST(GemmModel, ASustainedFactorSlowsComputeAloneAndWidensTheBand) {
   EXPECT_NEAR(e.high, data.gemm[3]->origin.band.high[1] * 1.2, 1e-12);
 }
 
+TEST(GemmModel, APartOfALastWaveCostsLessThanAWholeOneWhereKernelsRecoverTheTail) {
+  ProfileData data = parse_profile(tiny_profile(), "tiny.yaml").data();
+  data.gemm[3]->tail_recovered = 0.75;
+  const Profile p{data};
+  // 110 tiles on 10 SMs are 11 whole waves, as ever; 105 tiles are 10.5 and a quarter of the idle half.
+  EXPECT_NEAR(p.gemm({1100, 1000, 64}).time.us(), 20.58, 1e-9);
+  EXPECT_NEAR(p.gemm({1500, 700, 64}).time.us(), 1.0 + 10.625 * 1.78, 1e-9);
+}
+
+TEST(GemmModel, AnOperandBeyondHalfTheCacheSlowsTheMainLoopAndAWriteThatNothingHidesIsAdded) {
+  ProfileData data = parse_profile(tiny_profile(), "tiny.yaml").data();
+  data.gemm[3]->spill_slowdown = 0.4;
+  data.l2 = base::Bytes::of(128000);
+  // A = 1000 x 64 x 2 B = 128 kB, half of which the cache keeps: 17.8 us * (1 + 0.4 / 2) + 1 us to launch.
+  EXPECT_NEAR(Profile{data}.gemm({1000, 1000, 64}).time.us(), 22.36, 1e-9);
+  data.l2 = base::Bytes::of(256000);
+  EXPECT_NEAR(Profile{data}.gemm({1000, 1000, 64}).time.us(), 18.8, 1e-9);
+  // C = 2 MB at 1 TB/s, half of it in view.
+  data.gemm[3]->store_exposed = 0.5;
+  EXPECT_NEAR(Profile{data}.gemm({1000, 1000, 64}).time.us(), 19.8, 1e-9);
+}
+
+TEST(GemmModel, QuantisationIsCheaperWhereTheCacheKeepsWhatItReadsTwice) {
+  ProfileData data = parse_profile(tiny_profile(), "tiny.yaml").data();
+  GemmTable& table = *data.gemm[3];
+  table.quantise = QuantiseCost{1e-6, 5.0, 0.4};
+  // 1000 x 1000 values: 5 MB at 1 TB/s = 5 us; bf16 in and out 4 MB.
+  data.l2 = base::Bytes::of(4'000'000);
+  EXPECT_NEAR(table_quantise_time(data, table, 1000, 1000).time.us(), 6.0, 1e-9);
+  data.l2 = base::Bytes::of(8'000'000);
+  EXPECT_NEAR(table_quantise_time(data, table, 1000, 1000).time.us(), 3.0, 1e-9);
+  data.l2 = base::Bytes{};  // not stated
+  EXPECT_NEAR(table_quantise_time(data, table, 1000, 1000).time.us(), 6.0, 1e-9);
+}
+
+TEST(GemmModel, TheBandOpensWithTheOctavesOfRowsThatNoFitSaw) {
+  ProfileData data = parse_profile(tiny_profile(), "tiny.yaml").data();
+  const double high = Profile{data}.gemm({400, 1000, 64}).high;
+  data.gemm[3]->beyond = BandGrowth{100.0, 1.5};
+  // Two octaves: 1 + 0.5 sqrt(2).
+  EXPECT_NEAR(Profile{data}.gemm({400, 1000, 64}).high, std::pow(high, 1.0 + 0.5 * std::sqrt(2.0)), 1e-12);
+  EXPECT_NEAR(Profile{data}.gemm({100, 4000, 64}).high, high, 1e-12);
+}
+
 TEST(GemmModel, BandsGoByPredictedTimeAndOpenOutsideTheMeasuredRange) {
   const Profile p = parse_profile(tiny_profile(), "tiny.yaml");
   const Estimate small = p.gemm({100, 100, 64});  // 2.78 us: below the 10 us edge

@@ -32,6 +32,20 @@ TEST(ProfileWriter, WhatIsWrittenReadsBackToTheSameValuesForEveryShippedProfile)
   }
 }
 
+TEST(ProfileWriter, EveryMechanismOfAProductIsWritten) {
+  ProfileData data = parse_profile(test_data::tiny_profile(), "tiny.yaml").data();
+  data.l2 = base::Bytes::of(50 << 20);
+  GemmTable& table = *data.gemm[static_cast<std::size_t>(NumberFormat::kBf16)];
+  table.tail_recovered = 0.7;
+  table.spill_slowdown = 0.25;
+  table.store_exposed = 0.5;
+  table.beyond = BandGrowth{2048.0, 1.3};
+  table.quantise = QuantiseCost{2e-6, 6.0, 0.75};
+  const Profile again = parse_profile(write_profile(data), "again.yaml");
+  EXPECT_EQ(again.data().l2, data.l2);
+  EXPECT_TRUE(*again.data().gemm[static_cast<std::size_t>(NumberFormat::kBf16)] == table);
+}
+
 TEST(ProfileWriter, TheKeyAndTheSustainedFactorAreWritten) {
   ProfileData data = parse_profile(test_data::tiny_profile(), "tiny.yaml").data();
   data.software = "a stack: 1.0";
