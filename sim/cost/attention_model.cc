@@ -63,7 +63,7 @@ Estimate attention_time(const ProfileData& profile, const AttentionShape& s, Att
   const auto q = static_cast<double>(s.seq_q);
   const auto kv = static_cast<double>(s.seq_kv);
   const double pairs = s.causal ? q * (kv - 0.5 * (q - 1.0)) : q * kv;
-  const double width = 2.0 * static_cast<double>(s.qk_dim + s.v_dim);
+  const double width = 2.0 * static_cast<double>(s.qk_dim + s.v_dim) + 4.0 * table.softmax_dim;
   const double rate = profile.peak[static_cast<std::size_t>(NumberFormat::kBf16)].flops_per_s() *
                       profile.compute_factor() * table.efficiency;
   const double work = width * static_cast<double>(s.batch) * static_cast<double>(s.heads) * pairs / rate;

@@ -131,6 +131,9 @@ struct GroupedTable {
   TableOrigin origin;
   Interval rows, area;  ///< measured range: rows of one rank, n k
   double launch_s = 0.0, wave_overhead_s = 0.0, memory_efficiency = 1.0;
+  /// Share of an expert's row tiles, beyond the first, that read its weights from HBM again where one matrix
+  /// is larger than the L2 cache.
+  double reread_share = 0.0;
   std::vector<TileEfficiency> tiles;
   std::optional<ClockDrop> clock;
   ExpertOperation operation;
@@ -147,6 +150,7 @@ struct AttentionCorrection {
 struct AttentionTable {
   TableOrigin origin;
   double launch_s = 0.0, efficiency = 1.0, tail = 0.0, prepare_efficiency = 1.0;
+  double softmax_dim = 0.0;  ///< head size whose products take as long as the softmax of one pair
   double backward_flop_ratio = 2.5;
   PassFactor backward;
   std::string backward_source;
@@ -205,6 +209,7 @@ struct ProfileData {
   int sm_count = 0;
   base::BytesPerSecond hbm_bandwidth;
   base::Bytes memory;
+  base::Bytes l2_cache;  ///< 0: not stated, taken to hold any weight
   base::Seconds launch_overhead, host_sync;
   std::array<base::FlopsPerSecond, kNumberFormats> peak{};
 

@@ -260,6 +260,7 @@ void read_grouped_mechanism(ObjectReader& at, GroupedTable& table) {
   table.launch_s = read_seconds(at, "launch");
   table.wave_overhead_s = read_seconds(at, "wave_overhead");
   table.memory_efficiency = read_share(at, "memory_efficiency");
+  if (at.has("reread_share")) table.reread_share = read_positive(at, "reread_share", 1.0);
   table.tiles = read_tiles(at);
   if (std::optional<ObjectReader> range = at.optional_object("range")) {
     table.rows = read_interval(*range, "rows");
@@ -334,6 +335,7 @@ void read_attention(ObjectReader& top, ProfileData& data) {
   table.efficiency = read_share(at, "efficiency");
   table.tail = at.required<double>("tail");
   table.prepare_efficiency = read_share(at, "prepare_efficiency");
+  if (at.has("softmax_dim")) table.softmax_dim = read_positive(at, "softmax_dim", 1000.0);
   table.backward_source = at.required<std::string>("backward_source");
   ObjectReader backward = at.object("backward");
   table.backward_flop_ratio = read_positive(backward, "flop_ratio", 10.0);
@@ -473,6 +475,7 @@ void read_device(ObjectReader& top, ProfileData& data) {
     at.fault("hbm_bandwidth", "found no bandwidth, expected more than 0");
   }
   data.memory = at.required<base::Bytes>("memory");
+  data.l2_cache = at.optional<base::Bytes>("l2_cache").value_or(base::Bytes{});
   ObjectReader peak = at.object("peak");
   for (int i = 0; i < kNumberFormats; ++i) {
     const auto rate = peak.optional<base::FlopsPerSecond>(name(static_cast<NumberFormat>(i)));

@@ -1,0 +1,198 @@
+#include "calibrate/fit/kernel_sections.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <string_view>
+#include <tuple>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/diagnostics.h"
+#include "calibrate/fit/attention_fit.h"
+#include "calibrate/fit/grouped_fit.h"
+#include "calibrate/fit/pass_fit.h"
+#include "calibrate/fit/release.h"
+
+namespace moeplan::calibrate {
+
+namespace {
+
+constexpr auto kDefaultSlot = static_cast<std::size_t>(sim::GroupedKernel::kDefault);
+
+/// Rows of one table, of one release.
+template <class Measurement>
+struct Part {
+  std::string software;
+  std::set<std::string> citations;
+  std::vector<Measurement> rows;
+
+  /// Drops what an older release timed; true where the row belongs to the newest so far.
+  bool admit(const std::string& other) {
+    if (rows.empty() || is_newer_release(other, software)) {
+      rows.clear();
+      citations.clear();
+      software = other;
+    }
+    return software == other;
+  }
+};
+
+std::string join(const std::set<std::string>& texts) {
+  std::string all;
+  for (const std::string& text : texts) all += (all.empty() ? "" : "; ") + text;
+  return all;
+}
+
+bool is_burst_of(const Sample& sample, const std::string& gpu) {
+  return sample.gpu == gpu && sample.method == sim::TimingMethod::kBurst;
+}
+
+std::string residual_text(const sim::TableOrigin& origin) {
+  const sim::Residuals& left = origin.left_out ? *origin.left_out : *origin.fitted;
+  return fmt::format(
+      "{} shapes fitted (median error {:.1f} %), {} left out (median {:.1f} %, 95th percentile {:.1f} %)",
+      origin.fitted->shapes, 100 * origin.fitted->median_error, origin.left_out ? left.shapes : 0,
+      100 * left.median_error, 100 * left.p95_error);
+}
+
+using GroupedParts =
+    std::map<std::pair<sim::NumberFormat, sim::GroupedKernel>, Part<GroupedMeasurement>>;
+
+GroupedParts grouped_parts(const std::vector<Sample>& samples, const std::string& gpu) {
+  GroupedParts parts;
+  for (const Sample& sample : samples) {
+    const auto* s = std::get_if<GroupedGemmSample>(&sample.shape);
+    if (s == nullptr || !is_burst_of(sample, gpu) || !fits_grouped(*s)) continue;
+    Part<GroupedMeasurement>& part = parts[{s->format, s->kernel}];
+    if (!part.admit(sample.software)) continue;
+    part.rows.push_back({*s, sample.time.s()});
+    part.citations.insert(sample.citation);
+  }
+  const auto key = [](const GroupedMeasurement& m) {
+    const GroupedGemmSample& s = m.sample;
+    return std::tie(s.hidden, s.inter, s.experts, s.top_k, s.expert_ranks, s.tokens, s.distribution,
+                    m.seconds);
+  };
+  for (auto& [what, part] : parts)  // in an order that does not depend on that of the samples
+    std::sort(part.rows.begin(), part.rows.end(),
+              [&](const auto& a, const auto& b) { return key(a) < key(b); });
+  return parts;
+}
+
+/// True where `a` reaches more rows of a rank than `b`, or as many and has more shapes.
+bool reaches_further(const sim::GroupedTable& a, const sim::GroupedTable& b) {
+  if (a.rows.high != b.rows.high) return a.rows.high > b.rows.high;
+  return a.origin.fitted && b.origin.fitted && a.origin.fitted->shapes > b.origin.fitted->shapes;
+}
+
+/// Makes the table that reaches furthest the default of each format that has own tables.
+void choose_defaults(sim::ProfileData& profile) {
+  for (auto& kernels : profile.grouped) {
+    std::size_t best = kDefaultSlot;
+    for (std::size_t i = kDefaultSlot + 1; i < kernels.size(); ++i)
+      if (kernels[i] && (best == kDefaultSlot || reaches_further(*kernels[i], *kernels[best]))) best = i;
+    if (best == kDefaultSlot) continue;
+    for (std::size_t i = kDefaultSlot + 1; i < kernels.size(); ++i)
+      if (kernels[i]) kernels[i]->is_default = i == best;
+    kernels[kDefaultSlot] = kernels[best];
+  }
+}
+
+/// Tables that are like a fitted one take its new mechanism.
+void renew_likes(sim::ProfileData& profile) {
+  for (int round = 0; round < 2; ++round) {  // a format may be like one that itself is like another
+    for (auto& kernels : profile.grouped) {
+      auto& table = kernels[kDefaultSlot];
+      if (!table || !table->like) continue;
+      const auto& model = profile.grouped[static_cast<std::size_t>(*table->like)][kDefaultSlot];
+      if (!model) continue;
+      sim::GroupedTable renewed = *model;
+      renewed.format = table->format;
+      renewed.like = table->like;
+      renewed.origin = table->origin;
+      table = std::move(renewed);
+    }
+  }
+}
+
+}  // namespace
+
+void fit_grouped_section(sim::ProfileData& profile, const std::vector<Sample>& samples, int threads,
+                         FitReport& report) {
+  bool any = false;
+  for (const auto& [what, part] : grouped_parts(samples, profile.name)) {
+    const auto [format, kernel] = what;
+    const auto& dense = profile.gemm[static_cast<std::size_t>(format)];
+    if (!dense)
+      throw base::InputError(fmt::format("samples of grouped {} on {}, whose data sheet states no peak of it",
+                                         name(format), profile.name));
+    if (count_fitted(part.rows) < kLeastGroupedRows)
+      throw base::InputError(
+          fmt::format("found {} {} grouped GEMM samples ({}) of {} to fit on, expected at least {}",
+                      count_fitted(part.rows), name(format), name(kernel), profile.name, kLeastGroupedRows),
+          "rows of every fifth (hidden, inter, experts of a rank) and of over 65,536 tokens on a rank only "
+          "judge");
+    sim::GroupedTable table = fit_grouped(profile, format, kernel, part.rows, *dense, threads);
+    table.origin.source = join(part.citations);
+    table.origin.software = part.software;
+    report.fitted.push_back(
+        fmt::format("grouped_gemm {} {}: {}", name(format), name(kernel), residual_text(table.origin)));
+    auto& kernels = profile.grouped[static_cast<std::size_t>(format)];
+    kernels[static_cast<std::size_t>(kernel)] = std::move(table);
+    any = true;
+  }
+  if (any) choose_defaults(profile);
+  renew_likes(profile);
+  std::set<std::string> sources;
+  for (const sim::GemmPass pass : {sim::GemmPass::kDataGradient, sim::GemmPass::kWeightGradient}) {
+    const std::optional<PassRatio> ratio = fit_grouped_pass(samples, profile.name, pass);
+    if (!ratio) continue;
+    profile.grouped_passes[static_cast<std::size_t>(pass)] = ratio->factor;
+    sources.insert(fmt::format("{} from {}", name(pass), ratio->source));
+  }
+  if (!sources.empty()) profile.grouped_pass_source = join(sources);
+  if (!any) report.kept.emplace_back("grouped_gemm tables");
+  if (sources.empty()) report.kept.emplace_back("grouped_gemm passes");
+}
+
+void fit_attention_section(sim::ProfileData& profile, const std::vector<Sample>& samples, int threads,
+                           FitReport& report) {
+  Part<AttentionMeasurement> part;
+  for (const Sample& sample : samples) {
+    const auto* s = std::get_if<AttentionSample>(&sample.shape);
+    if (s == nullptr || !is_burst_of(sample, profile.name) || !fits_attention(*s)) continue;
+    if (!part.admit(sample.software)) continue;
+    part.rows.push_back({*s, sample.time.s()});
+    part.citations.insert(sample.citation);
+  }
+  const auto key = [](const AttentionMeasurement& m) {
+    return std::tie(m.sample.batch, m.sample.seq, m.sample.heads, m.sample.kv_heads, m.sample.head_dim,
+                    m.seconds);
+  };
+  std::sort(part.rows.begin(), part.rows.end(),
+            [&](const auto& a, const auto& b) { return key(a) < key(b); });
+  if (!part.rows.empty() && count_fitted(part.rows) < kLeastAttentionRows)
+    throw base::InputError(fmt::format("found {} attention samples of {} to fit on, expected at least {}",
+                                       count_fitted(part.rows), profile.name, kLeastAttentionRows),
+                           "rows of every fifth (heads, head size) only judge");
+  if (part.rows.empty()) {
+    report.kept.emplace_back("attention forward");
+  } else {
+    sim::AttentionTable table = fit_attention(profile, part.rows, threads);
+    table.origin.source = join(part.citations);
+    table.origin.software = part.software;
+    report.fitted.push_back(fmt::format("attention: {}", residual_text(table.origin)));
+    profile.attention = std::move(table);
+  }
+  if (const std::optional<PassRatio> ratio = fit_attention_backward(samples, profile.name)) {
+    profile.attention.backward = ratio->factor;
+    profile.attention.backward_source =
+        fmt::format("{}; 2.5 times the forward FLOP (FlashAttention-2)", ratio->source);
+  } else {
+    report.kept.emplace_back("attention backward");
+  }
+}
+
+}  // namespace moeplan::calibrate
