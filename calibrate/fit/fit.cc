@@ -118,10 +118,8 @@ void fit_gemm_section(sim::ProfileData& profile, const std::vector<Sample>& samp
 
 FitReport fit_profile(sim::ProfileData& profile, const std::vector<Sample>& samples, int threads) {
   FitReport report;
-  const bool any =
-      std::any_of(samples.begin(), samples.end(), [&](const Sample& s) {
-        return s.gpu == profile.name || serves_any_gpu(s);
-      });
+  const bool any = std::any_of(samples.begin(), samples.end(),
+                               [&](const Sample& s) { return s.gpu == profile.name || serves_any_gpu(s); });
   if (!any && !samples.empty()) {
     std::set<std::string> gpus;
     for (const Sample& s : samples) gpus.insert(s.gpu);

@@ -108,8 +108,8 @@ Frame frame_of(const sim::ProfileData& device, sim::NumberFormat format, sim::Gr
   double largest_weight = 0.0;
   for (const Row& row : rows) {
     const GroupedGemmSample& s = row.measured->sample;
-    largest_weight = std::max(largest_weight, 2.0 * static_cast<double>(s.hidden * s.inter) *
-                                                  sim::bytes_per_element(format));
+    largest_weight = std::max(largest_weight,
+                              2.0 * static_cast<double>(s.hidden * s.inter) * sim::bytes_per_element(format));
   }
   const bool spills = device.l2_cache.count() > 0 && largest_weight > device.l2_cache.as_double();
   std::vector<Parameter> b(kSmallerTiles);

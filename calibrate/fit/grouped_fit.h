@@ -22,8 +22,8 @@ bool fits_grouped(const GroupedGemmSample& sample);
 ///
 /// One stage: the mechanism (fixed part, host floor, wave overhead, memory efficiency, weight re-reads, clock
 /// drop, activation, movement, one efficiency a row tile, rising with its rows) by coordinate descent on the
-/// mean |log(predicted / measured)| of rows that left_out_of_fit() does not name. There is no correction grid:
-/// on slabs left out it gained nothing. A grouped tile is held to the best dense tile, a wave to twice
+/// mean |log(predicted / measured)| of rows that left_out_of_fit() does not name. There is no correction
+/// grid: on slabs left out it gained nothing. A grouped tile is held to the best dense tile, a wave to twice
 /// the dense overhead: without that the regression trades the products against what surrounds them. The band
 /// comes from refits that leave out a quarter of the (hidden, inter, experts of a rank) and the largest
 /// octave of rows, judged on both.

@@ -13,7 +13,7 @@
 #include "calibrate/fit/attention_fit.h"
 #include "calibrate/fit/grouped_fit.h"
 #include "calibrate/fit/pass_fit.h"
-#include "calibrate/fit/release.h"
+#include "sim/cost/release.h"
 
 namespace moeplan::calibrate {
 
@@ -30,7 +30,7 @@ struct Part {
 
   /// Drops what an older release timed; true where the row belongs to the newest so far.
   bool admit(const std::string& other) {
-    if (rows.empty() || is_newer_release(other, software)) {
+    if (rows.empty() || sim::is_newer_release(other, software)) {
       rows.clear();
       citations.clear();
       software = other;
@@ -57,8 +57,7 @@ std::string residual_text(const sim::TableOrigin& origin) {
       100 * left.median_error, 100 * left.p95_error);
 }
 
-using GroupedParts =
-    std::map<std::pair<sim::NumberFormat, sim::GroupedKernel>, Part<GroupedMeasurement>>;
+using GroupedParts = std::map<std::pair<sim::NumberFormat, sim::GroupedKernel>, Part<GroupedMeasurement>>;
 
 GroupedParts grouped_parts(const std::vector<Sample>& samples, const std::string& gpu) {
   GroupedParts parts;

@@ -49,10 +49,10 @@ std::optional<PassRatio> ratio_of(const Pairs& pairs, const std::string& gpu, do
   std::vector<double> spread;
   int gpus = 0;
   for (const auto& [name, ratios] : by_gpu) {
-    if (own && chip_of(name) != chip_of(gpu)) continue;
     const double middle = quantile(ratios, 0.5);
-    log_sum += std::log(middle);
     for (const double ratio : ratios) spread.push_back(ratio / middle);
+    if (own && chip_of(name) != chip_of(gpu)) continue;
+    log_sum += std::log(middle);
     names += (gpus++ > 0 ? " and " : "") + fmt::format("{} pairs on {}", ratios.size(), name);
   }
   std::string who;

@@ -15,13 +15,13 @@ struct PassRatio {
   std::string source;
 };
 
-/// Of grouped products (data or weight gradient), and of attention, where both count 2.5 times the FLOP of the
-/// forward pass.
+/// Of grouped products (data or weight gradient), and of attention, where both count 2.5 times the FLOP of
+/// the forward pass.
 ///
 /// Pairs: one shape on one GPU in one set of samples; at least kLeastPairRows tokens an expert, or
 /// kLeastPairHeads heads, below which memory or an idle GPU decides and the models have terms of their own.
 /// Median of the GPU's pairs; a GPU without any takes the geometric mean of the others' medians, assumed. The
-/// band is that of the pairs about their GPU's median. Another product of the same chip ("a100-pcie" for
+/// band is that of all pairs about their GPU's median. Another product of the same chip ("a100-pcie" for
 /// "a100-sxm") stands for the GPU, interpolated. Empty where there is no pair at all.
 std::optional<PassRatio> fit_grouped_pass(const std::vector<Sample>& samples, const std::string& gpu,
                                           sim::GemmPass pass);

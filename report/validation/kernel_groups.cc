@@ -1,5 +1,6 @@
 // Times of single kernels: kernels/gemm.csv, attention_forward.csv, grouped_gemm.csv,
 // grouped_gemm_deepep.csv.
+#include <map>
 #include <string>
 #include <vector>
 
@@ -8,6 +9,7 @@
 #include "base/csv.h"
 #include "report/validation/kernel_table.h"
 #include "sim/cost/kernel_rows.h"
+#include "sim/cost/release.h"
 
 namespace moeplan::report {
 
@@ -23,6 +25,10 @@ class Table {
   std::size_t rows() const { return csv_.rows(); }
   const std::string& text(std::size_t row, std::string_view column) const {
     return csv_.cell(row, csv_.require_column(column));
+  }
+  std::string optional_text(std::size_t row, std::string_view column) const {
+    const auto at = csv_.column(column);
+    return at ? csv_.cell(row, *at) : "";
   }
   std::int64_t integer(std::size_t row, std::string_view column) {
     return csv_.integer(row, csv_.require_column(column), sink_);
@@ -145,6 +151,7 @@ KernelRow read_grouped(Table& table, std::size_t i, const std::string& file, con
   read.flops = 6.0 * static_cast<double>(row.num_tokens * row.topk) *
                static_cast<double>(row.hidden * row.inter) /
                static_cast<double>(std::max<std::int64_t>(1, row.moe_ep * row.moe_tp));
+  read.release = fmt::format("{} {}", table.optional_text(i, "framework"), table.optional_text(i, "version"));
   row.distribution = distribution;
   read.left_out = sim::left_out_of_fit(row);
   const std::optional<sim::NumberFormat> format = parse_dtype(dtype);
@@ -158,6 +165,26 @@ KernelRow read_grouped(Table& table, std::size_t i, const std::string& file, con
   return read;
 }
 
+/// One row per distinct configuration, of the newest release that timed it.
+std::vector<KernelRow> keep_newest(std::vector<KernelRow> rows, GroupReport& report) {
+  std::map<std::string, std::string> newest;
+  for (const KernelRow& row : rows) {
+    const auto [at, first] = newest.try_emplace(row.name, row.release);
+    if (!first && sim::is_newer_release(row.release, at->second)) at->second = row.release;
+  }
+  std::vector<KernelRow> kept;
+  for (KernelRow& row : rows) {
+    const std::string& release = newest.at(row.name);
+    if (row.release == release) {
+      kept.push_back(std::move(row));
+    } else {
+      report.skipped.push_back(
+          {row.name, fmt::format("{} timed it; a row of {} stands for it", row.release, release), false});
+    }
+  }
+  return kept;
+}
+
 template <class Read>
 void judge_file(const Context& context, const std::string& file, GroupReport& report, Read read) {
   const std::optional<std::string> path = context.corpus.find_cases(file);
@@ -169,7 +196,7 @@ void judge_file(const Context& context, const std::string& file, GroupReport& re
     if (std::optional<KernelRow> row = read(table, i)) rows.push_back(std::move(*row));
   }
   table.finish();
-  judge_kernel_rows(context, file, rows, report);
+  judge_kernel_rows(context, file, keep_newest(std::move(rows), report), report);
 }
 
 }  // namespace

@@ -15,6 +15,7 @@ namespace moeplan::report {
 struct KernelRow {
   std::string name;      ///< FILE#ID
   std::string system;    ///< "h100_sxm", as the tables write the GPU
+  std::string release;   ///< "SGLang 0.5.10"; empty where the table does not say
   std::string kind;      ///< rows that the baseline takes to be alike: system, format and kernel
   double seconds = 0;    ///< as published
   double flops = 0;      ///< of the operation; the baseline is a line in it

@@ -18,7 +18,8 @@ namespace moeplan::sim {
 ///          reread  = reread_share n k element sum_e (ceil(t_e / tm) - 1) where n k element > L2, else 0
 ///   weight gradient (k by n results, contraction over t_e):
 ///          product = max(clock(compute / relative_efficiency), memory)
-///          compute = max(sum_e tiles * step_e / sm_count, longest step_e), tiles = ceil(k / tm) ceil(n / tn),
+///          compute = max(sum_e tiles * step_e / sm_count, longest step_e), tiles = ceil(k / tm) ceil(n /
+///          tn),
 ///                    step_e = 2 tm tn ceil64(t_e) / (peak / sm_count * efficiency) + wave_overhead
 ///          memory  = (8 active n k + rows (n + k) element) / (hbm * memory_efficiency): fp32 sums read and
 ///                    written

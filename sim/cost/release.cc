@@ -1,10 +1,10 @@
-#include "calibrate/fit/release.h"
+#include "sim/cost/release.h"
 
 #include <cctype>
 #include <cstdint>
 #include <vector>
 
-namespace moeplan::calibrate {
+namespace moeplan::sim {
 
 namespace {
 
@@ -36,4 +36,4 @@ bool is_newer_release(std::string_view a, std::string_view b) {
   return left != right ? left > right : a > b;
 }
 
-}  // namespace moeplan::calibrate
+}  // namespace moeplan::sim
