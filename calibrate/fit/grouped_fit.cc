@@ -68,11 +68,6 @@ sim::GroupedGemmRow row_of(const GroupedGemmSample& s) {
   return row;
 }
 
-Slab slab_of(const Row& row) {
-  const GroupedGemmSample& s = row.measured->sample;
-  return {s.hidden, s.inter, s.experts / s.expert_ranks};
-}
-
 Compared compare(const sim::ProfileData& device, const sim::GroupedTable& table, const Row& row) {
   const GroupedGemmSample& s = row.measured->sample;
   double total = 0.0;
@@ -166,25 +161,10 @@ sim::GroupedTable fit_mechanism(const sim::ProfileData& device, const Frame& fra
 
 std::vector<Compared> refit_residuals(const sim::ProfileData& device, const Frame& frame, const Rows& fitted,
                                       int threads) {
-  std::set<Slab> distinct;
-  std::int64_t largest = 0;
-  for (const Row& row : fitted) {
-    distinct.insert(slab_of(row));
-    largest = std::max(largest, row.rank_rows);
-  }
-  const std::vector<Slab> slabs(distinct.begin(), distinct.end());
-  const auto fold_of = [&](const Row& row) {
-    return static_cast<std::size_t>(std::lower_bound(slabs.begin(), slabs.end(), slab_of(row)) -
-                                    slabs.begin()) %
-           kFolds;
-  };
   std::array<std::vector<Compared>, kFolds> parts;
   base::parallel_for(kFolds, threads, [&](std::size_t fold) {
     Rows kept, judged;
-    for (const Row& row : fitted) {
-      const bool out = fold_of(row) == fold || row.rank_rows > largest / 2;
-      (out ? judged : kept).push_back(row);
-    }
+    for (std::size_t i = 0; i < fitted.size(); ++i) (i % kFolds == fold ? judged : kept).push_back(fitted[i]);
     if (kept.size() < kLeastGroupedRows / 2 || judged.empty()) return;
     const sim::GroupedTable table = fit_mechanism(device, frame, kept, kFoldRounds);
     parts[fold] = compare_all(device, table, judged);

@@ -25,8 +25,8 @@ bool fits_grouped(const GroupedGemmSample& sample);
 /// mean |log(predicted / measured)| of rows that left_out_of_fit() does not name. There is no correction
 /// grid: on slabs left out it gained nothing. A grouped tile is held to the best dense tile, a wave to twice
 /// the dense overhead: without that the regression trades the products against what surrounds them. The band
-/// comes from refits that leave out a quarter of the (hidden, inter, experts of a rank) and the largest
-/// octave of rows, judged on both.
+/// comes from refits that leave out an eighth of the slabs (hidden, inter, experts of a rank) each, judged on
+/// those.
 ///
 /// dense: the GEMM table of the format on this GPU. Requires: every row fits_grouped() and is of `format` and
 /// `kernel`; at least kLeastGroupedRows rows to fit.

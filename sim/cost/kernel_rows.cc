@@ -149,7 +149,7 @@ bool left_out_of_fit(const GroupedGemmRow& row) {
          left_out({row.hidden, row.inter, row.num_experts / ranks});
 }
 
-bool left_out_of_fit(const AttentionRow& row) { return left_out({row.heads, row.head_dim}); }
+bool left_out_of_fit(const AttentionRow& row) { return left_out({row.head_dim, row.heads}); }
 
 std::string_view profile_stem_of_system(std::string_view system) {
   static constexpr std::array<std::pair<std::string_view, std::string_view>, 8> kStems{
