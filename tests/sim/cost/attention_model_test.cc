@@ -22,6 +22,15 @@ TEST(AttentionModel, CausalWorkIsTheLowerTriangleAndTheLongestBlockIsItsTail) {
   EXPECT_NEAR(tiny().attention(shape, AttentionPass::kForward).time.us(), 2.0 + 214.95808 + 33.554432, 1e-6);
 }
 
+TEST(AttentionModel, TheSoftmaxCostsAsMuchAsSomeHeadSizeWhateverTheHeadSize) {
+  ProfileData data = tiny().data();
+  data.attention.softmax_dim = 32.0;
+  const AttentionShape shape{1, 1024, 1024, 8, 8, 64, 64, true};
+  const AttentionShape larger{1, 1024, 1024, 8, 8, 96, 96, true};
+  EXPECT_DOUBLE_EQ(attention_time(data, shape, AttentionPass::kForward).time.s(),
+                   tiny().attention(larger, AttentionPass::kForward).time.s());
+}
+
 TEST(AttentionModel, WithoutAMaskTheWholeSquareIsWorked) {
   const AttentionShape shape{1, 1024, 1024, 8, 8, 64, 64, false};
   // FLOP = 2 * 8 * 128 * 1024^2 = 2.147483648e9: 429.4967296 us.

@@ -42,6 +42,16 @@ TEST(ProfileWriter, TheKeyAndTheSustainedFactorAreWritten) {
   EXPECT_TRUE(write_profile(data, "first\nsecond").starts_with("# first\n# second\nschema: "));
 }
 
+TEST(ProfileWriter, TheL2TheRereadsAndTheSoftmaxAreWritten) {
+  ProfileData data = parse_profile(test_data::tiny_profile(), "tiny.yaml").data();
+  data.l2_cache = base::Bytes::from_mib(50);
+  data.attention.softmax_dim = 52.5;
+  for (auto& kernels : data.grouped)
+    for (auto& table : kernels)
+      if (table) table->reread_share = 0.25;
+  EXPECT_TRUE(parse_profile(write_profile(data), "again.yaml").data() == data);
+}
+
 TEST(ProfileWriter, NumbersAreTheFewestDigitsThatReadBackToTheSameValue) {
   ProfileData data = parse_profile(test_data::tiny_profile(), "tiny.yaml").data();
   data.launch_overhead = base::Seconds::of(1.676 * 1e-6);
