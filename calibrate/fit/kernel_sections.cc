@@ -21,23 +21,33 @@ namespace {
 
 constexpr auto kDefaultSlot = static_cast<std::size_t>(sim::GroupedKernel::kDefault);
 
-/// Rows of one table, of one release.
-template <class Measurement>
-struct Part {
-  std::string software;
-  std::set<std::string> citations;
-  std::vector<Measurement> rows;
-
-  /// Drops what an older release timed; true where the row belongs to the newest so far.
-  bool admit(const std::string& other) {
-    if (rows.empty() || sim::is_newer_release(other, software)) {
-      rows.clear();
-      citations.clear();
-      software = other;
-    }
-    return software == other;
-  }
+struct NewestFirst {
+  bool operator()(const std::string& a, const std::string& b) const { return sim::is_newer_release(a, b); }
 };
+
+template <class Measurement>
+struct Release {
+  std::vector<Measurement> rows;
+  std::set<std::string> citations;
+};
+/// Rows of one table by the software that was timed.
+template <class Measurement>
+using Releases = std::map<std::string, Release<Measurement>, NewestFirst>;
+
+/// The newest release with `least` rows to fit; none where no release has as many.
+template <class Measurement>
+auto find_newest(const Releases<Measurement>& releases, std::size_t least) {
+  return std::find_if(releases.begin(), releases.end(),
+                      [&](const auto& entry) { return count_fitted(entry.second.rows) >= least; });
+}
+
+/// Of the release that has most.
+template <class Measurement>
+std::size_t most_fitted(const Releases<Measurement>& releases) {
+  std::size_t most = 0;
+  for (const auto& [software, release] : releases) most = std::max(most, count_fitted(release.rows));
+  return most;
+}
 
 std::string join(const std::set<std::string>& texts) {
   std::string all;
@@ -57,26 +67,27 @@ std::string residual_text(const sim::TableOrigin& origin) {
       100 * left.median_error, 100 * left.p95_error);
 }
 
-using GroupedParts = std::map<std::pair<sim::NumberFormat, sim::GroupedKernel>, Part<GroupedMeasurement>>;
+using GroupedParts = std::map<std::pair<sim::NumberFormat, sim::GroupedKernel>, Releases<GroupedMeasurement>>;
 
 GroupedParts grouped_parts(const std::vector<Sample>& samples, const std::string& gpu) {
   GroupedParts parts;
   for (const Sample& sample : samples) {
     const auto* s = std::get_if<GroupedGemmSample>(&sample.shape);
     if (s == nullptr || !is_burst_of(sample, gpu) || !fits_grouped(*s)) continue;
-    Part<GroupedMeasurement>& part = parts[{s->format, s->kernel}];
-    if (!part.admit(sample.software)) continue;
-    part.rows.push_back({*s, sample.time.s()});
-    part.citations.insert(sample.citation);
+    Release<GroupedMeasurement>& release = parts[{s->format, s->kernel}][sample.software];
+    release.rows.push_back({*s, sample.time.s()});
+    release.citations.insert(sample.citation);
   }
   const auto key = [](const GroupedMeasurement& m) {
     const GroupedGemmSample& s = m.sample;
     return std::tie(s.hidden, s.inter, s.experts, s.top_k, s.expert_ranks, s.tokens, s.distribution,
                     m.seconds);
   };
-  for (auto& [what, part] : parts)  // in an order that does not depend on that of the samples
-    std::sort(part.rows.begin(), part.rows.end(),
-              [&](const auto& a, const auto& b) { return key(a) < key(b); });
+  for (auto& [what, releases] : parts) {  // in an order that does not depend on that of the samples
+    for (auto& [software, release] : releases)
+      std::sort(release.rows.begin(), release.rows.end(),
+                [&](const auto& a, const auto& b) { return key(a) < key(b); });
+  }
   return parts;
 }
 
@@ -121,21 +132,22 @@ void renew_likes(sim::ProfileData& profile) {
 void fit_grouped_section(sim::ProfileData& profile, const std::vector<Sample>& samples, int threads,
                          FitReport& report) {
   bool any = false;
-  for (const auto& [what, part] : grouped_parts(samples, profile.name)) {
+  for (const auto& [what, releases] : grouped_parts(samples, profile.name)) {
     const auto [format, kernel] = what;
     const auto& dense = profile.gemm[static_cast<std::size_t>(format)];
     if (!dense)
       throw base::InputError(fmt::format("samples of grouped {} on {}, whose data sheet states no peak of it",
                                          name(format), profile.name));
-    if (count_fitted(part.rows) < kLeastGroupedRows)
+    const auto newest = find_newest(releases, kLeastGroupedRows);
+    if (newest == releases.end())
       throw base::InputError(
           fmt::format("found {} {} grouped GEMM samples ({}) of {} to fit on, expected at least {}",
-                      count_fitted(part.rows), name(format), name(kernel), profile.name, kLeastGroupedRows),
+                      most_fitted(releases), name(format), name(kernel), profile.name, kLeastGroupedRows),
           "rows of every fifth (hidden, inter, experts of a rank) and of over 65,536 tokens on a rank only "
           "judge");
-    sim::GroupedTable table = fit_grouped(profile, format, kernel, part.rows, *dense, threads);
-    table.origin.source = join(part.citations);
-    table.origin.software = part.software;
+    sim::GroupedTable table = fit_grouped(profile, format, kernel, newest->second.rows, *dense, threads);
+    table.origin.source = join(newest->second.citations);
+    table.origin.software = newest->first;
     report.fitted.push_back(
         fmt::format("grouped_gemm {} {}: {}", name(format), name(kernel), residual_text(table.origin)));
     auto& kernels = profile.grouped[static_cast<std::size_t>(format)];
@@ -158,30 +170,31 @@ void fit_grouped_section(sim::ProfileData& profile, const std::vector<Sample>& s
 
 void fit_attention_section(sim::ProfileData& profile, const std::vector<Sample>& samples, int threads,
                            FitReport& report) {
-  Part<AttentionMeasurement> part;
+  Releases<AttentionMeasurement> releases;
   for (const Sample& sample : samples) {
     const auto* s = std::get_if<AttentionSample>(&sample.shape);
     if (s == nullptr || !is_burst_of(sample, profile.name) || !fits_attention(*s)) continue;
-    if (!part.admit(sample.software)) continue;
-    part.rows.push_back({*s, sample.time.s()});
-    part.citations.insert(sample.citation);
+    Release<AttentionMeasurement>& release = releases[sample.software];
+    release.rows.push_back({*s, sample.time.s()});
+    release.citations.insert(sample.citation);
   }
-  const auto key = [](const AttentionMeasurement& m) {
-    return std::tie(m.sample.batch, m.sample.seq, m.sample.heads, m.sample.kv_heads, m.sample.head_dim,
-                    m.seconds);
-  };
-  std::sort(part.rows.begin(), part.rows.end(),
-            [&](const auto& a, const auto& b) { return key(a) < key(b); });
-  if (!part.rows.empty() && count_fitted(part.rows) < kLeastAttentionRows)
-    throw base::InputError(fmt::format("found {} attention samples of {} to fit on, expected at least {}",
-                                       count_fitted(part.rows), profile.name, kLeastAttentionRows),
-                           "rows of every fifth (heads, head size) only judge");
-  if (part.rows.empty()) {
+  const auto newest = find_newest(releases, kLeastAttentionRows);
+  if (releases.empty()) {
     report.kept.emplace_back("attention forward");
+  } else if (newest == releases.end()) {
+    throw base::InputError(fmt::format("found {} attention samples of {} to fit on, expected at least {}",
+                                       most_fitted(releases), profile.name, kLeastAttentionRows),
+                           "rows of every fifth (head size, heads) only judge");
   } else {
-    sim::AttentionTable table = fit_attention(profile, part.rows, threads);
-    table.origin.source = join(part.citations);
-    table.origin.software = part.software;
+    std::vector<AttentionMeasurement> rows = newest->second.rows;
+    const auto key = [](const AttentionMeasurement& m) {
+      return std::tie(m.sample.batch, m.sample.seq, m.sample.heads, m.sample.kv_heads, m.sample.head_dim,
+                      m.seconds);
+    };
+    std::sort(rows.begin(), rows.end(), [&](const auto& a, const auto& b) { return key(a) < key(b); });
+    sim::AttentionTable table = fit_attention(profile, rows, threads);
+    table.origin.source = join(newest->second.citations);
+    table.origin.software = newest->first;
     report.fitted.push_back(fmt::format("attention: {}", residual_text(table.origin)));
     profile.attention = std::move(table);
   }

@@ -7,7 +7,7 @@
 namespace moeplan::calibrate {
 
 /// Fits the grouped GEMM section on the samples of profile.name: a table for each format and kernel, of the
-/// newest release that was timed, and the two gradients on the pairs of any GPU. The default of a format is
+/// newest release with enough rows, and the two gradients on the pairs of any GPU. The default of a format is
 /// the one that reaches most rows of a rank,
 /// of equal ones the one of more shapes. Formats without samples stay like another. Kept where nothing is
 /// there.
