@@ -43,6 +43,7 @@ void assume_all(sim::ProfileData& p) {
     for (std::size_t i = 1; i < passes->size(); ++i) (*passes)[i].evidence = sim::Evidence::kAssumed;
   }
   p.attention.backward.evidence = sim::Evidence::kAssumed;
+  if (p.attention.backward_unlike) p.attention.backward_unlike->evidence = sim::Evidence::kAssumed;
   for (int l = 0; l < sim::kEpLibraries; ++l) {
     for (int o = 0; o < sim::kEpOperations; ++o) {
       const auto library = static_cast<sim::EpLibrary>(l);

@@ -198,13 +198,20 @@ void fit_attention_section(sim::ProfileData& profile, const std::vector<Sample>&
     report.fitted.push_back(fmt::format("attention: {}", residual_text(table.origin)));
     profile.attention = std::move(table);
   }
-  if (const std::optional<PassRatio> ratio = fit_attention_backward(samples, profile.name)) {
-    profile.attention.backward = ratio->factor;
-    profile.attention.backward_source =
-        fmt::format("{}; 2.5 times the forward FLOP (FlashAttention-2)", ratio->source);
-  } else {
+  const std::optional<PassRatio> alike = fit_attention_backward(samples, profile.name, false);
+  if (!alike) {
     report.kept.emplace_back("attention backward");
+    return;
   }
+  profile.attention.backward = alike->factor;
+  std::string source = alike->source;
+  profile.attention.backward_unlike.reset();
+  if (const std::optional<PassRatio> unlike = fit_attention_backward(samples, profile.name, true)) {
+    profile.attention.backward_unlike = unlike->factor;
+    source += fmt::format("; of unlike head sizes {}", unlike->source);
+  }
+  profile.attention.backward_source =
+      fmt::format("{}; 2.5 times the forward FLOP (FlashAttention-2)", source);
 }
 
 }  // namespace moeplan::calibrate

@@ -88,11 +88,13 @@ std::optional<PassRatio> fit_grouped_pass(const std::vector<Sample>& samples, co
   return ratio_of(pairs, gpu, 1.0);
 }
 
-std::optional<PassRatio> fit_attention_backward(const std::vector<Sample>& samples, const std::string& gpu) {
+std::optional<PassRatio> fit_attention_backward(const std::vector<Sample>& samples, const std::string& gpu,
+                                                bool unlike) {
   Pairs pairs;
   for (const Sample& sample : samples) {
     const auto* s = std::get_if<AttentionSample>(&sample.shape);
     if (s == nullptr || s->heads < kLeastPairHeads || s->preparation || s->window != 0) continue;
+    if ((s->head_dim != s->v_dim) != unlike) continue;
     Pair& pair = pairs[{sample.gpu, sample.software}]
                       [{s->batch, s->seq, s->heads, s->kv_heads, s->head_dim, s->v_dim, s->causal ? 1 : 0}];
     (s->pass == sim::AttentionPass::kBackward ? pair.other : pair.forward) = sample.time.s();

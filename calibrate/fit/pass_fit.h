@@ -25,7 +25,9 @@ struct PassRatio {
 /// "a100-sxm") stands for the GPU, interpolated. Empty where there is no pair at all.
 std::optional<PassRatio> fit_grouped_pass(const std::vector<Sample>& samples, const std::string& gpu,
                                           sim::GemmPass pass);
-std::optional<PassRatio> fit_attention_backward(const std::vector<Sample>& samples, const std::string& gpu);
+/// unlike: of the pairs whose keys and values differ in size (MLA), else of those where they do not.
+std::optional<PassRatio> fit_attention_backward(const std::vector<Sample>& samples, const std::string& gpu,
+                                                bool unlike);
 /// True for the samples that those pairs are made of, which stand for GPUs other than their own, too.
 bool serves_any_gpu(const Sample& sample);
 inline constexpr std::int64_t kLeastPairRows = 512;

@@ -12,7 +12,8 @@ namespace moeplan::sim {
 ///          pairs   = seq_q (seq_kv - (seq_q - 1) / 2) if causal, seq_q seq_kv otherwise
 ///          c       = by_dim_seq_heads(dim, seq_q, batch heads) + by_dim_group(dim, heads / kv_heads),
 ///                    dim = (qk + v) / 2, linear in logarithms
-///          backward: launch + (t - launch) * flop_ratio / relative_efficiency
+///          backward: launch + (t - launch) * flop_ratio / relative_efficiency, which is another where qk !=
+///          v
 /// Symbols: softmax_dim = head size whose products take as long as the exponential and the sums of a pair,
 ///          which do not depend on the head size
 /// Evidence: measured for causal qk = v inside the grid; another head size, a rectangle (context parallelism)

@@ -153,7 +153,11 @@ struct AttentionTable {
   double softmax_dim = 0.0;  ///< head size whose products take as long as the softmax of one pair
   double backward_flop_ratio = 2.5;
   PassFactor backward;
+  std::optional<PassFactor> backward_unlike;  ///< where qk and v differ (MLA); absent: as `backward`
   std::string backward_source;
+  const PassFactor& backward_of(bool unlike) const {
+    return unlike && backward_unlike ? *backward_unlike : backward;
+  }
   std::optional<AttentionCorrection> correction;
   friend bool operator==(const AttentionTable&, const AttentionTable&) = default;
 };

@@ -155,17 +155,22 @@ std::vector<TileEfficiency> read_tiles(ObjectReader& at) {
   return tiles;
 }
 
+PassFactor read_factor(ObjectReader& at) {
+  PassFactor factor;
+  factor.relative_efficiency = read_positive(at, "relative_efficiency", 2.0);
+  factor.low = read_positive(at, "low", 10.0);
+  factor.high = read_positive(at, "high", 10.0);
+  factor.evidence = read_evidence(at);
+  return factor;
+}
+
 template <std::size_t N>
 void read_passes(ObjectReader& at, std::array<PassFactor, N>& passes, std::string& source) {
   ObjectReader part = at.object("passes");
   source = part.required<std::string>("source");
   for (const GemmPass pass : {GemmPass::kDataGradient, GemmPass::kWeightGradient}) {
     ObjectReader entry = part.object(name(pass));
-    PassFactor& factor = passes[static_cast<std::size_t>(pass)];
-    factor.relative_efficiency = read_positive(entry, "relative_efficiency", 2.0);
-    factor.low = read_positive(entry, "low", 10.0);
-    factor.high = read_positive(entry, "high", 10.0);
-    factor.evidence = read_evidence(entry);
+    passes[static_cast<std::size_t>(pass)] = read_factor(entry);
     entry.finish();
   }
   part.finish();
@@ -339,11 +344,12 @@ void read_attention(ObjectReader& top, ProfileData& data) {
   table.backward_source = at.required<std::string>("backward_source");
   ObjectReader backward = at.object("backward");
   table.backward_flop_ratio = read_positive(backward, "flop_ratio", 10.0);
-  table.backward.relative_efficiency = read_positive(backward, "relative_efficiency", 2.0);
-  table.backward.low = read_positive(backward, "low", 10.0);
-  table.backward.high = read_positive(backward, "high", 10.0);
-  table.backward.evidence = read_evidence(backward);
+  table.backward = read_factor(backward);
   backward.finish();
+  if (std::optional<ObjectReader> unlike = at.optional_object("backward_unlike")) {
+    table.backward_unlike = read_factor(*unlike);
+    unlike->finish();
+  }
   if (std::optional<ObjectReader> part = at.optional_object("correction")) {
     AttentionCorrection grid;
     grid.dim = read_axis(*part, "dim");

@@ -265,6 +265,8 @@ void write_attention(Text& out, const AttentionTable& table) {
   out.field(
       1, "backward",
       fmt::format("{{flop_ratio: {}, {}}}", number(table.backward_flop_ratio), factor_text(table.backward)));
+  if (table.backward_unlike)
+    out.field(1, "backward_unlike", fmt::format("{{{}}}", factor_text(*table.backward_unlike)));
   out.quoted(1, "backward_source", table.backward_source);
   if (!table.correction) return;
   const AttentionCorrection& grid = *table.correction;

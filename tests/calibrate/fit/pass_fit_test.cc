@@ -44,7 +44,7 @@ TEST(PassFit, AGpuWithoutPairsTakesTheMeanOfTheOthersAndIsAssumed) {
 
 TEST(PassFit, WithoutAPairThereIsNoRatio) {
   EXPECT_FALSE(fit_grouped_pass(pairs(), "b200-sxm", sim::GemmPass::kDataGradient));
-  EXPECT_FALSE(fit_attention_backward(pairs(), "b200-sxm"));
+  EXPECT_FALSE(fit_attention_backward(pairs(), "b200-sxm", false));
 }
 
 TEST(PassFit, AttentionCountsTwoAndAHalfTimesTheFlopBackward) {
@@ -62,9 +62,10 @@ TEST(PassFit, AttentionCountsTwoAndAHalfTimesTheFlopBackward) {
   shape.pass = sim::AttentionPass::kBackward;
   backward.shape = shape;
   backward.time = base::Seconds::of(3.125);
-  const auto ratio = fit_attention_backward({backward, forward}, "b200-sxm");
+  const auto ratio = fit_attention_backward({backward, forward}, "b200-sxm", false);
   ASSERT_TRUE(ratio);
   EXPECT_DOUBLE_EQ(ratio->factor.relative_efficiency, 0.8);
+  EXPECT_FALSE(fit_attention_backward({backward, forward}, "b200-sxm", true));
 }
 
 }  // namespace

@@ -47,6 +47,17 @@ TEST(AttentionModel, BackwardIsTheFlopRatioOverItsEfficiency) {
   EXPECT_NEAR(backward.high, 1.1 * 1.2, 1e-12);
 }
 
+TEST(AttentionModel, UnlikeHeadSizesHaveABackwardEfficiencyOfTheirOwn) {
+  ProfileData data = tiny().data();
+  data.attention.backward_unlike = PassFactor{0.25, 1.0, 1.0, Evidence::kAssumed};
+  const auto backward = [](const ProfileData& d, std::int64_t qk, std::int64_t v) {
+    return attention_time(d, {1, 1024, 1024, 8, 8, qk, v, true}, AttentionPass::kBackward).time.us();
+  };
+  EXPECT_DOUBLE_EQ(backward(data, 160, 160), backward(tiny().data(), 160, 160));
+  // Half of 0.5: all but the launch of 2 us doubles.
+  EXPECT_NEAR(backward(data, 192, 128) - 2.0, 2.0 * (backward(tiny().data(), 192, 128) - 2.0), 1e-9);
+}
+
 TEST(AttentionModel, UnlikeQueryAndValueSizesAreAssumed) {
   // MLA: 192 and 128 cost as much as 160 and 160, but nothing measured them.
   const Estimate mla = tiny().attention({1, 1024, 1024, 8, 8, 192, 128, true}, AttentionPass::kForward);

@@ -46,6 +46,7 @@ TEST(ProfileWriter, TheL2TheRereadsAndTheSoftmaxAreWritten) {
   ProfileData data = parse_profile(test_data::tiny_profile(), "tiny.yaml").data();
   data.l2_cache = base::Bytes::from_mib(50);
   data.attention.softmax_dim = 52.5;
+  data.attention.backward_unlike = PassFactor{0.75, 0.9, 1.1, Evidence::kInterpolated};
   for (auto& kernels : data.grouped)
     for (auto& table : kernels)
       if (table) table->reread_share = 0.25;
