@@ -43,6 +43,7 @@ void assume_all(sim::ProfileData& p) {
     for (std::size_t i = 1; i < passes->size(); ++i) (*passes)[i].evidence = sim::Evidence::kAssumed;
   }
   p.attention.backward.evidence = sim::Evidence::kAssumed;
+  if (p.attention.backward_unlike) p.attention.backward_unlike->evidence = sim::Evidence::kAssumed;
   for (int l = 0; l < sim::kEpLibraries; ++l) {
     for (int o = 0; o < sim::kEpOperations; ++o) {
       const auto library = static_cast<sim::EpLibrary>(l);
@@ -104,7 +105,7 @@ std::vector<DeviceFacts> load_devices(const std::string& path) {
     d.hbm_bandwidth = at.required<base::BytesPerSecond>("hbm_bandwidth");
     d.nvlink = at.required<base::BytesPerSecond>("nvlink");
     d.memory = at.required<base::Bytes>("memory");
-    d.l2 = at.required<base::Bytes>("l2");
+    d.l2_cache = at.required<base::Bytes>("l2_cache");
     base::ObjectReader peak = at.object("peak");
     for (int i = 0; i < sim::kNumberFormats; ++i) {
       const auto rate = peak.optional<base::FlopsPerSecond>(sim::name(static_cast<sim::NumberFormat>(i)));
@@ -130,7 +131,7 @@ void apply_device(sim::ProfileData& profile, const DeviceFacts& device) {
   profile.power_limit_w = device.power_limit_w;
   profile.hbm_bandwidth = device.hbm_bandwidth;
   profile.memory = device.memory;
-  profile.l2 = device.l2;
+  profile.l2_cache = device.l2_cache;
   profile.peak = device.peak;
   auto& nvlink = profile.links[static_cast<std::size_t>(sim::LinkClass::kNvlink)];
   nvlink.line_rate = device.nvlink;

@@ -9,6 +9,8 @@
 
 #include "base/diagnostics.h"
 #include "calibrate/fit/gemm_fit.h"
+#include "calibrate/fit/kernel_sections.h"
+#include "calibrate/fit/pass_fit.h"
 
 namespace moeplan::calibrate {
 
@@ -30,7 +32,9 @@ std::map<sim::NumberFormat, GemmSamples> gemm_samples(const std::vector<Sample>&
   std::map<sim::NumberFormat, GemmSamples> by_format;
   for (const Sample& sample : samples) {
     const auto* gemm = std::get_if<GemmSample>(&sample.shape);
-    if (gemm == nullptr || sample.gpu != gpu || gemm->shape.pass != sim::GemmPass::kForward) continue;
+    if (gemm == nullptr || sample.gpu != gpu || gemm->shape.pass != sim::GemmPass::kForward ||
+        sample.method != sim::TimingMethod::kBurst)
+      continue;
     GemmSamples& part = by_format[gemm->shape.format];
     part.rows.push_back({{gemm->shape.format, gemm->shape.m, gemm->shape.n, gemm->shape.k}, sample.time.s()});
     part.software.insert(sample.software);
@@ -114,8 +118,8 @@ void fit_gemm_section(sim::ProfileData& profile, const std::vector<Sample>& samp
 
 FitReport fit_profile(sim::ProfileData& profile, const std::vector<Sample>& samples, int threads) {
   FitReport report;
-  const bool any =
-      std::any_of(samples.begin(), samples.end(), [&](const Sample& s) { return s.gpu == profile.name; });
+  const bool any = std::any_of(samples.begin(), samples.end(),
+                               [&](const Sample& s) { return s.gpu == profile.name || serves_any_gpu(s); });
   if (!any && !samples.empty()) {
     std::set<std::string> gpus;
     for (const Sample& s : samples) gpus.insert(s.gpu);
@@ -123,8 +127,9 @@ FitReport fit_profile(sim::ProfileData& profile, const std::vector<Sample>& samp
         fmt::format("found no sample of {}, the samples are of {}", profile.name, join(gpus)));
   }
   fit_gemm_section(profile, samples, threads, report);
-  for (const char* section : {"grouped_gemm", "attention", "memory_ops", "links"})
-    report.kept.emplace_back(section);
+  fit_grouped_section(profile, samples, threads, report);
+  fit_attention_section(profile, samples, threads, report);
+  for (const char* section : {"memory_ops", "links"}) report.kept.emplace_back(section);
   return report;
 }
 

@@ -15,7 +15,7 @@ struct DeviceFacts {
   int sm_count = 0;
   double clock_mhz = 0.0, power_limit_w = 0.0;
   base::BytesPerSecond hbm_bandwidth, nvlink;
-  base::Bytes memory, l2;
+  base::Bytes memory, l2_cache;
   std::array<base::FlopsPerSecond, sim::kNumberFormats> peak{};
 };
 std::vector<DeviceFacts> load_devices(const std::string& path);

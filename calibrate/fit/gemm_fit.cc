@@ -156,7 +156,7 @@ Effects find_effects(const sim::ProfileData& device, sim::NumberFormat format, c
     best = std::move(with);
     effects = trial;
   };
-  if (device.l2 > base::Bytes{}) {
+  if (device.l2_cache > base::Bytes{}) {
     if (format != sim::NumberFormat::kBf16) consider(&Effects::quantise_in_cache);
     consider(&Effects::spill);
   }

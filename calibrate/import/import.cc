@@ -8,6 +8,7 @@
 #include "base/csv.h"
 #include "base/files.h"
 #include "calibrate/import/kernel_table.h"
+#include "calibrate/import/published_table.h"
 
 namespace moeplan::calibrate {
 
@@ -41,6 +42,11 @@ void import_text(const std::string& text, const std::string& file, const ImportF
   const std::string_view header = first_line(text);
   if (header.find(',') == std::string_view::npos) refuse(file, "found no table of a known kind");
   const base::CsvTable table = base::parse_csv(text, file);
+  if (is_published_table(table)) {
+    result.kinds[file] = "published rates";
+    import_published_table(table, facts, result);
+    return;
+  }
   const std::optional<std::string> kind = find_kernel_table_kind(table);
   if (!kind) refuse(file, fmt::format("found a table of no known kind: {}", base::excerpt(header)));
   result.kinds[file] = *kind;

@@ -7,7 +7,7 @@
 
 #include <fmt/format.h>
 
-#include "base/quantity_text.h"
+#include "calibrate/import/table_row.h"
 
 namespace moeplan::calibrate {
 
@@ -16,70 +16,28 @@ namespace {
 constexpr double kSecondsPerMicrosecond = 1e-6;
 constexpr double kSecondsPerMillisecond = 1e-3;
 
-/// The name that kernel tables give a number format; "bfloat16" and "fp8" differ from ours.
-std::optional<sim::NumberFormat> parse_dtype(const std::string& text) {
-  if (text == "bfloat16") return sim::NumberFormat::kBf16;
-  if (text == "float16") return sim::NumberFormat::kFp16;
-  return sim::parse_number_format(text);
-}
-
-/// Why a row gives no sample.
-struct Skip {
-  std::string why;
-};
-
-/// Cells of one row by column name; a missing column is an InputError, a bad cell a Skip.
-class Row {
- public:
-  Row(const base::CsvTable& table, std::size_t row) : table_(table), row_(row) {}
-  const std::string& text(std::string_view column) const {
-    return table_.cell(row_, table_.require_column(column));
-  }
-  std::string optional_text(std::string_view column) const {
-    const auto at = table_.column(column);
-    return at ? table_.cell(row_, *at) : "";
-  }
-  std::int64_t count(std::string_view column) const {
-    const std::string& cell = text(column);
-    const auto value = base::parse_integer(cell);
-    if (!value || *value < 1)
-      throw Skip{fmt::format("{} is {}, expected a whole number above 0", column, base::excerpt(cell))};
-    return *value;
-  }
-  double positive(std::string_view column) const {
-    const std::string& cell = text(column);
-    const auto value = base::parse_number(cell);
-    if (!value || !(*value > 0.0))
-      throw Skip{fmt::format("{} is {}, expected a number above 0", column, base::excerpt(cell))};
-    return *value;
-  }
-  sim::NumberFormat format(std::string_view column) const {
-    const std::string& cell = text(column);
-    const auto format = parse_dtype(cell);
-    if (!format) throw Skip{fmt::format("{} is {}, which is no number format", column, base::excerpt(cell))};
-    return *format;
-  }
-
- private:
-  const base::CsvTable& table_;
-  std::size_t row_;
-};
-
-SampleShape read_gemm(const Row& row) {
+SampleShape read_gemm(const TableRow& row) {
   GemmSample s;
   s.shape = {row.count("m"), row.count("n"), row.count("k"), row.format("dtype"), sim::GemmPass::kForward};
   return s;
 }
 
-SampleShape read_attention(const Row& row) {
+SampleShape read_attention(const TableRow& row) {
   if (row.format("dtype") != sim::NumberFormat::kBf16) throw Skip{"dtype is not bfloat16"};
   if (const std::string window = row.optional_text("window"); !window.empty() && window != "0")
     throw Skip{fmt::format("window is {}; sliding windows are not modelled", base::excerpt(window))};
-  return AttentionSample{row.count("batch"), row.count("seq"), row.count("num_heads"),
-                         row.count("num_kv_heads"), row.count("head_dim")};
+  AttentionSample s;
+  s.batch = row.count("batch");
+  s.seq = row.count("seq");
+  s.heads = row.count("num_heads");
+  s.kv_heads = row.count("num_kv_heads");
+  s.head_dim = s.v_dim = row.count("head_dim");
+  if (s.heads % s.kv_heads != 0)
+    throw Skip{fmt::format("{} heads do not divide over {} KV heads", s.heads, s.kv_heads)};
+  return s;
 }
 
-SampleShape read_grouped(const Row& row, bool deep) {
+SampleShape read_grouped(const TableRow& row, bool deep) {
   GroupedGemmSample s;
   s.kernel = deep ? sim::GroupedKernel::kDeepGemm : sim::GroupedKernel::kCutlass;
   s.format = row.format(deep ? "moe_dtype" : "dtype");
@@ -97,6 +55,8 @@ SampleShape read_grouped(const Row& row, bool deep) {
                            base::excerpt(s.distribution))};
   if (s.experts % s.expert_ranks != 0)
     throw Skip{fmt::format("{} experts do not divide over {} ranks", s.experts, s.expert_ranks)};
+  if (s.top_k > s.experts)
+    throw Skip{fmt::format("topk is {}, more than the {} experts", s.top_k, s.experts)};
   return s;
 }
 
@@ -117,7 +77,7 @@ std::pair<std::string, double> find_latency(const base::CsvTable& table) {
   return {"latency_us", kSecondsPerMicrosecond};
 }
 
-std::string gpu_of(const Row& row, const base::CsvTable& table, const ImportFacts& facts) {
+std::string gpu_of(const TableRow& row, const base::CsvTable& table, const ImportFacts& facts) {
   std::string gpu = row.optional_text("system");
   std::replace(gpu.begin(), gpu.end(), '_', '-');
   if (gpu.empty()) gpu = facts.gpu;
@@ -132,7 +92,7 @@ std::string gpu_of(const Row& row, const base::CsvTable& table, const ImportFact
   return gpu;
 }
 
-std::string software_of(const Row& row, const ImportFacts& facts) {
+std::string software_of(const TableRow& row, const ImportFacts& facts) {
   std::string text = row.optional_text("framework");
   if (text.empty()) return facts.software;
   if (const std::string version = row.optional_text("version"); !version.empty()) text += " " + version;
@@ -161,7 +121,7 @@ void import_kernel_table(const base::CsvTable& table, const std::string& kind, c
   std::set<std::string> seen;
   std::size_t before = result.samples.size();
   for (std::size_t i = 0; i < table.rows(); ++i) {
-    const Row row(table, i);
+    const TableRow row(table, i);
     try {
       Sample sample;
       sample.gpu = gpu_of(row, table, facts);

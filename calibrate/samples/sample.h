@@ -28,9 +28,12 @@ struct GroupedGemmSample {
   std::string distribution;
 };
 
-/// Causal attention forward with rotary embedding and KV-cache write.
+/// Attention over whole sequences, in bf16. `preparation`: the operation holds rotary embedding and the
+/// KV-cache write beside the core. window = 0: none.
 struct AttentionSample {
-  std::int64_t batch = 1, seq = 0, heads = 0, kv_heads = 0, head_dim = 0;
+  sim::AttentionPass pass = sim::AttentionPass::kForward;
+  std::int64_t batch = 1, seq = 0, heads = 0, kv_heads = 0, head_dim = 0, v_dim = 0, window = 0;
+  bool causal = true, preparation = true;
 };
 
 /// A collective out of place; `size` as nccl-tests counts it. nodes = 0 where the source does not say.
@@ -48,9 +51,17 @@ struct ExpertParallelSample {
   double token_bytes = 0.0;
 };
 
-using SampleShape =
-    std::variant<GemmSample, GroupedGemmSample, AttentionSample, CollectiveSample, ExpertParallelSample>;
-/// "gemm", "grouped_gemm", "attention", "collective", "expert_parallel".
+/// A bare product over `groups` experts of `rows` tokens each, n outputs and k inputs of the layer in every
+/// pass; a weight gradient adds to an fp32 buffer.
+struct GroupedProductSample {
+  sim::NumberFormat format = sim::NumberFormat::kBf16;
+  sim::GemmPass pass = sim::GemmPass::kForward;
+  std::int64_t groups = 0, rows = 0, n = 0, k = 0;
+};
+
+using SampleShape = std::variant<GemmSample, GroupedGemmSample, AttentionSample, CollectiveSample,
+                                 ExpertParallelSample, GroupedProductSample>;
+/// "gemm", "grouped_gemm", "attention", "collective", "expert_parallel", "grouped_product".
 std::string_view kind_name(const SampleShape& shape);
 
 /// One measured time: what ran where, under which software and method, and who says so.

@@ -33,11 +33,15 @@ sim::NumberFormat read_format(ObjectReader& at) {
       .value_or(sim::NumberFormat::kBf16);
 }
 
+sim::GemmPass read_pass(ObjectReader& at) {
+  return sim::parse_gemm_pass(at.one_of("pass", {"forward", "data_gradient", "weight_gradient"}))
+      .value_or(sim::GemmPass::kForward);
+}
+
 SampleShape read_gemm(ObjectReader& at) {
   GemmSample s;
   s.shape.format = read_format(at);
-  s.shape.pass = sim::parse_gemm_pass(at.one_of("pass", {"forward", "data_gradient", "weight_gradient"}))
-                     .value_or(sim::GemmPass::kForward);
+  s.shape.pass = read_pass(at);
   s.shape.m = read_count(at, "m");
   s.shape.n = read_count(at, "n");
   s.shape.k = read_count(at, "k");
@@ -62,11 +66,28 @@ SampleShape read_grouped(ObjectReader& at) {
 
 SampleShape read_attention(ObjectReader& at) {
   AttentionSample s;
+  if (at.one_of("pass", {"forward", "backward"}, "forward") == "backward")
+    s.pass = sim::AttentionPass::kBackward;
   s.batch = read_count(at, "batch");
   s.seq = read_count(at, "seq");
   s.heads = read_count(at, "heads");
   s.kv_heads = read_count(at, "kv_heads");
   s.head_dim = read_count(at, "head_dim");
+  s.v_dim = at.has("v_dim") ? read_count(at, "v_dim") : s.head_dim;
+  s.causal = at.value_or<bool>("causal", true);
+  s.window = at.value_or<std::int64_t>("window", 0);
+  s.preparation = at.value_or<bool>("preparation", s.pass == sim::AttentionPass::kForward);
+  return s;
+}
+
+SampleShape read_grouped_product(ObjectReader& at) {
+  GroupedProductSample s;
+  s.format = read_format(at);
+  s.pass = read_pass(at);
+  s.groups = read_count(at, "groups");
+  s.rows = read_count(at, "rows");
+  s.n = read_count(at, "n");
+  s.k = read_count(at, "k");
   return s;
 }
 
@@ -101,6 +122,7 @@ SampleShape read_shape(const std::string& kind, ObjectReader at) {
   if (kind == "attention") shape = read_attention(at);
   if (kind == "collective") shape = read_collective(at);
   if (kind == "expert_parallel") shape = read_expert_parallel(at);
+  if (kind == "grouped_product") shape = read_grouped_product(at);
   at.finish();
   return shape;
 }
@@ -109,8 +131,8 @@ Sample read_sample(const base::Document& document, base::DiagnosticSink& sink) {
   ObjectReader top(document, sink, "sample");
   Sample sample;
   top.one_of("schema", {"moeplan.sample/1"});
-  const std::string kind =
-      top.one_of("kind", {"gemm", "grouped_gemm", "attention", "collective", "expert_parallel"});
+  const std::string kind = top.one_of(
+      "kind", {"gemm", "grouped_gemm", "attention", "collective", "expert_parallel", "grouped_product"});
   sample.gpu = top.required<std::string>("gpu");
   sample.software = top.required<std::string>("software");
   sample.method = sim::parse_timing_method(top.one_of("method", {"burst", "sustained"}))

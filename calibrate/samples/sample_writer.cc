@@ -11,7 +11,7 @@ namespace moeplan::calibrate {
 namespace {
 
 constexpr std::array<std::string_view, std::variant_size_v<SampleShape>> kKindNames{
-    "gemm", "grouped_gemm", "attention", "collective", "expert_parallel"};
+    "gemm", "grouped_gemm", "attention", "collective", "expert_parallel", "grouped_product"};
 
 /// {"key": value, ...} on one line.
 class Line {
@@ -57,11 +57,27 @@ std::string shape_text(const GroupedGemmSample& s) {
 
 std::string shape_text(const AttentionSample& s) {
   Line line;
+  line.text("pass", s.pass == sim::AttentionPass::kForward ? "forward" : "backward");
   line.number("batch", s.batch);
   line.number("seq", s.seq);
   line.number("heads", s.heads);
   line.number("kv_heads", s.kv_heads);
   line.number("head_dim", s.head_dim);
+  line.number("v_dim", s.v_dim);
+  line.raw("causal", s.causal ? "true" : "false");
+  line.number("window", s.window);
+  line.raw("preparation", s.preparation ? "true" : "false");
+  return line.take();
+}
+
+std::string shape_text(const GroupedProductSample& s) {
+  Line line;
+  line.text("format", sim::name(s.format));
+  line.text("pass", sim::name(s.pass));
+  line.number("groups", s.groups);
+  line.number("rows", s.rows);
+  line.number("n", s.n);
+  line.number("k", s.k);
   return line.take();
 }
 

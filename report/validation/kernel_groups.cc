@@ -1,13 +1,18 @@
 // Times of single kernels: kernels/gemm.csv, attention_forward.csv, grouped_gemm.csv,
 // grouped_gemm_deepep.csv.
+#include <cmath>
+#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
 
 #include "base/csv.h"
+#include "base/quantity_text.h"
 #include "report/validation/kernel_table.h"
 #include "sim/cost/kernel_rows.h"
+#include "sim/cost/release.h"
 
 namespace moeplan::report {
 
@@ -16,29 +21,44 @@ namespace {
 constexpr double kSecondsPerMicrosecond = 1e-6;
 constexpr double kSecondsPerMillisecond = 1e-3;
 
-/// A table with typed cells by column name; faults are collected.
+/// A table with typed cells by column name. A missing column is an InputError; a bad cell is a fault of its
+/// row, which is then skipped.
 class Table {
  public:
   explicit Table(const std::string& path) : csv_(base::load_csv(path)) {}
   std::size_t rows() const { return csv_.rows(); }
+  int line(std::size_t row) const { return csv_.line(row); }
   const std::string& text(std::size_t row, std::string_view column) const {
     return csv_.cell(row, csv_.require_column(column));
   }
+  std::string optional_text(std::size_t row, std::string_view column) const {
+    const auto at = csv_.column(column);
+    return at ? csv_.cell(row, *at) : "";
+  }
   std::int64_t integer(std::size_t row, std::string_view column) {
-    return csv_.integer(row, csv_.require_column(column), sink_);
+    const auto value = base::parse_integer(text(row, column));
+    if (value && *value > 0) return *value;
+    return add_fault(row, column, "a whole number above 0");
   }
   /// A number above zero.
   double positive(std::size_t row, std::string_view column) {
-    const double value = csv_.number(row, csv_.require_column(column), sink_);
-    if (value > 0) return value;
-    sink_.add({csv_.file(), {csv_.line(row), 1}, "", fmt::format("{} is not above zero", column), ""});
-    return 1;
+    const auto value = base::parse_number(text(row, column));
+    if (value && *value > 0 && std::isfinite(*value)) return *value;
+    return add_fault(row, column, "a number above 0");
   }
-  void finish() { sink_.throw_if_any(); }
+  /// What is wrong with the row that was read last; empty where nothing is.
+  std::string take_fault() { return std::exchange(fault_, ""); }
 
  private:
+  int add_fault(std::size_t row, std::string_view column, std::string_view expected) {
+    if (fault_.empty())
+      fault_ = fmt::format("line {}: {} is {}, expected {}", csv_.line(row), column,
+                           base::excerpt(text(row, column)), expected);
+    return 1;
+  }
+
   base::CsvTable csv_;
-  base::DiagnosticSink sink_;
+  std::string fault_;
 };
 
 /// The name that the kernel tables give a number format; "bfloat16" and "fp8" differ from ours.
@@ -86,7 +106,7 @@ KernelRow read_attention(Table& table, std::size_t i, const std::string& file) {
                               table.integer(i, "num_heads"), table.integer(i, "num_kv_heads"),
                               table.integer(i, "head_dim")};
   const std::string& dtype = table.text(i, "dtype");
-  const bool whole = table.integer(i, "window") == 0;
+  const bool whole = table.text(i, "window") == "0";
   KernelRow read;
   read.system = table.text(i, "system");
   read.name = fmt::format("{}#{}/{}/b{}-s{}-h{}-kv{}-d{}", file, read.system, dtype, row.batch, row.seq,
@@ -149,6 +169,7 @@ KernelRow read_grouped(Table& table, std::size_t i, const std::string& file, con
   read.flops = 6.0 * static_cast<double>(row.num_tokens * row.topk) *
                static_cast<double>(row.hidden * row.inter) /
                static_cast<double>(std::max<std::int64_t>(1, row.moe_ep * row.moe_tp));
+  read.release = fmt::format("{} {}", table.optional_text(i, "framework"), table.optional_text(i, "version"));
   row.distribution = distribution;
   read.left_out = sim::left_out_of_fit(row);
   const std::optional<sim::NumberFormat> format = parse_dtype(dtype);
@@ -162,6 +183,26 @@ KernelRow read_grouped(Table& table, std::size_t i, const std::string& file, con
   return read;
 }
 
+/// One row per distinct configuration, of the newest release that timed it.
+std::vector<KernelRow> keep_newest(std::vector<KernelRow> rows, GroupReport& report) {
+  std::map<std::string, std::string> newest;
+  for (const KernelRow& row : rows) {
+    const auto [at, first] = newest.try_emplace(row.name, row.release);
+    if (!first && sim::is_newer_release(row.release, at->second)) at->second = row.release;
+  }
+  std::vector<KernelRow> kept;
+  for (KernelRow& row : rows) {
+    const std::string& release = newest.at(row.name);
+    if (row.release == release) {
+      kept.push_back(std::move(row));
+    } else {
+      report.skipped.push_back(
+          {row.name, fmt::format("{} timed it; a row of {} stands for it", row.release, release), false});
+    }
+  }
+  return kept;
+}
+
 template <class Read>
 void judge_file(const Context& context, const std::string& file, GroupReport& report, Read read) {
   const std::optional<std::string> path = context.corpus.find_cases(file);
@@ -170,10 +211,13 @@ void judge_file(const Context& context, const std::string& file, GroupReport& re
   std::vector<KernelRow> rows;
   rows.reserve(table.rows());
   for (std::size_t i = 0; i < table.rows(); ++i) {
-    if (std::optional<KernelRow> row = read(table, i)) rows.push_back(std::move(*row));
+    std::optional<KernelRow> row = read(table, i);
+    if (const std::string fault = table.take_fault(); !fault.empty())
+      report.skipped.push_back({fmt::format("{}#line-{}", file, table.line(i)), fault, false});
+    else if (row)
+      rows.push_back(std::move(*row));
   }
-  table.finish();
-  judge_kernel_rows(context, file, rows, report);
+  judge_kernel_rows(context, file, keep_newest(std::move(rows), report), report);
 }
 
 }  // namespace

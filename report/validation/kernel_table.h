@@ -16,6 +16,7 @@ namespace moeplan::report {
 struct KernelRow {
   std::string name;    ///< FILE#ID
   std::string system;  ///< "h100_sxm", as the tables write the GPU
+  std::string release;  ///< "SGLang 0.5.10"; empty where the table does not say
   std::string kind;    ///< rows that the baseline takes to be alike: system, format and kernel
   std::string format;  ///< "bf16"
   std::optional<PlannedProduct> product;  ///< of a dense product; weighed by what plans ask for

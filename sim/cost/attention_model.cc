@@ -63,21 +63,22 @@ Estimate attention_time(const ProfileData& profile, const AttentionShape& s, Att
   const auto q = static_cast<double>(s.seq_q);
   const auto kv = static_cast<double>(s.seq_kv);
   const double pairs = s.causal ? q * (kv - 0.5 * (q - 1.0)) : q * kv;
-  const double width = 2.0 * static_cast<double>(s.qk_dim + s.v_dim);
+  const double width = 2.0 * static_cast<double>(s.qk_dim + s.v_dim) + 4.0 * table.softmax_dim;
   const double rate = profile.peak[static_cast<std::size_t>(NumberFormat::kBf16)].flops_per_s() *
                       profile.compute_factor() * table.efficiency;
   const double work = width * static_cast<double>(s.batch) * static_cast<double>(s.heads) * pairs / rate;
   const double longest =
       width * static_cast<double>(std::min(kQueryBlock, s.seq_q)) * kv * profile.sm_count / rate;
   double t = (table.launch_s + std::max(work + table.tail * longest, longest)) * correction_factor(table, s);
+  const PassFactor& backward = table.backward_of(s.qk_dim != s.v_dim);
   if (pass == AttentionPass::kBackward) {
     const double launch = std::min(t, table.launch_s);
-    t = launch + (t - launch) * table.backward_flop_ratio / table.backward.relative_efficiency;
+    t = launch + (t - launch) * table.backward_flop_ratio / backward.relative_efficiency;
   }
   Estimate estimate = with_band(table.origin, t, inside(table, s));
   estimate.evidence = worst(estimate.evidence, shape_evidence(table, s));
   estimate = with_sustained(estimate, profile);
-  return pass == AttentionPass::kBackward ? with_pass(estimate, table.backward) : estimate;
+  return pass == AttentionPass::kBackward ? with_pass(estimate, backward) : estimate;
 }
 
 Estimate attention_prepare_time(const ProfileData& profile, const AttentionShape& s) {

@@ -27,7 +27,7 @@ std::int64_t ceil_divide(std::int64_t a, std::int64_t b) { return (a + b - 1) / 
 double spilled_share(const ProfileData& profile, NumberFormat format, const GemmShape& shape) {
   const double bytes =
       static_cast<double>(shape.m) * static_cast<double>(shape.k) * bytes_per_element(format);
-  const double kept = kOperandShare * static_cast<double>(profile.l2.count());
+  const double kept = kOperandShare * static_cast<double>(profile.l2_cache.count());
   return kept > 0.0 ? std::max(0.0, 1.0 - kept / bytes) : 0.0;
 }
 
@@ -135,9 +135,9 @@ Estimate table_quantise_time(const ProfileData& profile, const GemmTable& table,
   if (!table.quantise) return {};
   const double elements = static_cast<double>(m) * static_cast<double>(k);
   double miss = 1.0;
-  if (profile.l2 > base::Bytes{}) {
+  if (profile.l2_cache > base::Bytes{}) {
     const double bytes = elements * (kInputBytes + bytes_per_element(table.format));
-    miss = std::clamp((bytes / static_cast<double>(profile.l2.count()) - kScanShare) / (1.0 - kScanShare),
+    miss = std::clamp((bytes / static_cast<double>(profile.l2_cache.count()) - kScanShare) / (1.0 - kScanShare),
                       0.0, 1.0);
   }
   const double share = miss + (1.0 - miss) * table.quantise->l2_share;

@@ -32,16 +32,40 @@ Load load_of(std::span<const std::int64_t> tokens) {
   return load;
 }
 
-double forward_compute(const ProfileData& profile, const GroupedTable& table,
-                       std::span<const std::int64_t> tokens, std::int64_t n, std::int64_t k) {
+double memory_rate(const ProfileData& profile, const GroupedTable& table) {
+  return profile.hbm_bandwidth.bytes_per_s() * table.memory_efficiency;
+}
+
+double memory_seconds(const ProfileData& profile, const GroupedTable& table, const Load& load, std::int64_t n,
+                      std::int64_t k, GemmPass pass) {
+  const double element = bytes_per_element(table.format);
+  const double area = static_cast<double>(load.active) * static_cast<double>(n) * static_cast<double>(k);
+  const auto rows = static_cast<double>(load.rows);
+  const double bytes = pass == GemmPass::kWeightGradient
+                           ? kAccumulateBytes * area + rows * static_cast<double>(n + k) * element
+                           : area * element + rows * (static_cast<double>(k) * element +
+                                                      static_cast<double>(n) * kOutputBytes);
+  return bytes / memory_rate(profile, table);
+}
+
+/// The faster tile's time: its waves, or what it reads from memory.
+double forward_seconds(const ProfileData& profile, const GroupedTable& table,
+                       std::span<const std::int64_t> tokens, const Load& load, std::int64_t n, std::int64_t k,
+                       double relative_efficiency) {
   const double per_flop = sm_seconds_per_flop(profile, table.format);
+  const double memory = memory_seconds(profile, table, load, n, k, GemmPass::kForward);
+  const double weights = static_cast<double>(n) * static_cast<double>(k) * bytes_per_element(table.format);
+  const bool spills = profile.l2_cache.count() > 0 && weights > profile.l2_cache.as_double();
+  const double reread = spills ? table.reread_share * weights / memory_rate(profile, table) : 0.0;
   double best = std::numeric_limits<double>::infinity();
   for (const TileEfficiency& tile : table.tiles) {
     std::int64_t blocks = 0;
     for (const std::int64_t t : tokens) blocks += ceil_divide(t, tile.m);
     const auto waves = static_cast<double>(ceil_divide(blocks * ceil_divide(n, tile.n), profile.sm_count));
     const double step = 2.0 * tile.m * tile.n * static_cast<double>(k) * per_flop / tile.efficiency;
-    best = std::min(best, waves * (step + table.wave_overhead_s));
+    double compute = waves * (step + table.wave_overhead_s) / relative_efficiency;
+    if (table.clock) compute = table.clock->apply(compute);
+    best = std::min(best, std::max(compute, memory + static_cast<double>(blocks - load.active) * reread));
   }
   return best;
 }
@@ -66,27 +90,18 @@ double weight_gradient_compute(const ProfileData& profile, const GroupedTable& t
   return best;
 }
 
-double memory_seconds(const ProfileData& profile, const GroupedTable& table, const Load& load, std::int64_t n,
-                      std::int64_t k, GemmPass pass) {
-  const double element = bytes_per_element(table.format);
-  const double area = static_cast<double>(load.active) * static_cast<double>(n) * static_cast<double>(k);
-  const auto rows = static_cast<double>(load.rows);
-  const double bytes = pass == GemmPass::kWeightGradient
-                           ? kAccumulateBytes * area + rows * static_cast<double>(n + k) * element
-                           : area * element + rows * (static_cast<double>(k) * element +
-                                                      static_cast<double>(n) * kOutputBytes);
-  return bytes / (profile.hbm_bandwidth.bytes_per_s() * table.memory_efficiency);
-}
-
 double product_seconds(const ProfileData& profile, const GroupedTable& table,
                        std::span<const std::int64_t> tokens, const Load& load, std::int64_t n, std::int64_t k,
                        GemmPass pass, double relative_efficiency) {
   if (pass == GemmPass::kDataGradient) std::swap(n, k);
-  double compute = pass == GemmPass::kWeightGradient ? weight_gradient_compute(profile, table, tokens, n, k)
-                                                     : forward_compute(profile, table, tokens, n, k);
-  compute /= relative_efficiency;
-  if (table.clock) compute = table.clock->apply(compute);
-  double t = table.launch_s + std::max(compute, memory_seconds(profile, table, load, n, k, pass));
+  double t = table.launch_s;
+  if (pass == GemmPass::kWeightGradient) {
+    double compute = weight_gradient_compute(profile, table, tokens, n, k) / relative_efficiency;
+    if (table.clock) compute = table.clock->apply(compute);
+    t += std::max(compute, memory_seconds(profile, table, load, n, k, pass));
+  } else {
+    t += forward_seconds(profile, table, tokens, load, n, k, relative_efficiency);
+  }
   if (table.correction) {
     const GroupedCorrection& grid = *table.correction;
     const auto rows = static_cast<double>(load.rows);

@@ -18,6 +18,8 @@ namespace {
 constexpr int kHeldOutOneIn = 5;
 // The largest decade of m in the GEMM tables, which end at 32,768, begins above this.
 constexpr std::int64_t kLargestFittedRows = 3276;
+// Rows of one rank in the grouped tables above which none is fitted: the largest octave of the measured ones.
+constexpr std::int64_t kLargestFittedRankRows = 65536;
 constexpr int kPowerLawDraws = 6;            // the sources average 5 to 10 draws
 constexpr std::int64_t kUniformBlock = 128;  // rows; the DeepEP tables fill experts block by block
 
@@ -142,12 +144,12 @@ Estimate predict(const Profile& profile, const AttentionRow& row) {
 bool left_out_of_fit(const GemmRow& row) { return row.m > kLargestFittedRows || left_out({row.n, row.k}); }
 
 bool left_out_of_fit(const GroupedGemmRow& row) {
-  return left_out({row.num_tokens, row.hidden, row.inter, row.topk, row.num_experts, row.moe_ep});
+  const std::int64_t ranks = std::max<std::int64_t>(1, row.moe_ep);
+  return row.num_tokens * row.topk / ranks > kLargestFittedRankRows ||
+         left_out({row.hidden, row.inter, row.num_experts / ranks});
 }
 
-bool left_out_of_fit(const AttentionRow& row) {
-  return left_out({row.batch, row.seq, row.heads, row.kv_heads, row.head_dim});
-}
+bool left_out_of_fit(const AttentionRow& row) { return left_out({row.head_dim, row.heads}); }
 
 std::string_view profile_stem_of_system(std::string_view system) {
   static constexpr std::array<std::pair<std::string_view, std::string_view>, 8> kStems{

@@ -47,8 +47,9 @@ struct AttentionRow {
 Estimate predict(const Profile& profile, const AttentionRow& row);
 
 /// True for the rows that no fit of ours has seen, by a rule that needs nothing but the row. GEMM: every
-/// fifth (n, k) at any m, and every m above 3,276, the largest decade of the tables. Grouped GEMM, attention:
-/// every fifth shape.
+/// fifth (n, k) at any m, and every m above 3,276, the largest decade of the tables. Grouped GEMM: every
+/// fifth (hidden, inter, experts of one rank) at any tokens and distribution, and every row of more than
+/// 65,536 tokens on a rank. Attention: every fifth (heads, head size) at any batch, sequence and KV heads.
 bool left_out_of_fit(const GemmRow& row);
 bool left_out_of_fit(const GroupedGemmRow& row);
 bool left_out_of_fit(const AttentionRow& row);

@@ -156,6 +156,9 @@ struct GroupedTable {
   TableOrigin origin;
   Interval rows, area;  ///< measured range: rows of one rank, n k
   double launch_s = 0.0, wave_overhead_s = 0.0, memory_efficiency = 1.0;
+  /// Share of an expert's row tiles, beyond the first, that read its weights from HBM again where one matrix
+  /// is larger than the L2 cache.
+  double reread_share = 0.0;
   std::vector<TileEfficiency> tiles;
   std::optional<ClockDrop> clock;
   ExpertOperation operation;
@@ -172,9 +175,14 @@ struct AttentionCorrection {
 struct AttentionTable {
   TableOrigin origin;
   double launch_s = 0.0, efficiency = 1.0, tail = 0.0, prepare_efficiency = 1.0;
+  double softmax_dim = 0.0;  ///< head size whose products take as long as the softmax of one pair
   double backward_flop_ratio = 2.5;
   PassFactor backward;
+  std::optional<PassFactor> backward_unlike;  ///< where qk and v differ (MLA); absent: as `backward`
   std::string backward_source;
+  const PassFactor& backward_of(bool unlike) const {
+    return unlike && backward_unlike ? *backward_unlike : backward;
+  }
   std::optional<AttentionCorrection> correction;
   friend bool operator==(const AttentionTable&, const AttentionTable&) = default;
 };
@@ -230,7 +238,7 @@ struct ProfileData {
   int sm_count = 0;
   base::BytesPerSecond hbm_bandwidth;
   base::Bytes memory;
-  base::Bytes l2;  ///< of the whole GPU; 0 = not stated, and nothing depends on it
+  base::Bytes l2_cache;  ///< of the whole GPU; 0: not stated, and nothing depends on it
   base::Seconds launch_overhead, host_sync;
   std::array<base::FlopsPerSecond, kNumberFormats> peak{};
 

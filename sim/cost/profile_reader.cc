@@ -157,17 +157,22 @@ std::vector<TileEfficiency> read_tiles(ObjectReader& at) {
   return tiles;
 }
 
+PassFactor read_factor(ObjectReader& at) {
+  PassFactor factor;
+  factor.relative_efficiency = read_positive(at, "relative_efficiency", 2.0);
+  factor.low = read_positive(at, "low", 10.0);
+  factor.high = read_positive(at, "high", 10.0);
+  factor.evidence = read_evidence(at);
+  return factor;
+}
+
 template <std::size_t N>
 void read_passes(ObjectReader& at, std::array<PassFactor, N>& passes, std::string& source) {
   ObjectReader part = at.object("passes");
   source = part.required<std::string>("source");
   for (const GemmPass pass : {GemmPass::kDataGradient, GemmPass::kWeightGradient}) {
     ObjectReader entry = part.object(name(pass));
-    PassFactor& factor = passes[static_cast<std::size_t>(pass)];
-    factor.relative_efficiency = read_positive(entry, "relative_efficiency", 2.0);
-    factor.low = read_positive(entry, "low", 10.0);
-    factor.high = read_positive(entry, "high", 10.0);
-    factor.evidence = read_evidence(entry);
+    passes[static_cast<std::size_t>(pass)] = read_factor(entry);
     entry.finish();
   }
   part.finish();
@@ -271,6 +276,7 @@ void read_grouped_mechanism(ObjectReader& at, GroupedTable& table) {
   table.launch_s = read_seconds(at, "launch");
   table.wave_overhead_s = read_seconds(at, "wave_overhead");
   table.memory_efficiency = read_share(at, "memory_efficiency");
+  if (at.has("reread_share")) table.reread_share = read_positive(at, "reread_share", 1.0);
   table.tiles = read_tiles(at);
   if (std::optional<ObjectReader> range = at.optional_object("range")) {
     table.rows = read_interval(*range, "rows");
@@ -345,14 +351,16 @@ void read_attention(ObjectReader& top, ProfileData& data) {
   table.efficiency = read_share(at, "efficiency");
   table.tail = at.required<double>("tail");
   table.prepare_efficiency = read_share(at, "prepare_efficiency");
+  if (at.has("softmax_dim")) table.softmax_dim = read_positive(at, "softmax_dim", 1000.0);
   table.backward_source = at.required<std::string>("backward_source");
   ObjectReader backward = at.object("backward");
   table.backward_flop_ratio = read_positive(backward, "flop_ratio", 10.0);
-  table.backward.relative_efficiency = read_positive(backward, "relative_efficiency", 2.0);
-  table.backward.low = read_positive(backward, "low", 10.0);
-  table.backward.high = read_positive(backward, "high", 10.0);
-  table.backward.evidence = read_evidence(backward);
+  table.backward = read_factor(backward);
   backward.finish();
+  if (std::optional<ObjectReader> unlike = at.optional_object("backward_unlike")) {
+    table.backward_unlike = read_factor(*unlike);
+    unlike->finish();
+  }
   if (std::optional<ObjectReader> part = at.optional_object("correction")) {
     AttentionCorrection grid;
     grid.dim = read_axis(*part, "dim");
@@ -484,7 +492,7 @@ void read_device(ObjectReader& top, ProfileData& data) {
     at.fault("hbm_bandwidth", "found no bandwidth, expected more than 0");
   }
   data.memory = at.required<base::Bytes>("memory");
-  data.l2 = at.value_or<base::Bytes>("l2", {});
+  data.l2_cache = at.optional<base::Bytes>("l2_cache").value_or(base::Bytes{});
   ObjectReader peak = at.object("peak");
   for (int i = 0; i < kNumberFormats; ++i) {
     const auto rate = peak.optional<base::FlopsPerSecond>(name(static_cast<NumberFormat>(i)));

@@ -197,6 +197,7 @@ void write_grouped_table(Text& out, const GroupedTable& table) {
   out.field(3, "launch", microseconds(table.launch_s));
   out.field(3, "wave_overhead", microseconds(table.wave_overhead_s));
   out.field(3, "memory_efficiency", number(table.memory_efficiency));
+  if (table.reread_share > 0.0) out.field(3, "reread_share", number(table.reread_share));
   write_tiles(out, 3, table.tiles);
   write_clock(out, 3, table.clock);
   out.field(
@@ -269,9 +270,12 @@ void write_attention(Text& out, const AttentionTable& table) {
   out.field(1, "efficiency", number(table.efficiency));
   out.field(1, "tail", number(table.tail));
   out.field(1, "prepare_efficiency", number(table.prepare_efficiency));
+  if (table.softmax_dim > 0.0) out.field(1, "softmax_dim", number(table.softmax_dim));
   out.field(
       1, "backward",
       fmt::format("{{flop_ratio: {}, {}}}", number(table.backward_flop_ratio), factor_text(table.backward)));
+  if (table.backward_unlike)
+    out.field(1, "backward_unlike", fmt::format("{{{}}}", factor_text(*table.backward_unlike)));
   out.quoted(1, "backward_source", table.backward_source);
   if (!table.correction) return;
   const AttentionCorrection& grid = *table.correction;
@@ -384,7 +388,7 @@ void write_device(Text& out, const ProfileData& data) {
   out.field(1, "clock_mhz", number(data.clock_mhz));
   out.field(1, "hbm_bandwidth", rate_text(data.hbm_bandwidth, 1e12, "TB/s"));
   out.field(1, "memory", memory_text(data.memory));
-  if (data.l2 > base::Bytes{}) out.field(1, "l2", memory_text(data.l2));
+  if (data.l2_cache.count() > 0) out.field(1, "l2_cache", memory_text(data.l2_cache));
   out.add(1, "peak:");
   for (std::size_t i = 0; i < kNumberFormats; ++i) {
     if (data.peak[i].flops_per_s() > 0.0)

@@ -138,6 +138,38 @@ TEST(Validate, DoesNotJudgeGroupedRowsOfSeveralExpertParallelRanks) {
   EXPECT_EQ(report[0].cases.size() + report[0].skipped.size(), 1U);
 }
 
+const std::string kDeepEpHeader =
+    "system,framework,version,moe_dtype,num_tokens,hidden_size,inter_size,topk,num_experts,moe_tp_size,"
+    "moe_ep_size,distribution,latency_ms\n";
+
+TEST(Validate, JudgesOneRowOfAConfigurationAndThatOfTheNewestRelease) {
+  const test::TemporaryFolder folder;
+  write(folder.path() / "kernels" / "grouped_gemm_deepep.csv",
+        kDeepEpHeader + "h100_sxm,SGLang,0.5.10,fp8_block,4096,7168,2048,8,256,1,16,uniform,0.6\n" +
+            "h100_sxm,SGLang,0.5.6.post2,fp8_block,4096,7168,2048,8,256,1,16,uniform,0.9\n" +
+            "h100_sxm,SGLang,0.5.6.post2,fp8_block,8192,7168,2048,8,256,1,16,uniform,0.95\n");
+  const ValidationReport report = validate({{folder.path().string()}, {"grouped_gemm"}, 1});
+  ASSERT_EQ(report[0].cases.size(), 2U);
+  EXPECT_DOUBLE_EQ(report[0].cases[0].measured, 0.6e-3);
+  ASSERT_EQ(report[0].skipped.size(), 1U);
+  EXPECT_EQ(report[0].skipped[0].why, "SGLang 0.5.6.post2 timed it; a row of SGLang 0.5.10 stands for it");
+  EXPECT_DOUBLE_EQ(*compute_statistics(report[0].cases, report[0].skipped).judged, 1.0);
+}
+
+TEST(Validate, SkipsARowOfAKernelTableThatHoldsNoNumberAndNamesItsLine) {
+  const test::TemporaryFolder folder;
+  write(folder.path() / "kernels" / "grouped_gemm_deepep.csv",
+        kDeepEpHeader + "h100_sxm,SGLang,0.5.10,fp8_block,4096,7168,2048,8,256,1,16,uniform,nan\n" +
+            "h100_sxm,SGLang,0.5.10,fp8_block,-1,7168,2048,8,256,1,16,uniform,0.9\n" +
+            "h100_sxm,SGLang,0.5.10,fp8_block,8192,7168,2048,8,256,1,16,uniform,0.95\n");
+  const ValidationReport report = validate({{folder.path().string()}, {"grouped_gemm"}, 1});
+  EXPECT_EQ(report[0].cases.size(), 1U);
+  ASSERT_EQ(report[0].skipped.size(), 2U);
+  EXPECT_EQ(report[0].skipped[0].name, "kernels/grouped_gemm_deepep.csv#line-2");
+  EXPECT_EQ(report[0].skipped[0].why, "line 2: latency_ms is \"nan\", expected a number above 0");
+  EXPECT_EQ(report[0].skipped[1].why, "line 3: num_tokens is \"-1\", expected a whole number above 0");
+}
+
 TEST(Validate, DoesNotDependOnTheNumberOfThreads) {
   const ValidationReport one = validate({{}, {"gemm", "max_min"}, 1});
   const ValidationReport many = validate({{}, {"gemm", "max_min"}, 4});

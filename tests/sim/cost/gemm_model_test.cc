@@ -88,10 +88,10 @@ TEST(GemmModel, APartOfALastWaveCostsLessThanAWholeOneWhereKernelsRecoverTheTail
 TEST(GemmModel, AnOperandBeyondHalfTheCacheSlowsTheMainLoopAndAWriteThatNothingHidesIsAdded) {
   ProfileData data = parse_profile(tiny_profile(), "tiny.yaml").data();
   data.gemm[3]->spill_slowdown = 0.4;
-  data.l2 = base::Bytes::of(128000);
+  data.l2_cache = base::Bytes::of(128000);
   // A = 1000 x 64 x 2 B = 128 kB, half of which the cache keeps: 17.8 us * (1 + 0.4 / 2) + 1 us to launch.
   EXPECT_NEAR(Profile{data}.gemm({1000, 1000, 64}).time.us(), 22.36, 1e-9);
-  data.l2 = base::Bytes::of(256000);
+  data.l2_cache = base::Bytes::of(256000);
   EXPECT_NEAR(Profile{data}.gemm({1000, 1000, 64}).time.us(), 18.8, 1e-9);
   // C = 2 MB at 1 TB/s, half of it in view.
   data.gemm[3]->store_exposed = 0.5;
@@ -103,11 +103,11 @@ TEST(GemmModel, QuantisationIsCheaperWhereTheCacheKeepsWhatItReadsTwice) {
   GemmTable& table = *data.gemm[3];
   table.quantise = QuantiseCost{1e-6, 5.0, 0.4};
   // 1000 x 1000 values: 5 MB at 1 TB/s = 5 us; bf16 in and out 4 MB.
-  data.l2 = base::Bytes::of(4'000'000);
+  data.l2_cache = base::Bytes::of(4'000'000);
   EXPECT_NEAR(table_quantise_time(data, table, 1000, 1000).time.us(), 6.0, 1e-9);
-  data.l2 = base::Bytes::of(8'000'000);
+  data.l2_cache = base::Bytes::of(8'000'000);
   EXPECT_NEAR(table_quantise_time(data, table, 1000, 1000).time.us(), 3.0, 1e-9);
-  data.l2 = base::Bytes{};  // not stated
+  data.l2_cache = base::Bytes{};  // not stated
   EXPECT_NEAR(table_quantise_time(data, table, 1000, 1000).time.us(), 6.0, 1e-9);
 }
 

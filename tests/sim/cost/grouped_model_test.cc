@@ -50,6 +50,26 @@ TEST(GroupedModel, ReadsTheWeightsOfEveryActiveExpert) {
               1.0 + 1603.2, 1e-6);
 }
 
+TEST(GroupedModel, AWeightBeyondTheL2IsReadAgainByAShareOfTheRowTiles) {
+  // One expert of 1000 tokens, n = k = 1000, HBM 10 GB/s: weights 2 MB, rows 1000 * 1000 * (2 + 2) B: 6 MB.
+  // Ten row tiles of 100: nine of them, a quarter of whom read the 2 MB again: 4.5 MB. Launch 1 us.
+  ProfileData data =
+      parse_profile(test_data::tiny_profile_with("hbm_bandwidth: 1 TB/s", "hbm_bandwidth: 10 GB/s"),
+                    "tiny.yaml")
+          .data();
+  GroupedTable table = *data.grouped[static_cast<std::size_t>(NumberFormat::kBf16)][0];
+  table.reread_share = 0.25;
+  const Counts rows{1000};
+  const auto time = [&] {
+    return grouped_gemm_time(data, table, rows, 1000, 1000, GemmPass::kForward).time.us();
+  };
+  EXPECT_NEAR(time(), 1.0 + 600.0, 1e-6);  // no L2 stated
+  data.l2_cache = base::Bytes::of(2'000'000);
+  EXPECT_NEAR(time(), 1.0 + 600.0, 1e-6);  // the weight fits
+  data.l2_cache = base::Bytes::of(1'999'999);
+  EXPECT_NEAR(time(), 1.0 + 1050.0, 1e-6);
+}
+
 TEST(GroupedModel, ADataGradientExchangesInputsAndOutputs) {
   EXPECT_DOUBLE_EQ(us({100, 250}, 500, 640, GemmPass::kDataGradient), us({100, 250}, 640, 500));
 }

@@ -42,11 +42,33 @@ TEST(KernelRows, LeaveOutWholeSlabsOfGemmAndTheLargestDecadeOfRows) {
   EXPECT_NEAR(static_cast<double>(slabs) / all, 0.2, 0.03);
 }
 
-TEST(KernelRows, TheDistributionDoesNotDecideWhatIsLeftOut) {
-  for (const std::int64_t tokens : {1024, 2048, 4096, 8192, 16384, 32768}) {
-    EXPECT_EQ(left_out_of_fit(row_of(tokens, 128, 1, "balanced")),
-              left_out_of_fit(row_of(tokens, 128, 1, "power_law_1.2")));
+TEST(KernelRows, LeaveOutWholeSlabsOfGroupedGemmAndTheLargestOctaveOfRows) {
+  int slabs = 0, all = 0;
+  for (std::int64_t experts = 8; experts <= 512; experts += 8) {
+    const bool left = left_out_of_fit(row_of(1024, experts, 1, "balanced"));
+    for (const std::int64_t tokens : {2048, 4096, 8192}) {  // 65,536 rows and fewer
+      EXPECT_EQ(left_out_of_fit(row_of(tokens, experts, 1, "power_law_1.2")), left);
+      // The experts of one rank are what counts, not how many ranks share the others.
+      EXPECT_EQ(left_out_of_fit(row_of(tokens, 4 * experts, 4, "balanced")), left);
+    }
+    EXPECT_TRUE(left_out_of_fit(row_of(8193, experts, 1, "balanced")));
+    slabs += left ? 1 : 0;
+    ++all;
   }
+  EXPECT_NEAR(static_cast<double>(slabs) / all, 0.2, 0.12);
+}
+
+TEST(KernelRows, LeaveOutWholeSlabsOfAttention) {
+  int slabs = 0, all = 0;
+  for (std::int64_t heads = 1; heads <= 128; ++heads) {
+    for (const std::int64_t dim : {64, 128, 192, 256}) {
+      const bool left = left_out_of_fit(AttentionRow{1, 1024, heads, heads, dim});
+      EXPECT_EQ(left_out_of_fit(AttentionRow{4, 16384, heads, 1, dim}), left);
+      slabs += left ? 1 : 0;
+      ++all;
+    }
+  }
+  EXPECT_NEAR(static_cast<double>(slabs) / all, 0.2, 0.05);
 }
 
 TEST(KernelRows, BalancedSharesAreOfGlobalTokens) {

@@ -34,7 +34,7 @@ TEST(ProfileWriter, WhatIsWrittenReadsBackToTheSameValuesForEveryShippedProfile)
 
 TEST(ProfileWriter, EveryMechanismOfAProductIsWritten) {
   ProfileData data = parse_profile(test_data::tiny_profile(), "tiny.yaml").data();
-  data.l2 = base::Bytes::of(50 << 20);
+  data.l2_cache = base::Bytes::of(50 << 20);
   GemmTable& table = *data.gemm[static_cast<std::size_t>(NumberFormat::kBf16)];
   table.tail_recovered = 0.7;
   table.spill_slowdown = 0.25;
@@ -42,7 +42,7 @@ TEST(ProfileWriter, EveryMechanismOfAProductIsWritten) {
   table.beyond = BandGrowth{2048.0, 1.3};
   table.quantise = QuantiseCost{2e-6, 6.0, 0.75};
   const Profile again = parse_profile(write_profile(data), "again.yaml");
-  EXPECT_EQ(again.data().l2, data.l2);
+  EXPECT_EQ(again.data().l2_cache, data.l2_cache);
   EXPECT_TRUE(*again.data().gemm[static_cast<std::size_t>(NumberFormat::kBf16)] == table);
 }
 
@@ -54,6 +54,17 @@ TEST(ProfileWriter, TheKeyAndTheSustainedFactorAreWritten) {
   const Profile again = parse_profile(write_profile(data, "first\nsecond"), "again.yaml");
   EXPECT_TRUE(again.data() == data);
   EXPECT_TRUE(write_profile(data, "first\nsecond").starts_with("# first\n# second\nschema: "));
+}
+
+TEST(ProfileWriter, TheL2TheRereadsAndTheSoftmaxAreWritten) {
+  ProfileData data = parse_profile(test_data::tiny_profile(), "tiny.yaml").data();
+  data.l2_cache = base::Bytes::from_mib(50);
+  data.attention.softmax_dim = 52.5;
+  data.attention.backward_unlike = PassFactor{0.75, 0.9, 1.1, Evidence::kInterpolated};
+  for (auto& kernels : data.grouped)
+    for (auto& table : kernels)
+      if (table) table->reread_share = 0.25;
+  EXPECT_TRUE(parse_profile(write_profile(data), "again.yaml").data() == data);
 }
 
 TEST(ProfileWriter, NumbersAreTheFewestDigitsThatReadBackToTheSameValue) {

@@ -1,0 +1,105 @@
+#include "calibrate/fit/pass_fit.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <map>
+#include <set>
+#include <string_view>
+
+#include <fmt/format.h>
+
+#include "calibrate/fit/descend.h"
+#include "calibrate/fit/residuals.h"
+
+namespace moeplan::calibrate {
+
+namespace {
+
+constexpr double kBackwardFlopRatio = 2.5;  // five products instead of two (FlashAttention-2, section 3.3)
+constexpr double kTail = 0.05;
+constexpr int kDigits = 3;
+
+using Key = std::array<std::int64_t, 8>;
+
+/// Times of one shape: forward and the other pass.
+struct Pair {
+  double forward = 0.0, other = 0.0;
+};
+/// By GPU and software, then shape.
+using Pairs = std::map<std::pair<std::string, std::string>, std::map<Key, Pair>>;
+
+std::string_view chip_of(std::string_view gpu) { return gpu.substr(0, gpu.find('-')); }
+
+std::optional<PassRatio> ratio_of(const Pairs& pairs, const std::string& gpu, double flop_ratio) {
+  std::map<std::string, std::vector<double>> by_gpu;
+  std::set<std::string> software;
+  for (const auto& [owner, shapes] : pairs) {
+    for (const auto& [key, pair] : shapes) {
+      if (pair.forward <= 0.0 || pair.other <= 0.0) continue;
+      by_gpu[owner.first].push_back(flop_ratio * pair.forward / pair.other);
+      software.insert(owner.second);
+    }
+  }
+  if (by_gpu.empty()) return std::nullopt;
+  const bool own = std::any_of(by_gpu.begin(), by_gpu.end(),
+                               [&](const auto& entry) { return chip_of(entry.first) == chip_of(gpu); });
+  double log_sum = 0.0;
+  std::string names;
+  std::vector<double> spread;
+  int gpus = 0;
+  for (const auto& [name, ratios] : by_gpu) {
+    const double middle = quantile(ratios, 0.5);
+    for (const double ratio : ratios) spread.push_back(ratio / middle);
+    if (own && chip_of(name) != chip_of(gpu)) continue;
+    log_sum += std::log(middle);
+    names += (gpus++ > 0 ? " and " : "") + fmt::format("{} pairs on {}", ratios.size(), name);
+  }
+  std::string who;
+  for (const std::string& text : software) who += (who.empty() ? "" : ", ") + text;
+  PassRatio fit;
+  fit.factor.relative_efficiency = significant(std::exp(log_sum / gpus), kDigits);
+  fit.factor.low = significant(std::min(1.0, 1.0 / quantile(spread, 1.0 - kTail)), kDigits);
+  fit.factor.high = significant(std::max(1.0, 1.0 / quantile(spread, kTail)), kDigits);
+  fit.factor.evidence = own ? sim::Evidence::kInterpolated : sim::Evidence::kAssumed;
+  fit.source = fmt::format("{}: {}{}", who, names, own ? "" : ", assumed here");
+  return fit;
+}
+
+}  // namespace
+
+bool serves_any_gpu(const Sample& sample) {
+  const auto* attention = std::get_if<AttentionSample>(&sample.shape);
+  return std::holds_alternative<GroupedProductSample>(sample.shape) ||
+         (attention != nullptr && !attention->preparation);
+}
+
+std::optional<PassRatio> fit_grouped_pass(const std::vector<Sample>& samples, const std::string& gpu,
+                                          sim::GemmPass pass) {
+  Pairs pairs;
+  for (const Sample& sample : samples) {
+    const auto* s = std::get_if<GroupedProductSample>(&sample.shape);
+    if (s == nullptr || s->rows < kLeastPairRows) continue;
+    if (s->pass != sim::GemmPass::kForward && s->pass != pass) continue;
+    Pair& pair = pairs[{sample.gpu, sample.software}]
+                      [{static_cast<std::int64_t>(s->format), s->groups, s->rows, s->n, s->k}];
+    (s->pass == pass ? pair.other : pair.forward) = sample.time.s();
+  }
+  return ratio_of(pairs, gpu, 1.0);
+}
+
+std::optional<PassRatio> fit_attention_backward(const std::vector<Sample>& samples, const std::string& gpu,
+                                                bool unlike) {
+  Pairs pairs;
+  for (const Sample& sample : samples) {
+    const auto* s = std::get_if<AttentionSample>(&sample.shape);
+    if (s == nullptr || s->heads < kLeastPairHeads || s->preparation || s->window != 0) continue;
+    if ((s->head_dim != s->v_dim) != unlike) continue;
+    Pair& pair = pairs[{sample.gpu, sample.software}]
+                      [{s->batch, s->seq, s->heads, s->kv_heads, s->head_dim, s->v_dim, s->causal ? 1 : 0}];
+    (s->pass == sim::AttentionPass::kBackward ? pair.other : pair.forward) = sample.time.s();
+  }
+  return ratio_of(pairs, gpu, kBackwardFlopRatio);
+}
+
+}  // namespace moeplan::calibrate
