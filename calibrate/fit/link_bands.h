@@ -17,7 +17,8 @@ LinkGroup link_group(const CollectiveSample& sample);
 
 /// Residuals of the kinds that constants are fitted on (all-gather, send/recv), and of no other.
 ///
-/// Method:  groups that are never fitted on (more ranks, more nodes) by the fit itself, each fitted group by a
+/// Method:  groups that are never fitted on (more ranks, more nodes) by the fit itself, each fitted group by
+/// a
 ///          fit that has not seen it
 LinkResiduals cross_validate(std::span<const CollectiveSample> samples, const sim::NcclModel& model,
                              const std::function<sim::NcclModel(const LinkGroup&)>& refit);

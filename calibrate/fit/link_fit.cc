@@ -27,8 +27,8 @@ constexpr double kLargeWeight = 3;
 constexpr int kFewRanks = 4;
 // Network latency of a ring under the three protocols: NCCL 2.28 src/graph/tuning.cc.
 constexpr double kNetLlStep = 2.7 / 4.0, kNetSimpleStep = 14.0 / 4.0;  // in those of LL128
-constexpr double kLl128Payload = 120.0 / 128.0;  // of every line
-constexpr double kNetChannelRate = 14e9;         // NCCL_P2P_PER_CHANNEL_NET_BW
+constexpr double kLl128Payload = 120.0 / 128.0;                        // of every line
+constexpr double kNetChannelRate = 14e9;                               // NCCL_P2P_PER_CHANNEL_NET_BW
 
 /// Repeats of one measurement count once, by their median.
 std::vector<CollectiveSample> merge_repeats(std::span<const CollectiveSample> samples) {
@@ -101,8 +101,8 @@ void pattern_search(NcclCost& cost, const std::vector<Move>& moves,
 }
 
 /// Bands and evidence of every kind, and the figures of the fit.
-void judge_fit(std::span<const CollectiveSample> samples, const NcclModel& model, const LinkResiduals& residuals,
-               LinkFit& fit) {
+void judge_fit(std::span<const CollectiveSample> samples, const NcclModel& model,
+               const LinkResiduals& residuals, LinkFit& fit) {
   std::array<std::size_t, sim::kCollectiveKinds> known{};
   std::vector<double> fitted, predicted;
   for (const CollectiveSample& sample : samples) {
@@ -116,7 +116,8 @@ void judge_fit(std::span<const CollectiveSample> samples, const NcclModel& model
   const sim::NcclBand& band = fit.table.nccl->bands.front();
   const std::size_t first = sim::NcclBand::size_class(Bytes::of(kLarge));
   const double low = *std::min_element(band.low.begin() + static_cast<std::ptrdiff_t>(first), band.low.end());
-  const double high = *std::max_element(band.high.begin() + static_cast<std::ptrdiff_t>(first), band.high.end());
+  const double high =
+      *std::max_element(band.high.begin() + static_cast<std::ptrdiff_t>(first), band.high.end());
   for (std::size_t kind = 0; kind < sim::kCollectiveKinds; ++kind) {
     sim::CommEfficiency& comm = fit.table.collectives[kind];
     comm.low = low;

@@ -66,9 +66,9 @@ LinkFit fit_local_links(std::span<const CollectiveSample> samples, const LinkFac
 
 /// Constants of the network from the samples over several nodes, given those inside a node.
 /// Fitted: one start, one share, one latency from the all-gathers; the three protocols' latencies stand to
-/// each other as in NCCL's table, 2.7 : 4 : 14 (src/graph/tuning.cc), LL128's share at its payload of 120/128,
-/// LL's at half. Connection share: from send/recv whose channels could fill the NIC. A channel: 14 GB/s
-/// (NCCL_P2P_PER_CHANNEL_NET_BW).
+/// each other as in NCCL's table, 2.7 : 4 : 14 (src/graph/tuning.cc), LL128's share at its payload of
+/// 120/128, LL's at half. Connection share: from send/recv whose channels could fill the NIC. A channel: 14
+/// GB/s (NCCL_P2P_PER_CHANNEL_NET_BW).
 LinkFit fit_network(std::span<const CollectiveSample> samples, const std::optional<sim::NcclCost>& local,
                     const LinkFacts& facts);
 

@@ -49,7 +49,8 @@ ClusterFacts read_facts(const base::CsvTable& table, std::size_t row, base::Diag
   if (const auto nics = optional_number(table, row, "nics_per_node", sink))
     facts.nics_per_node = static_cast<int>(*nics);
   facts.nic_gbit_per_s = optional_number(table, row, "nic_Gbps", sink);
-  facts.transport = transport_of(facts.id + " " + text("known_from") + " " + facts.fabric + " " + facts.assumed);
+  facts.transport =
+      transport_of(facts.id + " " + text("known_from") + " " + facts.fabric + " " + facts.assumed);
   facts.memory_gib = number("gpu_memory_GiB");
   return facts;
 }

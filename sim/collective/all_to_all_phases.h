@@ -22,10 +22,10 @@ struct GroupNodes {
 
 /// Where the bytes from one position to another go in a phase; both alike: nowhere.
 using PhaseHop = std::function<std::pair<std::size_t, std::size_t>(const GroupNodes& nodes, std::size_t from,
-                                                                  std::size_t to)>;
+                                                                   std::size_t to)>;
 
-/// The traffic of one phase: every entry of `traffic` moved to the hop that the phase carries it over. An entry
-/// whose hop starts and ends on one rank is left out, a rank's own part is in every phase.
+/// The traffic of one phase: every entry of `traffic` moved to the hop that the phase carries it over. An
+/// entry whose hop starts and ends on one rank is left out, a rank's own part is in every phase.
 AllToAllTraffic build_phase(const topology::Cluster& cluster, const AllToAllTraffic& traffic,
                             const PhaseHop& hop);
 

@@ -17,10 +17,10 @@ NcclPath broadcast_path(const NcclMachine& machine, NcclGroup group, double size
     path.nic_bytes = size / g;
     path.nic_rate = machine.nic_rate(protocol);
     path.local_bytes = size * (g - 1) / g;
-    path.local_rate = group.local == 1
-                          ? machine.local_line
-                          : std::min(path.local_rate, machine.channels(group) * (g - 1) / g *
-                                                          machine.block_rate(protocol));
+    path.local_rate =
+        group.local == 1
+            ? machine.local_line
+            : std::min(path.local_rate, machine.channels(group) * (g - 1) / g * machine.block_rate(protocol));
   }
   return path;
 }

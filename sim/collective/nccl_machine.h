@@ -2,8 +2,8 @@
 
 #include "base/units.h"
 #include "sim/collective/nccl_path.h"
-#include "sim/cost/nccl_cost.h"
 #include "sim/collective/nic_transport.h"
+#include "sim/cost/nccl_cost.h"
 
 namespace moeplan::sim {
 

@@ -123,17 +123,17 @@ Seconds NcclModel::idle_time(CollectiveKind kind, NcclGroup group, Bytes size) c
   if (kind == CollectiveKind::kSendRecv) {
     const PeerTerms terms = send_terms(group, size);
     const double local = group.local > 1 ? bytes / (machine_.local_line * terms.local_share) : 0.0;
-    const double remote =
-        group.nodes > 1
-            ? bytes / std::min(terms.connection_rate.bytes_per_s(), machine_.nic_line * terms.nic_share)
-            : 0.0;
+    const double remote = group.nodes > 1 ? bytes / std::min(terms.connection_rate.bytes_per_s(),
+                                                             machine_.nic_line * terms.nic_share)
+                                          : 0.0;
     return terms.start + Seconds::of(std::max(local, remote));
   }
   return choose(kind, group, size).time();
 }
 
 bool NcclModel::has_nvls(NcclGroup group) const {
-  if (!machine_.has_local || machine_.local.nvls_efficiency <= 0 || group.local < kLeastNvlsRanks) return false;
+  if (!machine_.has_local || machine_.local.nvls_efficiency <= 0 || group.local < kLeastNvlsRanks)
+    return false;
   return group.nodes == 1 || machine_.transport.reduces_in_nvlink;
 }
 
@@ -169,7 +169,8 @@ NcclPath NcclModel::choose(CollectiveKind kind, NcclGroup group, Bytes size, con
     };
     if (ring.found()) all.offer(ring.best(), expected(NcclAlgorithm::kRing));
     if (tree.found()) all.offer(tree.best(), expected(NcclAlgorithm::kTree));
-    if (has_nvls(group)) all.offer(nvls_tree_path(machine_, group, bytes), expected(NcclAlgorithm::kNvlsTree));
+    if (has_nvls(group))
+      all.offer(nvls_tree_path(machine_, group, bytes), expected(NcclAlgorithm::kNvlsTree));
   }
   const bool fabric = in_fabric_ || pin.algorithm == NcclAlgorithm::kCollNet;
   if (kind == CollectiveKind::kAllReduce && group.nodes > 1 && fabric) {

@@ -43,7 +43,8 @@ int reverse_bits(int value, int count) {
 /// Of the NIC's rate that grouped sends to all other nodes reach.
 ///
 /// Round d * g + l goes to the l-th rank of the d-th node after this one; its channels start at bit-reversed
-/// d ceil(g/8) + l/8 and lie channels / peer channels apart, so rounds with equal start modulo that share them.
+/// d ceil(g/8) + l/8 and lie channels / peer channels apart, so rounds with equal start modulo that share
+/// them.
 double set_share(const NcclMachine& machine, NcclGroup group, double nic_rate) {
   const int total = machine.channels(group), each = machine.peer_channels(group, Bytes());
   const int sets = std::max(1, total / each);
@@ -82,13 +83,13 @@ PeerTerms all_to_all_terms(const NcclMachine& machine, NcclGroup group, const Pe
   return fastest(machine, group, [&](NcclProtocol protocol) {
     PeerTerms terms;
     const double free_rate = machine.local_line * machine.local_share(protocol);
-    const double rate =
-        std::min(free_rate, machine.channels(group) * others * machine.block_rate(protocol));
+    const double rate = std::min(free_rate, machine.channels(group) * others * machine.block_rate(protocol));
     terms.local_share = group.local > 1 ? rate / machine.local_line : 1.0;
     terms.start = machine.local.of(protocol).start + machine.local.of(protocol).step;
     double nic_time = 0;
     if (group.nodes > 1) {
-      terms.start = machine.launch(group, protocol) + machine.nic_step(group, protocol) * traffic.remote_peers;
+      terms.start =
+          machine.launch(group, protocol) + machine.nic_step(group, protocol) * traffic.remote_peers;
       terms.nic_share = machine.nic.of(protocol).share;
       if (traffic.remote_peers <= 1.0 && group.local == 1) {
         terms.connection_rate = send_terms(machine, group, Bytes::rounded(traffic.remote)).connection_rate;
@@ -99,8 +100,8 @@ PeerTerms all_to_all_terms(const NcclMachine& machine, NcclGroup group, const Pe
     }
     const double local_time = traffic.local / rate;
     const double copy_time = traffic.own / machine.local.copy_rate.bytes_per_s();
-    terms.start += Seconds::of(group.nodes > 1 ? copy_time
-                                               : std::max(0.0, traffic.local / free_rate + copy_time - local_time));
+    terms.start += Seconds::of(
+        group.nodes > 1 ? copy_time : std::max(0.0, traffic.local / free_rate + copy_time - local_time));
     return std::pair(terms, terms.start.s() + std::max(local_time, nic_time));
   });
 }

@@ -21,16 +21,18 @@ struct PeerTraffic {
 
 /// Grouped sends and receives: an all-to-all, in which all peers go at once.
 ///
-/// Model:   the blocks are dealt out evenly over the peers, the rank itself one of them: inside a node at most
+/// Model:   the blocks are dealt out evenly over the peers, the rank itself one of them: inside a node at
+/// most
 ///          channels * block rate * (n-1)/n. Between nodes NCCL deals the rounds out over channels / peer
 ///          channels sets of channels, node by node; a set moves peer channels * 14 GB/s at most, so the sets
 ///          with more rounds end later than the NIC alone would: rate = bytes / max-min end of the sets.
 ///          t = launch + nic step * remote peers + max(local / rate, remote / nic rate); LL or Simple,
-///          whichever is faster. The own part is copied by the same blocks: over nodes beside nothing else, in
-///          one node only where the blocks are not the bottleneck anyway
+///          whichever is faster. The own part is copied by the same blocks: over nodes beside nothing else,
+///          in one node only where the blocks are not the bottleneck anyway
 /// Symbols: n ranks of the group
-/// Source:  NCCL 2.28 src/enqueue.cc (scheduleP2pTasksToPlan), src/include/comm.h (ncclP2pChannelBaseForRound); rates: the profile
-/// Not modelled: contention where several senders meet at one receiver, beyond shared links
+/// Source:  NCCL 2.28 src/enqueue.cc (scheduleP2pTasksToPlan), src/include/comm.h
+/// (ncclP2pChannelBaseForRound); rates: the profile Not modelled: contention where several senders meet at
+/// one receiver, beyond shared links
 PeerTerms all_to_all_terms(const NcclMachine& machine, NcclGroup group, const PeerTraffic& traffic);
 
 /// One send and one receive a rank.

@@ -23,10 +23,10 @@ NcclPath ring_path(const NcclMachine& machine, CollectiveKind kind, NcclGroup gr
     path.nic_bytes = bus / g;
     path.nic_rate = machine.nic_rate(protocol);
     path.local_bytes = bus * (g - 1) / g;
-    path.local_rate = group.local == 1
-                          ? machine.local_line
-                          : std::min(path.local_rate, machine.channels(group) * (g - 1) / g *
-                                                          machine.block_rate(protocol));
+    path.local_rate =
+        group.local == 1
+            ? machine.local_line
+            : std::min(path.local_rate, machine.channels(group) * (g - 1) / g * machine.block_rate(protocol));
     const Seconds whole = max(steps + path.local_time(), nic_steps + path.nic_time());
     steps = whole - max(path.local_time(), path.nic_time());
   }

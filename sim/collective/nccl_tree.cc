@@ -30,7 +30,8 @@ NcclPath tree_path(const NcclMachine& machine, NcclGroup group, double size, Ncc
   const double channels = machine.channels(group);
   const double chunk = simple ? machine.transport.buffer.as_double() / kSlots : kLl128Chunk;
   const double piece = std::min(size, chunk * channels);
-  const double hop = simple ? piece / std::min(path.local_rate, channels * machine.block_rate(protocol)) : 0.0;
+  const double hop =
+      simple ? piece / std::min(path.local_rate, channels * machine.block_rate(protocol)) : 0.0;
   const double nic_hop = group.nodes > 1 ? piece / group.local / path.nic_rate : 0.0;
   path.start = machine.launch(group, protocol) + machine.local_step(group, protocol) * (2 * chain) +
                machine.nic_step(group, protocol) * (2 * depth) +

@@ -20,13 +20,15 @@ constexpr double kPlateau = 1.4;                 // of a Simple ring
 constexpr double kPlateauBytes = 64;             // a rank and channel
 constexpr double kTreeEfficiency = 0.92, kLl128Efficiency = 0.92, kLl128Payload = 120.0 / 128.0;
 constexpr double kTreeLlShare = 1.0 / 3.8;
-constexpr double kLlMostTwo = 39.0, kLlMost = 20.4;   // Intel CPUs, 2 nodes and more
-constexpr double kNvlinkShare = 0.82;                 // of the line rate: 20.6 GB/s a link of 25
-constexpr std::array<double, 17> kSpeeds{96, 48, 45, 42, 40, 30, 24, 22, 20, 17.5, 15, 12, 6, 3, 2.4, 1.2, 0.24};
+constexpr double kLlMostTwo = 39.0, kLlMost = 20.4;  // Intel CPUs, 2 nodes and more
+constexpr double kNvlinkShare = 0.82;                // of the line rate: 20.6 GB/s a link of 25
+constexpr std::array<double, 17> kSpeeds{96,   48, 45, 42, 40, 30,  24,  22,  20,
+                                         17.5, 15, 12, 6,  3,  2.4, 1.2, 0.24};
 
 // How far a tree's bandwidth is from its model by log2(S / 64 B), up to 128 MiB.
 constexpr std::array<std::array<double, 24>, kNcclProtocols> kTreeCorrection{
-    {{1.0, 1.0, 1.0, 1.0, .9, .8, .7, .7, .7, .7, .6, .5, .4, .4, .5, .6, .7, .8, .9, 1.0, 1.0, 1.0, 1.0, 1.0},
+    {{1.0, 1.0, 1.0, 1.0, .9, .8, .7, .7,  .7,  .7,  .6,  .5,
+      .4,  .4,  .5,  .6,  .7, .8, .9, 1.0, 1.0, 1.0, 1.0, 1.0},
      {1.0, 1.0, 1.0, 1.0, 1.0, .9, .8, .8, .8, .7, .6, .6, .6, .5, .6, .6, .7, .7, .8, .9, .9, 1.0, 1.0, 1.0},
      {.9, .9, .9, .9, .9, .9, .9, .8, .7, .6, .6, .5, .5, .5, .5, .6, .6, .7, .7, .8, .8, .9, .9, 1.0}}};
 

@@ -7,7 +7,8 @@
 namespace moeplan::sim {
 
 /// What goes over NVLink to the relays (and to receivers in the node), and what they send over their rails.
-std::vector<AllToAllTraffic> rail_relay_phases(const topology::Cluster& cluster, const AllToAllTraffic& traffic);
+std::vector<AllToAllTraffic> rail_relay_phases(const topology::Cluster& cluster,
+                                               const AllToAllTraffic& traffic);
 
 /// Rail relay (PXN): bytes for the l-th rank of another node go over NVLink to the l-th rank of the own node,
 /// whose NIC hangs on the same rail, and from there over the rail.

@@ -7,7 +7,8 @@
 namespace moeplan::sim {
 
 /// What goes inside the nodes, and what between them.
-std::vector<AllToAllTraffic> split_pipe_phases(const topology::Cluster& cluster, const AllToAllTraffic& traffic);
+std::vector<AllToAllTraffic> split_pipe_phases(const topology::Cluster& cluster,
+                                               const AllToAllTraffic& traffic);
 
 /// Split pipes: sends inside the node on one stream and communicator, sends between nodes on another, at the
 /// same time.

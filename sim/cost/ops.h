@@ -72,7 +72,15 @@ enum class GroupedKernel {
 enum class LinkClass { kNvlink, kNic, kPcie };
 inline constexpr int kLinkClasses = 3;
 
-enum class CollectiveKind { kAllToAll, kSendRecv, kAllGather, kReduceScatter, kAllReduce, kBroadcast, kReduce };
+enum class CollectiveKind {
+  kAllToAll,
+  kSendRecv,
+  kAllGather,
+  kReduceScatter,
+  kAllReduce,
+  kBroadcast,
+  kReduce
+};
 inline constexpr int kCollectiveKinds = 7;
 
 std::string_view name(GemmPass pass);

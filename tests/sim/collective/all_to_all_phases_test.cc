@@ -67,7 +67,8 @@ std::vector<std::int64_t> kept(const Phases& phases) {
 TEST(AllToAllPhases, EveryAlgorithmDeliversEveryByteAndSendsItOnceBetweenNodes) {
   const Machine m;
   base::RandomStream random(test::test_seed(), "phases");
-  const AllToAllTraffic traffic = traffic_of(32, [&] { return static_cast<std::int64_t>(random.below(1000)); });
+  const AllToAllTraffic traffic =
+      traffic_of(32, [&] { return static_cast<std::int64_t>(random.below(1000)); });
   for (const auto& phases : {two_level_phases(m.cluster, traffic), leader_phases(m.cluster, traffic),
                              split_pipe_phases(m.cluster, traffic), rail_relay_phases(m.cluster, traffic)}) {
     EXPECT_EQ(kept(phases), kept({traffic}));
@@ -77,8 +78,8 @@ TEST(AllToAllPhases, EveryAlgorithmDeliversEveryByteAndSendsItOnceBetweenNodes) 
   }
 }
 
-// 4 nodes of 8, 1 byte a pair: in phase 1 rank 0 sends rank 1 what is for ranks 1, 9, 17, 25; in phase 2 rank 1
-// sends rank 9 what the 8 ranks of its node have for it.
+// 4 nodes of 8, 1 byte a pair: in phase 1 rank 0 sends rank 1 what is for ranks 1, 9, 17, 25; in phase 2 rank
+// 1 sends rank 9 what the 8 ranks of its node have for it.
 TEST(TwoLevelAllToAll, SendsOneMessageAPairOfNodesAndIndex) {
   const Machine m;
   const Phases phases = two_level_phases(m.cluster, traffic_of(32, [] { return 1; }));
@@ -89,7 +90,8 @@ TEST(TwoLevelAllToAll, SendsOneMessageAPairOfNodesAndIndex) {
   EXPECT_EQ(bytes_between(phases[1], 1, 10), 0);
 }
 
-// Rank 1 gives its leader 24 bytes for other nodes; a leader sends another 64; and hands 24 to each of its own.
+// Rank 1 gives its leader 24 bytes for other nodes; a leader sends another 64; and hands 24 to each of its
+// own.
 TEST(LeaderAllToAll, PutsAllThatLeavesANodeOnOneNic) {
   const Machine m;
   const Phases phases = leader_phases(m.cluster, traffic_of(32, [] { return 1; }));

@@ -35,12 +35,11 @@ NcclMachine machine() {
   return made;
 }
 
-// 4 nodes x 2 ranks, all-gather of 80 MB: 70 MB on the bus, half of it over a NIC at 45 GB/s = 777.8 us and as
-// much inside at min(80, 8 channels * 20 / 2 = 80) GB/s = 437.5 us. Steps: 4 inside, 3 between: blocks need
-// 437.5 + 16 + 21, the NIC 777.8 + 21 us: the NIC. + 20, + own 10 MB / 200 GB/s = 50 us.
+// 4 nodes x 2 ranks, all-gather of 80 MB: 70 MB on the bus, half of it over a NIC at 45 GB/s = 777.8 us and
+// as much inside at min(80, 8 channels * 20 / 2 = 80) GB/s = 437.5 us. Steps: 4 inside, 3 between: blocks
+// need 437.5 + 16 + 21, the NIC 777.8 + 21 us: the NIC. + 20, + own 10 MB / 200 GB/s = 50 us.
 TEST(NcclRing, HidesTheStepsInsideANodeBehindABusyNic) {
-  const NcclPath path =
-      ring_path(machine(), CollectiveKind::kAllGather, {4, 2}, 80e6, NcclProtocol::kSimple);
+  const NcclPath path = ring_path(machine(), CollectiveKind::kAllGather, {4, 2}, 80e6, NcclProtocol::kSimple);
   EXPECT_NEAR(path.nic_bytes, 35e6, 1);
   EXPECT_NEAR(path.local_bytes, 35e6, 1);
   EXPECT_NEAR(path.time().us(), 777.78 + 21 + 20 + 50, 0.01);
@@ -60,9 +59,10 @@ TEST(NcclRing, NothingHidesTheNetworkBehindOneRankANode) {
   EXPECT_NEAR(machine().nic_step({4, 2}, NcclProtocol::kLl128).us(), 7, 1e-9);
 }
 
-// 2 nodes x 4, 64 MB, Simple: up and down 128 MB at 0.92 * 80 GB/s = 1739 us, NIC 16 MB at 0.92 * 45 = 386 us.
-// Hops: 6 in the chains, 2 between. 8 channels of 512 KiB: 4.19 MB at 73.6 GB/s = 57.0 us a hop, 1.05 MB at
-// 41.4 GB/s = 25.3 us between: 6 * 57 + 2 * 25.3, less the one that the bytes count. Steps 6 * 4 + 2 * 7, + 20.
+// 2 nodes x 4, 64 MB, Simple: up and down 128 MB at 0.92 * 80 GB/s = 1739 us, NIC 16 MB at 0.92 * 45 = 386
+// us. Hops: 6 in the chains, 2 between. 8 channels of 512 KiB: 4.19 MB at 73.6 GB/s = 57.0 us a hop, 1.05 MB
+// at 41.4 GB/s = 25.3 us between: 6 * 57 + 2 * 25.3, less the one that the bytes count. Steps 6 * 4 + 2 * 7,
+// + 20.
 TEST(NcclTree, FillsEveryHopWithAChunkOfEveryChannel) {
   NcclMachine made = machine();
   made.nics_per_gpu = 1;
@@ -79,11 +79,13 @@ TEST(NcclTree, SendsTwiceAsMuchOverTheBusiestNicFromThreeNodesOn) {
   EXPECT_EQ(tree_depth(10), 4);
 }
 
-// Ten nodes of 8, 256 MiB: a piece is 64 KiB * 16 * 8 = 8 MiB, a NIC's part of it 2/8: 2 MiB at 45 GB/s = 46.6
-// us a stage; of 2 + 2 * 4 stages nine come before the bytes'.
+// Ten nodes of 8, 256 MiB: a piece is 64 KiB * 16 * 8 = 8 MiB, a NIC's part of it 2/8: 2 MiB at 45 GB/s
+// = 46.6 us a stage; of 2 + 2 * 4 stages nine come before the bytes'.
 TEST(NcclNvlsTree, FillsAPipelineOfTwoStagesALevel) {
   const double size = 256.0 * (1 << 20);
-  const NcclPath path = nvls_tree_path(machine(), {10, 8}, size);
+  NcclMachine wide = machine();
+  wide.local_line = 900e9;  // so that the NIC sets the pace
+  const NcclPath path = nvls_tree_path(wide, {10, 8}, size);
   const double stage = 2.0 * (1 << 20) / 45e9;
   EXPECT_NEAR(path.nic_bytes, size / 4, 1);
   EXPECT_NEAR(path.time().s(), size / 4 / 45e9 + 9 * stage + 20e-6 + 4e-6 * 25 / 3.4 + 8 * 7e-6, 1e-9);
@@ -101,7 +103,8 @@ TEST(NcclNvlsTree, TakesTheChunkAndLatencyOfItsTransport) {
 
 // Broadcast of 80 MB in one node of 4: all of it over every link, three steps; nothing is copied.
 TEST(NcclBroadcast, CarriesTheBufferOnceOverEveryLink) {
-  EXPECT_NEAR(broadcast_path(machine(), {1, 4}, 80e6, NcclProtocol::kSimple).time().us(), 1000 + 12 + 10, 1e-6);
+  EXPECT_NEAR(broadcast_path(machine(), {1, 4}, 80e6, NcclProtocol::kSimple).time().us(), 1000 + 12 + 10,
+              1e-6);
   const NcclPath far = broadcast_path(machine(), {2, 4}, 80e6, NcclProtocol::kSimple);
   EXPECT_NEAR(far.nic_bytes * 4, 80e6, 1);
 }

@@ -47,8 +47,10 @@ TEST(NcclPeers, FourChannelsFillTheNic) {
 }
 
 TEST(NcclPeers, AConnectionOverNodesIsBoundByItsChannels) {
-  EXPECT_NEAR(send_terms(machine(), {10, 8}, base::Bytes::from_gib(1)).connection_rate.bytes_per_s(), 14e9, 1);
-  EXPECT_NEAR(send_terms(machine(), {10, 1}, base::Bytes::from_gib(1)).connection_rate.bytes_per_s(), 28e9, 1);
+  EXPECT_NEAR(send_terms(machine(), {10, 8}, base::Bytes::from_gib(1)).connection_rate.bytes_per_s(), 14e9,
+              1);
+  EXPECT_NEAR(send_terms(machine(), {10, 1}, base::Bytes::from_gib(1)).connection_rate.bytes_per_s(), 28e9,
+              1);
 }
 
 // 4 ports of 100 Gb/s under 8 GPUs: two channels a port; 8 ports of 400 Gb/s: two, up to four of them: four.

@@ -50,9 +50,10 @@ TEST(PlanFile, WhatIsWrittenReadsBackTheSame) {
 TEST(PlanFile, EveryAllToAllAlgorithmHasAWord) {
   PlanSpec plan;
   plan.name = "words";
-  for (const auto& [dispatcher, word] :
-       {std::pair(Dispatcher::kTwoLevel, "two_level"), {Dispatcher::kLeader, "leader"},
-        {Dispatcher::kSplitPipe, "split_pipe"}, {Dispatcher::kRailRelay, "rail_relay"}}) {
+  for (const auto& [dispatcher, word] : {std::pair(Dispatcher::kTwoLevel, "two_level"),
+                                         {Dispatcher::kLeader, "leader"},
+                                         {Dispatcher::kSplitPipe, "split_pipe"},
+                                         {Dispatcher::kRailRelay, "rail_relay"}}) {
     plan.dispatcher = dispatcher;
     EXPECT_EQ(name(dispatcher), word);
     EXPECT_EQ(parse_plan(write_plan(plan), "plan.yaml"), plan);
