@@ -111,6 +111,9 @@ void check_affinity(ObjectReader& reader, const NicSpec& spec, int gpus) {
 
 NicSpec read_nics(ObjectReader reader, int gpus) {
   NicSpec spec;
+  const std::string transport = reader.one_of("transport", {"rdma", "efa", "tcpxo"}, "rdma");
+  if (transport == "efa") spec.transport = NicTransport::kEfa;
+  if (transport == "tcpxo") spec.transport = NicTransport::kTcpxo;
   spec.count = count(reader, "count", 8 * kMaxGpusPerNode);
   spec.bandwidth = positive<BytesPerSecond>(reader, "bandwidth");
   spec.latency = reader.required<Seconds>("latency");
@@ -163,6 +166,7 @@ FabricSpec read_fabric(ObjectReader reader, const ClusterSpec& cluster) {
   const std::string kind = reader.one_of("kind", {"single_switch", "fat_tree", "rail_optimised"});
   // Traffic over parallel cables: only the one that is modelled may be asked for.
   reader.one_of("routing", {"spray"}, "spray");
+  spec.in_network_reduction = reader.value_or("in_network_reduction", false);
   if (kind == "single_switch") {
     spec.kind = FabricSpec::Kind::kSingleSwitch;
     reader.finish();

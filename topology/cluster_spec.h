@@ -31,12 +31,16 @@ struct PcieSpec {
   base::Seconds latency;
 };
 
+/// What carries messages between nodes: verbs of InfiniBand or RoCE, AWS EFA, Google's GPUDirect-TCPXO.
+enum class NicTransport { kRdma, kEfa, kTcpxo };
+
 /// Network ports of a node.
 struct NicSpec {
   int count = 0;
   base::BytesPerSecond bandwidth;  ///< per NIC and direction
   base::Seconds latency;           ///< of one link, NIC to leaf switch or back
   std::vector<int> affinity;       ///< [gpu] -> NIC; empty: contiguous blocks
+  NicTransport transport = NicTransport::kRdma;
 };
 
 struct NodeSpec {
@@ -64,6 +68,7 @@ struct FabricSpec {
   std::optional<Uplinks> uplinks;  ///< instead of oversubscription; per leaf switch
   base::Seconds latency;           ///< of one leaf-spine link
   CrossRail cross_rail = CrossRail::kRelay;
+  bool in_network_reduction = false;  ///< switches add what nodes send (SHARP)
 };
 
 /// A cluster as its file says it.

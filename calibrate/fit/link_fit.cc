@@ -7,6 +7,8 @@
 #include <tuple>
 
 #include "base/diagnostics.h"
+#include "calibrate/fit/link_bands.h"
+#include "calibrate/fit/residuals.h"
 
 namespace moeplan::calibrate {
 
@@ -23,17 +25,10 @@ using sim::NcclTest;
 constexpr std::int64_t kLarge = std::int64_t{32} << 20;
 constexpr double kLargeWeight = 3;
 constexpr int kFewRanks = 4;
-constexpr double kNetLlStepRatio = 2.7 / 14.0;   // NCCL src/graph/tuning.cc, network latency, ring
-constexpr double kLl128Payload = 120.0 / 128.0;  // of every line
-constexpr double kNetChannelRate = 14e9;         // NCCL_P2P_PER_CHANNEL_NET_BW
-
-double quantile(std::vector<double> values, double share) {
-  std::sort(values.begin(), values.end());
-  const double at = share * static_cast<double>(values.size() - 1);
-  const auto low = static_cast<std::size_t>(at);
-  const double rest = at - static_cast<double>(low);
-  return low + 1 < values.size() ? values[low] * (1 - rest) + values[low + 1] * rest : values[low];
-}
+// Network latency of a ring under the three protocols: NCCL 2.28 src/graph/tuning.cc.
+constexpr double kNetLlStep = 2.7 / 4.0, kNetSimpleStep = 14.0 / 4.0;  // in those of LL128
+constexpr double kLl128Payload = 120.0 / 128.0;                        // of every line
+constexpr double kNetChannelRate = 14e9;                               // NCCL_P2P_PER_CHANNEL_NET_BW
 
 /// Repeats of one measurement count once, by their median.
 std::vector<CollectiveSample> merge_repeats(std::span<const CollectiveSample> samples) {
@@ -105,66 +100,32 @@ void pattern_search(NcclCost& cost, const std::vector<Move>& moves,
   }
 }
 
-/// Bands by kind and size; a class with few samples takes those of all kinds in it, then the widest there is.
-void fill_bands(std::span<const CollectiveSample> samples, const NcclModel& model, NcclCost& cost) {
-  constexpr std::size_t kEnough = 5;
-  using Ratios = std::array<std::vector<double>, sim::NcclBand::kClasses>;
-  std::array<Ratios, sim::kCollectiveKinds> by_kind;
-  Ratios all;
-  std::vector<double> every;
-  for (const CollectiveSample& sample : samples) {
-    const double ratio = std::exp(-log_error(sample, model));
-    const std::size_t i = sim::NcclBand::size_class(sample.size);
-    // A fitted sample says little about the next one.
-    if (!is_link_fit_sample(sample))
-      by_kind[static_cast<std::size_t>(sim::collective_kind(sample.test))][i].push_back(ratio);
-    all[i].push_back(ratio);
-    every.push_back(ratio);
-  }
-  for (std::size_t kind = 0; kind < by_kind.size(); ++kind) {
-    for (std::size_t i = 0; i < all.size(); ++i) {
-      const std::vector<double>& own = by_kind[kind][i];
-      const std::vector<double>& known = own.size() >= kEnough      ? own
-                                         : all[i].size() >= kEnough ? all[i]
-                                                                    : every;
-      cost.bands[kind].low[i] = std::min(1.0, quantile(known, 0.05));
-      cost.bands[kind].high[i] = std::max(1.0, quantile(known, 0.95));
-    }
-  }
-}
-
 /// Bands and evidence of every kind, and the figures of the fit.
-void judge_fit(std::span<const CollectiveSample> samples, const NcclModel& model, LinkFit& fit) {
-  std::array<std::vector<double>, sim::kCollectiveKinds> ratios, fitted_ratios;
+void judge_fit(std::span<const CollectiveSample> samples, const NcclModel& model,
+               const LinkResiduals& residuals, LinkFit& fit) {
+  std::array<std::size_t, sim::kCollectiveKinds> known{};
   std::vector<double> fitted, predicted;
   for (const CollectiveSample& sample : samples) {
     if (sample.size.count() < kLarge) continue;
     const double error = log_error(sample, model);
-    const auto kind = static_cast<std::size_t>(sim::collective_kind(sample.test));
-    const bool seen = is_link_fit_sample(sample);
-    (seen ? fitted_ratios : ratios)[kind].push_back(std::exp(-error));
-    (seen ? fitted : predicted).push_back(std::abs(error));
+    ++known[static_cast<std::size_t>(sim::collective_kind(sample.test))];
+    (is_link_fit_sample(sample) ? fitted : predicted).push_back(std::abs(error));
   }
-  double low = 1, high = 1;
+  fit.table.nccl->bands.fill(link_band(residuals));
+  // What has no size of its own takes the widest band of the large ones.
+  const sim::NcclBand& band = fit.table.nccl->bands.front();
+  const std::size_t first = sim::NcclBand::size_class(Bytes::of(kLarge));
+  const double low = *std::min_element(band.low.begin() + static_cast<std::ptrdiff_t>(first), band.low.end());
+  const double high =
+      *std::max_element(band.high.begin() + static_cast<std::ptrdiff_t>(first), band.high.end());
   for (std::size_t kind = 0; kind < sim::kCollectiveKinds; ++kind) {
     sim::CommEfficiency& comm = fit.table.collectives[kind];
-    std::vector<double>& known = ratios[kind].size() >= 5 ? ratios[kind] : fitted_ratios[kind];
-    if (known.size() < 5) continue;
-    comm.low = std::min(1.0, quantile(known, 0.05));
-    comm.high = std::max(1.0, quantile(known, 0.95));
-    comm.evidence = sim::Evidence::kMeasured;
-    low = std::min(low, comm.low);
-    high = std::max(high, comm.high);
-  }
-  for (sim::CommEfficiency& comm : fit.table.collectives) {
-    if (comm.evidence == sim::Evidence::kMeasured) continue;
     comm.low = low;
     comm.high = high;
-    comm.evidence = sim::Evidence::kExtrapolated;
+    comm.evidence = known[kind] >= 5 ? sim::Evidence::kMeasured : sim::Evidence::kExtrapolated;
   }
   fit.fitted = fitted.size();
   fit.predicted = predicted.size();
-  fill_bands(samples, model, *fit.table.nccl);
   if (!fitted.empty()) fit.fitted_error = quantile(fitted, 0.5);
   if (!predicted.empty()) fit.predicted_error = quantile(predicted, 0.5);
 }
@@ -204,6 +165,113 @@ std::optional<double> fit_channel_rate(std::span<const CollectiveSample> samples
   return quantile(rates, 0.5);
 }
 
+/// Empty where there is no all-gather to fit on.
+std::optional<NcclCost> fit_local_cost(std::span<const CollectiveSample> own, const LinkFacts& facts) {
+  const std::vector<CollectiveSample> merged = merge_repeats(own);
+  std::vector<CollectiveSample> gathers;
+  double best_rate = 0;
+  for (const CollectiveSample& s : merged) {
+    if (!is_link_fit_sample(s) || s.test != NcclTest::kAllGather) continue;
+    gathers.push_back(s);
+    best_rate =
+        std::max(best_rate, sim::bus_factor(s.test, s.group.ranks()) * s.size.as_double() / s.time.s());
+  }
+  if (gathers.empty()) return std::nullopt;
+  const double line = facts.nvlink_line.bytes_per_s();
+  const double share = best_rate * 1.1 / line;
+  NcclCost cost;
+  cost.of(NcclProtocol::kLl) = {Seconds::from_us(4), Seconds::from_us(0.7), share * 0.05};
+  cost.of(NcclProtocol::kLl128) = {Seconds::from_us(10), Seconds::from_us(1.2), share * 0.8};
+  cost.of(NcclProtocol::kSimple) = {Seconds::from_us(10), Seconds::from_us(8), share};
+  cost.copy_rate = BytesPerSecond::of(best_rate * 2.5);
+  cost.channel_rate = facts.channel_rate;
+  cost.nvls_efficiency = facts.nvls_efficiency;
+  cost.nvls_channels = facts.nvls_channels;
+  cost.nvls_tree_near_rate = facts.nvls_tree_near_rate;
+  cost.nvls_tree_far_rate = facts.nvls_tree_far_rate;
+  std::vector<Move> moves;
+  for (const NcclProtocol p : {NcclProtocol::kLl, NcclProtocol::kLl128, NcclProtocol::kSimple}) {
+    moves.push_back(move_start(p));
+    moves.push_back(move_step(p));
+    moves.push_back(move_share(p));
+  }
+  moves.emplace_back([](NcclCost& c, double factor) { c.copy_rate = c.copy_rate * factor; });
+  const auto allowed = [](const NcclCost& c) {
+    const double simple = c.of(NcclProtocol::kSimple).share;
+    return simple <= 1.0 && c.of(NcclProtocol::kLl128).share <= kLl128Payload * simple &&
+           c.of(NcclProtocol::kLl).share <= 0.5 * simple;
+  };
+  pattern_search(
+      cost, moves,
+      [&](const NcclCost& c) { return objective(gathers, NcclModel::make(c, line, std::nullopt, 1)); },
+      allowed);
+  if (const std::optional<double> rate = fit_channel_rate(merged, cost, line))
+    cost.channel_rate = BytesPerSecond::of(*rate);
+  return cost;
+}
+
+/// Empty where there is no all-gather to fit on.
+std::optional<NcclCost> fit_network_cost(std::span<const CollectiveSample> over,
+                                         const std::optional<NcclCost>& local, const LinkFacts& facts) {
+  std::vector<CollectiveSample> gathers;
+  double best_rate = 0;
+  std::vector<double> connections;
+  const double line = facts.nic_line.bytes_per_s(), local_line = facts.nvlink_line.bytes_per_s();
+  for (const CollectiveSample& s : merge_repeats(over)) {
+    if (!is_link_fit_sample(s)) continue;
+    if (s.test == NcclTest::kAllGather) {
+      gathers.push_back(s);
+      best_rate = std::max(best_rate, sim::bus_factor(s.test, s.group.ranks()) * s.size.as_double() /
+                                          s.time.s() / s.group.local);
+    } else if (s.size.count() >= 4 * kLarge) {
+      connections.push_back(s.size.as_double() / s.time.s());
+    }
+  }
+  if (gathers.empty()) return std::nullopt;
+  NcclCost cost;
+  const double share = std::min(1.0, best_rate * 1.005 / line);
+  cost.of(NcclProtocol::kSimple) = {Seconds::from_us(20), Seconds(), share};
+  cost.of(NcclProtocol::kLl128) = {Seconds::from_us(20), Seconds::from_us(8), share * kLl128Payload};
+  cost.channel_rate = BytesPerSecond::of(kNetChannelRate);
+  cost.copy_rate = local ? local->copy_rate : BytesPerSecond::of(1e12);
+  cost.connection_share = connections.empty() ? share : std::min(share, quantile(connections, 0.5) / line);
+  const auto complete = [](NcclCost c) {
+    const sim::NcclProtocolCost& simple = c.of(NcclProtocol::kSimple);
+    c.of(NcclProtocol::kLl128).share = simple.share * kLl128Payload;
+    const Seconds step = c.of(NcclProtocol::kLl128).step;
+    c.of(NcclProtocol::kSimple).step = step * kNetSimpleStep;
+    c.of(NcclProtocol::kLl128).start = simple.start;
+    c.of(NcclProtocol::kLl) = {simple.start, step * kNetLlStep, simple.share * 0.5};
+    return c;
+  };
+  const std::vector<Move> moves{move_start(NcclProtocol::kSimple), move_share(NcclProtocol::kSimple),
+                                move_step(NcclProtocol::kLl128)};
+  pattern_search(
+      cost, moves,
+      [&](const NcclCost& c) {
+        return objective(gathers, NcclModel::make(local, local_line, complete(c), line));
+      },
+      [](const NcclCost& c) { return c.of(NcclProtocol::kSimple).share <= 1.0; });
+  return complete(cost);
+}
+
+std::vector<CollectiveSample> without(std::span<const CollectiveSample> samples, const LinkGroup& group) {
+  std::vector<CollectiveSample> rest;
+  for (const CollectiveSample& sample : samples) {
+    if (link_group(sample) != group) rest.push_back(sample);
+  }
+  return rest;
+}
+
+LinkFit make_fit(const NcclCost& cost, base::BytesPerSecond line) {
+  LinkFit fit;
+  fit.table.present = true;
+  fit.table.line_rate = line;
+  fill_efficiencies(cost, fit.table);
+  fit.table.nccl = cost;
+  return fit;
+}
+
 }  // namespace
 
 bool is_link_fit_sample(const CollectiveSample& sample) {
@@ -224,110 +292,39 @@ LinkFit fit_local_links(std::span<const CollectiveSample> samples, const LinkFac
   for (const CollectiveSample& s : samples) {
     if (s.group.nodes == 1) own.push_back(s);
   }
-  const std::vector<CollectiveSample> merged = merge_repeats(own);
-  std::vector<CollectiveSample> gathers;
-  double best_rate = 0;
-  for (const CollectiveSample& s : merged) {
-    if (!is_link_fit_sample(s) || s.test != NcclTest::kAllGather) continue;
-    gathers.push_back(s);
-    best_rate =
-        std::max(best_rate, sim::bus_factor(s.test, s.group.ranks()) * s.size.as_double() / s.time.s());
-  }
-  if (gathers.empty())
+  const std::optional<NcclCost> cost = fit_local_cost(own, facts);
+  if (!cost)
     throw base::InputError(
         "found no all-gather of up to four ranks on one node, expected some to fit links on");
-  const double line = facts.nvlink_line.bytes_per_s();
-  const double share = best_rate * 1.1 / line;
-  NcclCost cost;
-  cost.of(NcclProtocol::kLl) = {Seconds::from_us(4), Seconds::from_us(0.7), share * 0.05};
-  cost.of(NcclProtocol::kLl128) = {Seconds::from_us(10), Seconds::from_us(1.2), share * 0.8};
-  cost.of(NcclProtocol::kSimple) = {Seconds::from_us(10), Seconds::from_us(8), share};
-  cost.copy_rate = BytesPerSecond::of(best_rate * 2.5);
-  cost.channel_rate = facts.channel_rate;
-  cost.nvls_efficiency = facts.nvls_efficiency;
-  cost.nvls_channels = facts.nvls_channels;
-  std::vector<Move> moves;
-  for (const NcclProtocol p : {NcclProtocol::kLl, NcclProtocol::kLl128, NcclProtocol::kSimple}) {
-    moves.push_back(move_start(p));
-    moves.push_back(move_step(p));
-    moves.push_back(move_share(p));
-  }
-  moves.emplace_back([](NcclCost& c, double factor) { c.copy_rate = c.copy_rate * factor; });
-  const auto allowed = [](const NcclCost& c) {
-    const double simple = c.of(NcclProtocol::kSimple).share;
-    return simple <= 1.0 && c.of(NcclProtocol::kLl128).share <= kLl128Payload * simple &&
-           c.of(NcclProtocol::kLl).share <= 0.5 * simple;
+  const auto model_of = [&](const NcclCost& fitted) {
+    return NcclModel::make(fitted, facts.nvlink_line.bytes_per_s(), std::nullopt, 1);
   };
-  pattern_search(
-      cost, moves,
-      [&](const NcclCost& c) { return objective(gathers, NcclModel::make(c, line, std::nullopt, 1)); },
-      allowed);
-  LinkFit fit;
-  if (const std::optional<double> rate = fit_channel_rate(merged, cost, line))
-    cost.channel_rate = BytesPerSecond::of(*rate);
-  fit.table.present = true;
-  fit.table.line_rate = facts.nvlink_line;
-  fill_efficiencies(cost, fit.table);
-  fit.table.nccl = cost;
-  judge_fit(own, NcclModel::make(cost, line, std::nullopt, 1), fit);
+  LinkFit fit = make_fit(*cost, facts.nvlink_line);
+  const LinkResiduals residuals = cross_validate(own, model_of(*cost), [&](const LinkGroup& group) {
+    return model_of(fit_local_cost(without(own, group), facts).value_or(*cost));
+  });
+  judge_fit(own, model_of(*cost), residuals, fit);
   return fit;
 }
 
 LinkFit fit_network(std::span<const CollectiveSample> samples, const std::optional<NcclCost>& local,
                     const LinkFacts& facts) {
-  std::vector<CollectiveSample> over, gathers;
+  std::vector<CollectiveSample> over;
   for (const CollectiveSample& s : samples) {
     if (s.group.nodes > 1) over.push_back(s);
   }
-  double best_rate = 0;
-  std::vector<double> connections;
-  const double line = facts.nic_line.bytes_per_s(), local_line = facts.nvlink_line.bytes_per_s();
-  for (const CollectiveSample& s : merge_repeats(over)) {
-    if (!is_link_fit_sample(s)) continue;
-    if (s.test == NcclTest::kAllGather) {
-      gathers.push_back(s);
-      best_rate = std::max(best_rate, sim::bus_factor(s.test, s.group.ranks()) * s.size.as_double() /
-                                          s.time.s() / s.group.local);
-    } else if (s.size.count() >= 4 * kLarge) {
-      connections.push_back(s.size.as_double() / s.time.s());
-    }
-  }
-  if (gathers.empty())
+  const std::optional<NcclCost> cost = fit_network_cost(over, local, facts);
+  if (!cost)
     throw base::InputError(
         "found no all-gather over nodes with up to two ranks each, expected some to fit on");
-  NcclCost cost;
-  const double share = std::min(1.0, best_rate * 1.005 / line);
-  cost.of(NcclProtocol::kSimple) = {Seconds::from_us(20), Seconds::from_us(10), share};
-  cost.of(NcclProtocol::kLl128) = {Seconds::from_us(20), Seconds::from_us(8), share * kLl128Payload};
-  cost.channel_rate = BytesPerSecond::of(kNetChannelRate);
-  cost.copy_rate = local ? local->copy_rate : BytesPerSecond::of(1e12);
-  cost.connection_share = connections.empty() ? share : std::min(share, quantile(connections, 0.5) / line);
-  const auto complete = [](NcclCost c) {
-    const sim::NcclProtocolCost& simple = c.of(NcclProtocol::kSimple);
-    c.of(NcclProtocol::kLl128).share = simple.share * kLl128Payload;
-    c.of(NcclProtocol::kLl) = {simple.start, simple.step * kNetLlStepRatio, simple.share * 0.5};
-    return c;
+  const auto model_of = [&](const NcclCost& fitted) {
+    return NcclModel::make(local, facts.nvlink_line.bytes_per_s(), fitted, facts.nic_line.bytes_per_s());
   };
-  const std::vector<Move> moves{move_start(NcclProtocol::kSimple), move_step(NcclProtocol::kSimple),
-                                move_share(NcclProtocol::kSimple), move_start(NcclProtocol::kLl128),
-                                move_step(NcclProtocol::kLl128)};
-  pattern_search(
-      cost, moves,
-      [&](const NcclCost& c) {
-        return objective(gathers, NcclModel::make(local, local_line, complete(c), line));
-      },
-      // Simple hands on whole chunks, LL128 lines: its step cannot be the shorter one.
-      [](const NcclCost& c) {
-        return c.of(NcclProtocol::kSimple).share <= 1.0 &&
-               c.of(NcclProtocol::kSimple).step >= c.of(NcclProtocol::kLl128).step;
-      });
-  cost = complete(cost);
-  LinkFit fit;
-  fit.table.present = true;
-  fit.table.line_rate = facts.nic_line;
-  fill_efficiencies(cost, fit.table);
-  fit.table.nccl = cost;
-  judge_fit(over, NcclModel::make(local, local_line, cost, line), fit);
+  LinkFit fit = make_fit(*cost, facts.nic_line);
+  const LinkResiduals residuals = cross_validate(over, model_of(*cost), [&](const LinkGroup& group) {
+    return model_of(fit_network_cost(without(over, group), local, facts).value_or(*cost));
+  });
+  judge_fit(over, model_of(*cost), residuals, fit);
   return fit;
 }
 

@@ -27,6 +27,10 @@ struct LinkFacts {
   /// In-switch reduction by GPU generation (NCCL: 0.85 and 16 channels on Hopper, 0.74 and 24 on Blackwell).
   double nvls_efficiency = 0;
   int nvls_channels = 0;
+  /// What NCCL takes an NVLSTree channel for, over two nodes and more (57.7 and 45.5 GB/s on Hopper, 96 and
+  /// 43.1 on Blackwell); zero: no limit.
+  base::BytesPerSecond nvls_tree_near_rate;
+  base::BytesPerSecond nvls_tree_far_rate;
   /// One thread block's rate where no send/recv of few channels was measured.
   base::BytesPerSecond channel_rate;
 };
@@ -61,9 +65,10 @@ bool is_link_fit_sample(const CollectiveSample& sample);
 LinkFit fit_local_links(std::span<const CollectiveSample> samples, const LinkFacts& facts);
 
 /// Constants of the network from the samples over several nodes, given those inside a node.
-/// Fitted: shares from the all-gathers, start and step of LL128 and Simple, connection share from send/recv
-/// whose channels could fill the NIC. LL: half the Simple share and NCCL's own ratio of steps, 2.7 : 14
-/// (src/graph/ tuning.cc), as no sample is small enough. A channel: 14 GB/s (NCCL_P2P_PER_CHANNEL_NET_BW).
+/// Fitted: one start, one share, one latency from the all-gathers; the three protocols' latencies stand to
+/// each other as in NCCL's table, 2.7 : 4 : 14 (src/graph/tuning.cc), LL128's share at its payload of
+/// 120/128, LL's at half. Connection share: from send/recv whose channels could fill the NIC. A channel: 14
+/// GB/s (NCCL_P2P_PER_CHANNEL_NET_BW).
 LinkFit fit_network(std::span<const CollectiveSample> samples, const std::optional<sim::NcclCost>& local,
                     const LinkFacts& facts);
 

@@ -99,8 +99,9 @@ void check_data_parallel(const PlanSpec& plan, Faults& f) {
 void check_moe_layer(const PlanSpec& plan, Faults& f) {
   f.require(plan.chunk_degree == 1, "chunk-degree",
             fmt::format("{} token chunks a MoE layer: Megatron's alltoall dispatcher moves a micro-batch in one piece", plan.chunk_degree));
-  f.require(plan.dispatcher != sim::Dispatcher::kPairwise, "dispatcher",
-            "pairwise all-to-all: Megatron's alltoall dispatcher sends to all peers in one grouped call");
+  f.require(plan.dispatcher == sim::Dispatcher::kFlat || sim::removes_duplicates(plan.dispatcher), "dispatcher",
+            fmt::format("{} all-to-all: Megatron's alltoall dispatcher sends to all peers in one grouped call",
+                        sim::name(plan.dispatcher)));
 }
 
 /// With group-limited routing the group of an expert is its place / (experts / groups): whole groups may move,

@@ -26,6 +26,13 @@ std::optional<double> optional_number(const base::CsvTable& table, std::size_t r
   return table.number(row, index, sink);
 }
 
+/// By the transport's own name in what the source says of the machine.
+topology::NicTransport transport_of(const std::string& words) {
+  if (words.find("EFA") != std::string::npos) return topology::NicTransport::kEfa;
+  if (words.find("TCPXO") != std::string::npos) return topology::NicTransport::kTcpxo;
+  return topology::NicTransport::kRdma;
+}
+
 ClusterFacts read_facts(const base::CsvTable& table, std::size_t row, base::DiagnosticSink& sink) {
   const auto text = [&](std::string_view column) { return table.cell(row, table.require_column(column)); };
   const auto number = [&](std::string_view column) {
@@ -42,6 +49,8 @@ ClusterFacts read_facts(const base::CsvTable& table, std::size_t row, base::Diag
   if (const auto nics = optional_number(table, row, "nics_per_node", sink))
     facts.nics_per_node = static_cast<int>(*nics);
   facts.nic_gbit_per_s = optional_number(table, row, "nic_Gbps", sink);
+  facts.transport =
+      transport_of(facts.id + " " + text("known_from") + " " + facts.fabric + " " + facts.assumed);
   facts.memory_gib = number("gpu_memory_GiB");
   return facts;
 }
@@ -60,6 +69,7 @@ std::string add_nics(const ClusterFacts& facts, topology::NodeSpec& node) {
   }
   const double total_gbit = *facts.nics_per_node * *facts.nic_gbit_per_s * node.gpus / facts.gpus_per_node;
   topology::NicSpec nics;
+  nics.transport = facts.transport;
   // More NICs than GPUs: those of one GPU are one port of their summed rate.
   nics.count = std::max(1, std::min(node.gpus, *facts.nics_per_node * node.gpus / facts.gpus_per_node));
   nics.bandwidth = BytesPerSecond::from_gbit_per_s(total_gbit / nics.count);

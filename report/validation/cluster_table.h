@@ -12,6 +12,7 @@ namespace moeplan::report {
 /// A row of e2e/clusters.csv: the machine that a published step ran on, as far as it is known.
 struct ClusterFacts {
   std::string id, gpu, fabric, assumed;
+  topology::NicTransport transport = topology::NicTransport::kRdma;
   int gpus_per_node = 0;
   int nvlink_domain = 1;
   double nvlink_gb_per_s = 0;  ///< per GPU and direction

@@ -48,8 +48,8 @@ MeanTraffic measure(const topology::Cluster& cluster, const AllToAllTraffic& tra
 CommTerms nccl_terms(const topology::Cluster& cluster, const NcclModel& model,
                      const AllToAllTraffic& traffic) {
   const MeanTraffic mean = measure(cluster, traffic);
-  const NcclModel::PeerTerms peers =
-      model.all_to_all_terms(mean.group, mean.local, mean.own, mean.remote, mean.remote_peers);
+  const PeerTerms peers =
+      model.all_to_all_terms(mean.group, {mean.local, mean.own, mean.remote, mean.remote_peers});
   CommTerms terms;
   terms.start = peers.start;
   terms.size = base::Bytes::rounded(mean.local + mean.own + mean.remote);
@@ -72,7 +72,8 @@ AllToAllTraffic AllToAllTraffic::reversed() const {
   return back;
 }
 
-CommTimes solve_flat_all_to_all(const CommNetwork& network, const AllToAllTraffic& traffic) {
+CommTimes solve_flat_all_to_all(const CommNetwork& network, const AllToAllTraffic& traffic,
+                                std::span<const base::Seconds> starts) {
   const auto n = static_cast<std::size_t>(traffic.group_size);
   std::vector<Transfer> transfers;
   transfers.reserve(traffic.bytes.size());
@@ -80,8 +81,9 @@ CommTimes solve_flat_all_to_all(const CommNetwork& network, const AllToAllTraffi
     const std::size_t base = i / n * n;
     for (std::size_t j = 0; j < n; ++j) {
       if (base + j == i) continue;
+      const base::Seconds start = starts.empty() ? base::Seconds() : max(starts[i], starts[base + j]);
       transfers.push_back(
-          {traffic.ranks[i], traffic.ranks[base + j], base::Bytes::of(traffic.bytes[i * n + j]), {}});
+          {traffic.ranks[i], traffic.ranks[base + j], base::Bytes::of(traffic.bytes[i * n + j]), start});
     }
   }
   if (transfers.empty()) return network.solve(traffic.ranks, transfers, CollectiveKind::kAllToAll, 1);

@@ -22,10 +22,12 @@ struct AllToAllTraffic {
 };
 
 /// All flows of all groups at once, as one grouped send/recv: one network problem, so groups compete.
-/// Model: CommNetwork with the terms of NcclModel::all_to_all_terms, the entry of a rank to itself being its
-/// own part; with steps = 1 where the profile has no NCCL constants. Cost: one solve of ranks * (group_size -
-/// 1) flows.
-CommTimes solve_flat_all_to_all(const CommNetwork& network, const AllToAllTraffic& traffic);
+/// Model: CommNetwork with the terms of all_to_all_terms (nccl_peers.h), the entry of a rank to itself being
+/// its own part; with steps = 1 where the profile has no NCCL constants. Cost: one solve of ranks *
+/// (group_size - 1) flows. `starts` (by position in traffic.ranks, or empty): before a flow's two ranks are
+/// there, it does not start.
+CommTimes solve_flat_all_to_all(const CommNetwork& network, const AllToAllTraffic& traffic,
+                                std::span<const base::Seconds> starts = {});
 
 /// group_size - 1 rounds; in round k rank i sends to i + k and receives from i - k. A rank enters a round
 /// when its own send and receive of the round before are done.

@@ -134,9 +134,12 @@ CollectiveKind collective_kind(NcclTest test) {
       return CollectiveKind::kAllToAll;
     case NcclTest::kSendRecv:
       return CollectiveKind::kSendRecv;
-    default:
+    case NcclTest::kBroadcast:
       return CollectiveKind::kBroadcast;
+    case NcclTest::kReduce:
+      return CollectiveKind::kReduce;
   }
+  return CollectiveKind::kAllReduce;
 }
 
 double bus_factor(NcclTest test, int ranks) {

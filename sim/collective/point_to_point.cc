@@ -14,7 +14,7 @@ CommTimes solve_sends(const CommNetwork& network, NcclGroup group, std::span<con
                       std::span<const Transfer> transfers, base::Bytes bytes) {
   const auto model = NcclModel::find(network.cluster(), network.profile());
   if (!model || bytes.count() == 0) return network.solve(ranks, transfers, CollectiveKind::kSendRecv, 1);
-  const NcclModel::PeerTerms peers = model->send_terms(group, bytes);
+  const PeerTerms peers = model->send_terms(group, bytes);
   CommTerms terms;
   terms.start = peers.start;
   terms.size = bytes;

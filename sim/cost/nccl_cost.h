@@ -50,6 +50,9 @@ struct NcclCost {
   /// it. Zero: the switch cannot reduce.
   double nvls_efficiency = 0.0;
   int nvls_channels = 0;
+  /// What NCCL's tuner takes an NVLSTree channel for, over two nodes and over more; zero: no limit.
+  base::BytesPerSecond nvls_tree_near_rate;
+  base::BytesPerSecond nvls_tree_far_rate;
   std::array<NcclBand, kCollectiveKinds> bands;
 
   const NcclProtocolCost& of(NcclProtocol protocol) const {

@@ -14,7 +14,7 @@ constexpr std::array<std::string_view, kMemoryOps> kMemoryOpNames{
     "cross_entropy", "optimizer", "grad_accumulate", "reduce", "copy"};
 constexpr std::array<std::string_view, kLinkClasses> kLinkNames{"nvlink", "nic", "pcie"};
 constexpr std::array<std::string_view, kCollectiveKinds> kCollectiveNames{
-    "all_to_all", "sendrecv", "all_gather", "reduce_scatter", "all_reduce", "broadcast"};
+    "all_to_all", "sendrecv", "all_gather", "reduce_scatter", "all_reduce", "broadcast", "reduce"};
 constexpr std::array<std::string_view, 3> kGroupedKernelNames{"default", "cutlass", "deepgemm"};
 
 template <class Enum, std::size_t N>

@@ -72,8 +72,16 @@ enum class GroupedKernel {
 enum class LinkClass { kNvlink, kNic, kPcie };
 inline constexpr int kLinkClasses = 3;
 
-enum class CollectiveKind { kAllToAll, kSendRecv, kAllGather, kReduceScatter, kAllReduce, kBroadcast };
-inline constexpr int kCollectiveKinds = 6;
+enum class CollectiveKind {
+  kAllToAll,
+  kSendRecv,
+  kAllGather,
+  kReduceScatter,
+  kAllReduce,
+  kBroadcast,
+  kReduce
+};
+inline constexpr int kCollectiveKinds = 7;
 
 std::string_view name(GemmPass pass);
 std::string_view name(MemoryOp op);

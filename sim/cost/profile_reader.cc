@@ -421,6 +421,11 @@ NcclCost read_nccl(ObjectReader at) {
     cost.nvls_efficiency = read_share(*nvls, "efficiency");
     cost.nvls_channels = nvls->required<int>("channels");
     if (cost.nvls_channels < 1) nvls->fault("channels", "found no channel, expected at least one");
+    if (std::optional<ObjectReader> tree = nvls->optional_object("tree")) {
+      cost.nvls_tree_near_rate = tree->required<base::BytesPerSecond>("near");
+      cost.nvls_tree_far_rate = tree->required<base::BytesPerSecond>("far");
+      tree->finish();
+    }
     nvls->finish();
   }
   ObjectReader protocols = at.object("protocols");
@@ -436,8 +441,14 @@ NcclCost read_nccl(ObjectReader at) {
   protocols.finish();
   ObjectReader bands = at.object("bands");
   for (int i = 0; i < kCollectiveKinds; ++i) {
-    ObjectReader entry = bands.object(name(static_cast<CollectiveKind>(i)));
+    const auto kind = static_cast<CollectiveKind>(i);
     NcclBand& band = cost.bands[static_cast<std::size_t>(i)];
+    // A reduce is a broadcast the other way round.
+    if (kind == CollectiveKind::kReduce && !bands.has(name(kind))) {
+      band = cost.bands[static_cast<std::size_t>(CollectiveKind::kBroadcast)];
+      continue;
+    }
+    ObjectReader entry = bands.object(name(kind));
     for (auto [key, values] : {std::pair("low", &band.low), {"high", &band.high}}) {
       const auto read = entry.required<std::vector<double>>(key);
       const bool sound = read.size() == values->size() &&
@@ -464,8 +475,11 @@ void read_links(ObjectReader& top, ProfileData& data) {
     table.source = at.required<std::string>("source");
     ObjectReader kinds = at.object("collectives");
     for (int i = 0; i < kCollectiveKinds; ++i) {
+      const auto kind = static_cast<CollectiveKind>(i);
       table.collectives[static_cast<std::size_t>(i)] =
-          read_collective(kinds.object(name(static_cast<CollectiveKind>(i))));
+          kind == CollectiveKind::kReduce && !kinds.has(name(kind))
+              ? table.collectives[static_cast<std::size_t>(CollectiveKind::kBroadcast)]
+              : read_collective(kinds.object(name(kind)));
     }
     kinds.finish();
     if (std::optional<ObjectReader> nccl = at.optional_object("nccl")) table.nccl = read_nccl(*nccl);

@@ -311,10 +311,14 @@ void write_nccl(Text& out, const NcclCost& cost) {
   out.field(3, "channel_rate", rate_text(cost.channel_rate, 1e9, "GB/s"));
   out.field(3, "copy_rate", rate_text(cost.copy_rate, 1e9, "GB/s"));
   if (cost.connection_share != 1.0) out.field(3, "connection_share", number(cost.connection_share));
-  if (cost.nvls_channels > 0)
-    out.field(
-        3, "nvls",
-        fmt::format("{{efficiency: {}, channels: {}}}", number(cost.nvls_efficiency), cost.nvls_channels));
+  if (cost.nvls_channels > 0) {
+    std::string nvls =
+        fmt::format("efficiency: {}, channels: {}", number(cost.nvls_efficiency), cost.nvls_channels);
+    if (cost.nvls_tree_near_rate.bytes_per_s() > 0)
+      nvls += fmt::format(", tree: {{near: {}, far: {}}}", rate_text(cost.nvls_tree_near_rate, 1e9, "GB/s"),
+                          rate_text(cost.nvls_tree_far_rate, 1e9, "GB/s"));
+    out.field(3, "nvls", fmt::format("{{{}}}", nvls));
+  }
   out.add(3, "protocols:");
   for (const auto& [key, protocol] : {std::pair("ll", NcclProtocol::kLl),
                                       {"ll128", NcclProtocol::kLl128},

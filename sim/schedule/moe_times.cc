@@ -3,7 +3,11 @@
 #include <algorithm>
 #include <cmath>
 
+#include "sim/collective/leader_all_to_all.h"
+#include "sim/collective/rail_relay_all_to_all.h"
 #include "sim/collective/relay_all_to_all.h"
+#include "sim/collective/split_pipe_all_to_all.h"
+#include "sim/collective/two_level_all_to_all.h"
 #include "sim/cost/profile_data.h"
 #include "sim/schedule/overlap.h"
 
@@ -21,8 +25,20 @@ AllToAllTraffic to_bytes(const StageRanks& stage, const MoeTraffic& traffic, int
 }
 
 CommTimes solve(const CommNetwork& network, const AllToAllTraffic& traffic, Dispatcher dispatcher) {
-  return dispatcher == Dispatcher::kPairwise ? solve_pairwise_all_to_all(network, traffic)
-                                             : solve_flat_all_to_all(network, traffic);
+  switch (dispatcher) {
+    case Dispatcher::kPairwise:
+      return solve_pairwise_all_to_all(network, traffic);
+    case Dispatcher::kTwoLevel:
+      return solve_two_level_all_to_all(network, traffic);
+    case Dispatcher::kLeader:
+      return solve_leader_all_to_all(network, traffic);
+    case Dispatcher::kSplitPipe:
+      return solve_split_pipe_all_to_all(network, traffic);
+    case Dispatcher::kRailRelay:
+      return solve_rail_relay_all_to_all(network, traffic);
+    default:
+      return solve_flat_all_to_all(network, traffic);
+  }
 }
 
 /// Slots' tokens of one piece, rounded up: no piece is shorter than the mean one.

@@ -50,6 +50,14 @@ std::string_view name(Dispatcher dispatcher) {
       return "deepep";
     case Dispatcher::kHybridEp:
       return "hybridep";
+    case Dispatcher::kTwoLevel:
+      return "two_level";
+    case Dispatcher::kLeader:
+      return "leader";
+    case Dispatcher::kSplitPipe:
+      return "split_pipe";
+    case Dispatcher::kRailRelay:
+      return "rail_relay";
   }
   return "?";
 }

@@ -22,9 +22,10 @@ struct Recompute {
 };
 
 enum class PipelineSchedule { kOneForwardOneBackward, kInterleaved };  ///< vp == 1, vp > 1
-/// How tokens travel to their experts: copy by copy (one grouped send/receive, or round after round), or by a
-/// library that sends a token once to every node and rank that needs it.
-enum class Dispatcher { kFlat, kPairwise, kDeepEp, kHybridEp };
+/// How tokens travel to their experts: copy by copy (one grouped send/receive, round after round, or one of the
+/// algorithms that treat links inside a node and between nodes apart, sim/collective), or by a library that
+/// sends a token once to every node and rank that needs it.
+enum class Dispatcher { kFlat, kPairwise, kDeepEp, kHybridEp, kTwoLevel, kLeader, kSplitPipe, kRailRelay };
 constexpr bool removes_duplicates(Dispatcher d) { return d == Dispatcher::kDeepEp || d == Dispatcher::kHybridEp; }
 
 /// Which ranks do what. world = tp*cp*dp*pp (dense grid) = etp*ep*edp*pp (expert grid). Rank order as Megatron's

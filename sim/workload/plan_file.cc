@@ -197,7 +197,8 @@ StageSplit read_split(base::ObjectReader& reader, const ParallelLayout& layout) 
 
 void read_dispatcher(base::ObjectReader& reader, PlanSpec& plan) {
   constexpr std::array kAll = {Dispatcher::kFlat, Dispatcher::kPairwise, Dispatcher::kDeepEp,
-                               Dispatcher::kHybridEp};
+                               Dispatcher::kHybridEp, Dispatcher::kTwoLevel, Dispatcher::kLeader,
+                               Dispatcher::kSplitPipe, Dispatcher::kRailRelay};
   std::vector<std::string> words;
   for (const Dispatcher one : kAll) words.emplace_back(name(one));
   const std::string word = reader.one_of("dispatcher", words, "flat");

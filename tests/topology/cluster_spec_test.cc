@@ -54,6 +54,20 @@ std::string fault(const std::string& from, const std::string& to) {
 
 TEST(ClusterSpec, OfTheGoodTextHasNoFault) { EXPECT_EQ(fault("", ""), ""); }
 
+TEST(ClusterSpec, ReadsTransportAndSwitchesThatAdd) {
+  const auto read = [](const std::string& nics, const std::string& fabric) {
+    std::string text = kGood;
+    text.replace(text.find("    count: 2\n"), 0, nics);
+    return read_cluster_spec(base::parse_yaml(text + fabric, "c.yaml"));
+  };
+  EXPECT_EQ(read("", "").node.nics->transport, NicTransport::kRdma);
+  EXPECT_EQ(read("    transport: efa\n", "").node.nics->transport, NicTransport::kEfa);
+  EXPECT_EQ(read("    transport: tcpxo\n", "").node.nics->transport, NicTransport::kTcpxo);
+  EXPECT_FALSE(read("", "").fabric.in_network_reduction);
+  EXPECT_TRUE(read("", "  in_network_reduction: true\n").fabric.in_network_reduction);
+  EXPECT_THAT(fault("    count: 2\n", "    count: 2\n    transport: tcp\n"), HasSubstr("transport"));
+}
+
 TEST(ClusterSpec, RefusesARateWithoutUnitAtItsPlace) {
   const std::string text = fault("80 Gb/s", "80");
   EXPECT_THAT(text, HasSubstr("c.yaml:14:16: error: \"80\" has no unit, expected a data rate"));

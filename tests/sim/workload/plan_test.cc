@@ -47,6 +47,19 @@ TEST(PlanFile, WhatIsWrittenReadsBackTheSame) {
   EXPECT_EQ(parse_plan(write_plan(least), "plan.yaml"), least);
 }
 
+TEST(PlanFile, EveryAllToAllAlgorithmHasAWord) {
+  PlanSpec plan;
+  plan.name = "words";
+  for (const auto& [dispatcher, word] : {std::pair(Dispatcher::kTwoLevel, "two_level"),
+                                         {Dispatcher::kLeader, "leader"},
+                                         {Dispatcher::kSplitPipe, "split_pipe"},
+                                         {Dispatcher::kRailRelay, "rail_relay"}}) {
+    plan.dispatcher = dispatcher;
+    EXPECT_EQ(name(dispatcher), word);
+    EXPECT_EQ(parse_plan(write_plan(plan), "plan.yaml"), plan);
+  }
+}
+
 TEST(PlanFile, ADispatcherOfALibraryHasItsSms) {
   PlanSpec plan;
   plan.name = "relay";
