@@ -61,10 +61,6 @@ void write(base::JsonWriter& json, const GroupReport& group) {
   write(json, "naive_mape", s.naive_mape);
   write(json, "skill", s.skill);
   write(json, "coverage", s.coverage);
-  write(json, "p95", s.p95);
-  write(json, "half_width", s.half_width);
-  write(json, "asked_median", s.asked_median);
-  write(json, "asked_p95", s.asked_p95);
   write(json, "judged", s.judged);
   json.end_object();
 }
