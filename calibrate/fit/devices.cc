@@ -104,6 +104,12 @@ std::vector<DeviceFacts> load_devices(const std::string& path) {
     d.hbm_bandwidth = at.required<base::BytesPerSecond>("hbm_bandwidth");
     d.nvlink = at.required<base::BytesPerSecond>("nvlink");
     d.memory = at.required<base::Bytes>("memory");
+    d.nearest = at.value_or<std::vector<std::string>>("nearest", {});
+    if (auto nvls = at.optional_object("nvls")) {
+      d.nvls_efficiency = nvls->required<double>("efficiency");
+      d.nvls_channels = nvls->required<int>("channels");
+      nvls->finish();
+    }
     base::ObjectReader peak = at.object("peak");
     for (int i = 0; i < sim::kNumberFormats; ++i) {
       const auto rate = peak.optional<base::FlopsPerSecond>(sim::name(static_cast<sim::NumberFormat>(i)));

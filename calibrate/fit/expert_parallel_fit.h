@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -15,7 +16,14 @@ struct ExpertParallelResidual {
   sim::EpLibrary ep_library = sim::EpLibrary::kDeepEp;
   sim::EpOperation operation = sim::EpOperation::kDispatch;
   int fitted = 0, left_out = 0;
-  double fitted_mean = 0.0, left_out_mean = 0.0, left_out_median = 0.0, left_out_worst = 0.0;
+  double fitted_mean = 0.0, fitted_median = 0.0, left_out_mean = 0.0, left_out_median = 0.0,
+         left_out_worst = 0.0;
+};
+
+/// What the constants of rows that stand in are shares of.
+struct ExpertParallelMachine {
+  base::BytesPerSecond nvlink, hbm;
+  int sm_count = 0;
 };
 
 struct ExpertParallelFit {
@@ -34,8 +42,10 @@ struct ExpertParallelFit {
 /// they are, link shares as they are (of this GPU's own line rates); evidence then is assumed, and the source
 /// says from which GPU.
 ///
-/// `device`: a profile without the section: SMs, bandwidths, links. Deterministic.
+/// `device`: a profile without the section: SMs, bandwidths, links. `machines`: those of other GPUs, by
+/// profile; a GPU that is not among them is taken to be like `device`. Deterministic.
 ExpertParallelFit fit_expert_parallel(const sim::ProfileData& device, const std::string& stem,
-                                      const std::vector<sim::EpRow>& rows);
+                                      const std::vector<sim::EpRow>& rows,
+                                      const std::map<std::string, ExpertParallelMachine>& machines = {});
 
 }  // namespace moeplan::calibrate

@@ -1,85 +1,32 @@
 #include "calibrate/import/kernel_table.h"
 
 #include <algorithm>
-#include <cmath>
 #include <set>
 #include <utility>
 
 #include <fmt/format.h>
 
-#include "base/quantity_text.h"
+#include "calibrate/import/table_row.h"
 
 namespace moeplan::calibrate {
 
 namespace {
 
-constexpr double kSecondsPerMicrosecond = 1e-6;
-constexpr double kSecondsPerMillisecond = 1e-3;
-
-/// The name that kernel tables give a number format; "bfloat16" and "fp8" differ from ours.
-std::optional<sim::NumberFormat> parse_dtype(const std::string& text) {
-  if (text == "bfloat16") return sim::NumberFormat::kBf16;
-  if (text == "float16") return sim::NumberFormat::kFp16;
-  return sim::parse_number_format(text);
-}
-
-/// Why a row gives no sample.
-struct Skip {
-  std::string why;
-};
-
-/// Cells of one row by column name; a missing column is an InputError, a bad cell a Skip.
-class Row {
- public:
-  Row(const base::CsvTable& table, std::size_t row) : table_(table), row_(row) {}
-  const std::string& text(std::string_view column) const {
-    return table_.cell(row_, table_.require_column(column));
-  }
-  std::string optional_text(std::string_view column) const {
-    const auto at = table_.column(column);
-    return at ? table_.cell(row_, *at) : "";
-  }
-  std::int64_t count(std::string_view column) const {
-    const std::string& cell = text(column);
-    const auto value = base::parse_integer(cell);
-    if (!value || *value < 1)
-      throw Skip{fmt::format("{} is {}, expected a whole number above 0", column, base::excerpt(cell))};
-    return *value;
-  }
-  double positive(std::string_view column) const {
-    const std::string& cell = text(column);
-    const auto value = base::parse_number(cell);
-    if (!value || !(*value > 0.0))
-      throw Skip{fmt::format("{} is {}, expected a number above 0", column, base::excerpt(cell))};
-    return *value;
-  }
-  sim::NumberFormat format(std::string_view column) const {
-    const std::string& cell = text(column);
-    const auto format = parse_dtype(cell);
-    if (!format) throw Skip{fmt::format("{} is {}, which is no number format", column, base::excerpt(cell))};
-    return *format;
-  }
-
- private:
-  const base::CsvTable& table_;
-  std::size_t row_;
-};
-
-SampleShape read_gemm(const Row& row) {
+SampleShape read_gemm(const TableRow& row) {
   GemmSample s;
   s.shape = {row.count("m"), row.count("n"), row.count("k"), row.format("dtype"), sim::GemmPass::kForward};
   return s;
 }
 
-SampleShape read_attention(const Row& row) {
-  if (row.format("dtype") != sim::NumberFormat::kBf16) throw Skip{"dtype is not bfloat16"};
+SampleShape read_attention(const TableRow& row) {
+  if (row.format("dtype") != sim::NumberFormat::kBf16) throw SkipRow{"dtype is not bfloat16"};
   if (const std::string window = row.optional_text("window"); !window.empty() && window != "0")
-    throw Skip{fmt::format("window is {}; sliding windows are not modelled", base::excerpt(window))};
+    throw SkipRow{fmt::format("window is {}; sliding windows are not modelled", base::excerpt(window))};
   return AttentionSample{row.count("batch"), row.count("seq"), row.count("num_heads"),
                          row.count("num_kv_heads"), row.count("head_dim")};
 }
 
-SampleShape read_grouped(const Row& row, bool deep) {
+SampleShape read_grouped(const TableRow& row, bool deep) {
   GroupedGemmSample s;
   s.kernel = deep ? sim::GroupedKernel::kDeepGemm : sim::GroupedKernel::kCutlass;
   s.format = row.format(deep ? "moe_dtype" : "dtype");
@@ -93,46 +40,14 @@ SampleShape read_grouped(const Row& row, bool deep) {
   s.distribution = row.text("distribution");
   if (s.distribution != "balanced" && s.distribution != "uniform" &&
       !s.distribution.starts_with("power_law_"))
-    throw Skip{fmt::format("distribution is {}, expected balanced, uniform or power_law_ALPHA",
-                           base::excerpt(s.distribution))};
+    throw SkipRow{fmt::format("distribution is {}, expected balanced, uniform or power_law_ALPHA",
+                              base::excerpt(s.distribution))};
   if (s.experts % s.expert_ranks != 0)
-    throw Skip{fmt::format("{} experts do not divide over {} ranks", s.experts, s.expert_ranks)};
+    throw SkipRow{fmt::format("{} experts do not divide over {} ranks", s.experts, s.expert_ranks)};
   return s;
 }
 
-/// The column with the time and its unit; refuses a table that has several or none.
-std::pair<std::string, double> find_latency(const base::CsvTable& table) {
-  const bool us = table.column("latency_us").has_value();
-  const bool ms = table.column("latency_ms").has_value();
-  if (us && ms) {
-    throw base::InputError(std::vector<base::Diagnostic>{
-        {table.file(),
-         {1, 1},
-         "",
-         "found the columns latency_us and latency_ms, expected times in one unit",
-         "leave one of them out"}});
-  }
-  if (ms) return {"latency_ms", kSecondsPerMillisecond};
-  table.require_column("latency_us");
-  return {"latency_us", kSecondsPerMicrosecond};
-}
-
-std::string gpu_of(const Row& row, const base::CsvTable& table, const ImportFacts& facts) {
-  std::string gpu = row.optional_text("system");
-  std::replace(gpu.begin(), gpu.end(), '_', '-');
-  if (gpu.empty()) gpu = facts.gpu;
-  if (gpu.empty()) {
-    throw base::InputError(
-        std::vector<base::Diagnostic>{{table.file(),
-                                       {1, 1},
-                                       "",
-                                       "found no column \"system\", expected the GPU of each row",
-                                       "name it with --gpu"}});
-  }
-  return gpu;
-}
-
-std::string software_of(const Row& row, const ImportFacts& facts) {
+std::string software_of(const TableRow& row, const ImportFacts& facts) {
   std::string text = row.optional_text("framework");
   if (text.empty()) return facts.software;
   if (const std::string version = row.optional_text("version"); !version.empty()) text += " " + version;
@@ -156,15 +71,15 @@ std::optional<std::string> find_kernel_table_kind(const base::CsvTable& table) {
 
 void import_kernel_table(const base::CsvTable& table, const std::string& kind, const ImportFacts& facts,
                          ImportResult& result) {
-  const auto [column, unit] = find_latency(table);
+  const LatencyColumn latency = find_latency_column(table);
   const bool deep = table.column("moe_dtype").has_value();
   std::set<std::string> seen;
   std::size_t before = result.samples.size();
   for (std::size_t i = 0; i < table.rows(); ++i) {
-    const Row row(table, i);
+    const TableRow row(table, i);
     try {
       Sample sample;
-      sample.gpu = gpu_of(row, table, facts);
+      sample.gpu = row.gpu(facts.gpus, facts.gpu);
       sample.software = software_of(row, facts);
       sample.method = facts.method;
       sample.power_limit_w = facts.power_limit_w;
@@ -173,18 +88,16 @@ void import_kernel_table(const base::CsvTable& table, const std::string& kind, c
                                            : read_grouped(row, deep);
       sample.citation = facts.source.empty() ? table.file() : facts.source;
       Sample key = sample;  // the same shape on the same GPU and software, whatever the time
-      sample.time = base::Seconds::of(row.positive(column) * unit);
+      sample.time = base::Seconds::of(row.positive(latency.name) * latency.unit_s);
       sample.file = table.file();
       sample.line = table.line(i);
-      if (!seen.insert(write_samples({key})).second) throw Skip{"the same shape stands above"};
+      if (!seen.insert(write_samples({key})).second) throw SkipRow{"the same shape stands above"};
       result.samples.push_back(std::move(sample));
-    } catch (const Skip& skip) {
+    } catch (const SkipRow& skip) {
       result.skipped.push_back({table.file(), table.line(i), skip.why});
     }
   }
-  if (result.samples.size() > before) return;
-  throw base::InputError(std::vector<base::Diagnostic>{
-      {table.file(), {}, "", fmt::format("found no usable row among {}", table.rows()), ""}});
+  if (result.samples.size() == before) refuse_table(table);
 }
 
 }  // namespace moeplan::calibrate

@@ -53,7 +53,8 @@ TEST(DeepEpTable, RowsThatCannotBeReadAreNamedAndSkipped) {
   ASSERT_EQ(table.rows.size(), 1U);  // the combine of the first row
   EXPECT_EQ(table.rows[0].operation, EpOperation::kCombine);
   ASSERT_EQ(table.skipped.size(), 7U);
-  EXPECT_EQ(table.skipped[0].why, "line 2: dispatch_transmit_us is \"nan\", expected a number above zero");
+  EXPECT_EQ(table.skipped[0].why, "dispatch_transmit_us is \"nan\", expected a number above zero");
+  EXPECT_EQ(table.skipped[0].line, 2);
   EXPECT_THAT(table.skipped[3].why, HasSubstr("hidden_size is \"7168.5\", expected a whole number"));
   EXPECT_EQ(table.skipped[5].why, "top-9 of 8 experts");
   EXPECT_FALSE(table.skipped[0].usable);
