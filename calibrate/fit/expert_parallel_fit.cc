@@ -331,6 +331,13 @@ ExpertParallelResidual measure(const Fitter& fitter, const std::vector<EpRow>& r
   return residual;
 }
 
+/// A rank writes to its peer on each other node over a connection of its own: what one of NCCL reaches.
+double share_of_nic(const sim::LinkTable& nic) {
+  constexpr auto kAllToAll = static_cast<std::size_t>(sim::CollectiveKind::kAllToAll);
+  if (!nic.present) return kAssumedNic;
+  return std::min(1.0, nic.nccl ? nic.nccl->connection_share : nic.collectives[kAllToAll].bandwidth_fraction);
+}
+
 }  // namespace
 
 ExpertParallelFit fit_expert_parallel(const sim::ProfileData& device, const std::string& stem,
@@ -338,13 +345,7 @@ ExpertParallelFit fit_expert_parallel(const sim::ProfileData& device, const std:
                                       const std::map<std::string, ExpertParallelMachine>& machines) {
   const Fitter fitter(device, stem, machines);
   ExpertParallelFit result;
-  const auto& nic = device.links[static_cast<std::size_t>(sim::LinkClass::kNic)];
-  const double nic_share =
-      nic.present
-          ? std::min(
-                1.0,
-                nic.collectives[static_cast<std::size_t>(sim::CollectiveKind::kAllToAll)].bandwidth_fraction)
-          : kAssumedNic;
+  const double nic_share = share_of_nic(device.links[static_cast<std::size_t>(sim::LinkClass::kNic)]);
   for (int l = 0; l < sim::kEpLibraries; ++l) {
     for (int o = 0; o < sim::kEpOperations; ++o) {
       const auto library = static_cast<EpLibrary>(l);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <tuple>
 
 #include <fmt/format.h>
 
@@ -54,6 +55,14 @@ void fit_expert_parallel_section(sim::ProfileData& profile, const std::vector<Sa
     report.kept.emplace_back("expert_parallel");
     return;
   }
+  // In an order that does not depend on that of the samples.
+  std::stable_sort(rows.begin(), rows.end(), [](const sim::EpRow& a, const sim::EpRow& b) {
+    const auto key = [](const sim::EpRow& r) {
+      return std::tie(r.stem, r.ep_library, r.operation, r.hidden, r.top_k, r.experts, r.ranks, r.nodes,
+                      r.sms, r.tokens, r.token_bytes, r.with_api, r.measured);
+    };
+    return key(a) < key(b);
+  });
   std::map<std::string, ExpertParallelMachine> machines;
   for (const DeviceFacts& device : options.devices)
     machines[device.name] = {device.nvlink, device.hbm_bandwidth, device.sm_count};
