@@ -217,10 +217,12 @@ class Program {
         "files", o.files,
         "logs of nccl-tests or rccl-tests (text, JSON), tables of kernel times, of collectives on "
         "one node, of expert-parallel libraries (CSV); without any, those that --index names");
-    reading->add_option("--index", o.indexes,
-                        "CSV of facts about logs by column file (gpu, nodes, gpus_per_node, collective, "
-                        "cluster_id, source), or about clusters by cluster_id (gpus_per_node, nics_per_node, "
-                        "nic_Gbps); may repeat");
+    reading
+        ->add_option("--index", o.indexes,
+                     "CSV of facts about logs by column file (gpu, nodes, gpus_per_node, collective, "
+                     "cluster_id, source), or about clusters by cluster_id (gpus_per_node, nics_per_node, "
+                     "nic_Gbps); may repeat")
+        ->allow_extra_args(false);
     reading->add_option("--gpu", o.gpu, "GPU of files that do not say, as profiles are named: h100-sxm");
     reading->add_option("--software", o.software, "software of files that do not say: \"NCCL 2.29.2\"");
     reading->add_option("--source", o.source, "citation (default: the index's, else the file)");

@@ -144,13 +144,14 @@ FitReport fit_profile(sim::ProfileData& profile, const std::vector<Sample>& samp
   for (const char* section : {"grouped_gemm", "attention", "memory_ops"}) report.kept.emplace_back(section);
   fit_link_section(profile, samples, options, report);
   fit_expert_parallel_section(profile, samples, options, report);
-  if (report.parts.empty() && report.fitted.empty() && !samples.empty()) {
-    std::set<std::string> gpus;
-    for (const Sample& s : samples) gpus.insert(s.gpu);
+  if (!report.parts.empty() || !report.fitted.empty() || samples.empty()) return report;
+  std::set<std::string> gpus;
+  for (const Sample& s : samples) gpus.insert(s.gpu);
+  if (!gpus.contains(profile.name))
     throw base::InputError(
         fmt::format("found no sample of {}, the samples are of {}", profile.name, join(gpus)));
-  }
-  return report;
+  throw base::InputError(fmt::format("found no section of {} that these samples could fit", profile.name),
+                         join({report.remarks.begin(), report.remarks.end()}));
 }
 
 }  // namespace moeplan::calibrate

@@ -131,13 +131,7 @@ class LinkSection {
     }
     fit_nvlink();
     fit_nic();
-    for (const auto& [key, count] : unstated_) {
-      if (key.first == profile_.name)
-        report_.remarks.push_back(fmt::format(
-            "links nic: {} samples over nodes of {} say no NIC rate and are not used (import them "
-            "with --nic or an --index of clusters)",
-            count, key.second.empty() ? "an unnamed cluster" : "cluster " + key.second));
-    }
+    remark();
   }
 
  private:
@@ -209,6 +203,36 @@ class LinkSection {
     part.evidence = evidence;
     part.source = source;
     report_.parts.push_back(std::move(part));
+  }
+
+  /// Samples of this GPU that no constant comes from, though somebody may think so.
+  void remark() {
+    const auto local = local_.find(profile_.name);
+    if (local != local_.end() && local->second.usable(sim::NcclTest::kAllGather) == 0)
+      report_.remarks.push_back(fmt::format(
+          "links nvlink: {} samples on one node, but no all-gather of 2 to 4 GPUs, which they are "
+          "fitted on",
+          local->second.rows.size()));
+    if (const auto over = over_.find(profile_.name); over != over_.end()) {
+      for (const auto& [cluster, group] : over->second) {
+        if (group.usable(sim::NcclTest::kAllGather) > 0) continue;
+        report_.remarks.push_back(fmt::format(
+            "links nic: {} samples over nodes of {}, but no all-gather of 1 or 2 GPUs a node, which "
+            "it is fitted on",
+            group.rows.size(), cluster_text(cluster)));
+      }
+    }
+    for (const auto& [key, count] : unstated_) {
+      if (key.first != profile_.name) continue;
+      report_.remarks.push_back(fmt::format(
+          "links nic: {} samples over nodes of {} state no NIC rate and are not used; import them "
+          "with --nic or an --index of clusters",
+          count, cluster_text(key.second)));
+    }
+  }
+
+  static std::string cluster_text(const std::string& cluster) {
+    return cluster.empty() ? "an unnamed cluster" : "cluster " + cluster;
   }
 
   std::string local_source(const std::string& gpu, const LocalFit& local) const {
@@ -364,12 +388,13 @@ class LinkSection {
       text +=
           fmt::format(" and send/recv over {} nodes of {}", count_list(send_nodes), count_list(send_ranks));
     table.source = fmt::format(
-        "{}{} cluster {} of {} a GPU: {} fitted ({} samples from 32 MiB up, median error {:.1f} %), {} "
+        "{}{}, {} of {} a GPU: {} fitted ({} samples from 32 MiB up, median error {:.1f} %), {} "
         "others "
         "predicted, median {:.1f} %; {}; {}",
-        own ? "" : "as measured on the ", gpu, cluster.empty() ? "(unnamed)" : cluster,
-        fmt::format("{:.4g} Gb/s", group.nic->gb_per_s() * kBitsPerByte), text, fit.fitted, 100 * fit.fitted_error, fit.predicted,
-        100 * fit.predicted_error, join(group.citations), join(group.software, ", "));
+        own ? "" : "as measured on ", gpu, cluster_text(cluster),
+        fmt::format("{:.4g} Gb/s", group.nic->gb_per_s() * kBitsPerByte), text, fit.fitted,
+        100 * fit.fitted_error, fit.predicted, 100 * fit.predicted_error, join(group.citations),
+        join(group.software, ", "));
     report_fit("nic", fit, evidence, table.source);
   }
 

@@ -125,6 +125,10 @@ void import_collective_log(const std::string& text, const std::string& file, con
     return;
   }
   const SettledLog settled = settle(read_log_banner(text, file), index, file, facts);
+  // The banner of the text, the command line in the JSON.
+  if (!settled.test && text.find("_perf") == std::string::npos)
+    refuse(file, "found no banner \"Collective test starting\", expected to be told the collective",
+           "--collective all_gather, or an --index with a column collective");
   sim::NcclLogFacts known{settled.test, std::nullopt};
   if (settled.nodes && settled.local) known.ranks = *settled.nodes * *settled.local;
   const sim::NcclLog log = sim::parse_nccl_log(text, file, known);

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "base/csv.h"
+#include "base/document.h"
 #include "base/files.h"
 #include "base/tree_builder.h"
 #include "calibrate/import/collective_import.h"
@@ -91,11 +92,24 @@ void refuse_near_misses(const base::CsvTable& header, const std::string& file) {
   }
 }
 
-/// Word by word of what the columns are; no more than fit on a line.
+/// The columns, as many as fit on a line.
 std::string columns_text(const base::CsvTable& header) {
+  constexpr std::size_t kLongest = 120;
   std::string all;
-  for (const std::string& column : header.header()) all += (all.empty() ? "" : ", ") + column;
-  return base::excerpt(all);
+  for (const std::string& column : header.header()) {
+    if (all.size() + column.size() > kLongest) return all + ", ...";
+    all += (all.empty() ? "" : ", ") + base::excerpt(column);
+  }
+  return all;
+}
+
+/// nccl-tests writes a map with "results", rccl-tests a list.
+void require_log_json(const std::string& text, const std::string& file) {
+  const base::Document document = base::parse_json(text, file);
+  if (document.root.kind == base::NodeKind::kSequence) return;
+  const base::Node* results = document.root.find("results");
+  if (results != nullptr && results->kind == base::NodeKind::kSequence) return;
+  refuse(file, "found JSON of no known kind: no list \"results\"");
 }
 
 void import_table(const std::string& text, const std::string& file, const ImportFacts& facts,
@@ -127,8 +141,9 @@ void import_text(const std::string& text, const std::string& file, const ImportF
                  ImportResult& result) {
   base::require_text(text, file, "measurements");
   if (is_json(text)) {
-    if (text.find("\"moeplan.sample/1\"") != std::string::npos)
+    if (header_line(text).find("\"moeplan.sample/1\"") != std::string_view::npos)
       refuse(file, "found samples, expected measurements", "give them to `moeplan calibrate fit`");
+    require_log_json(text, file);
     import_collective_log(text, file, facts, result);
   } else if (is_collective_log(text)) {
     import_collective_log(text, file, facts, result);

@@ -92,7 +92,7 @@ LatencyColumn find_latency_column(const base::CsvTable& table) {
 
 void refuse_table(const base::CsvTable& table) {
   throw base::InputError(std::vector<base::Diagnostic>{
-      {table.file(), {}, "", fmt::format("found no usable row among {}", table.rows()), ""}});
+      {table.file(), {1, 1}, "", fmt::format("found no usable row among {}", table.rows()), ""}});
 }
 
 }  // namespace moeplan::calibrate
