@@ -162,12 +162,11 @@ void import_collective_points(const base::CsvTable& table, const ImportFacts& fa
     try {
       const std::string& op = row.text("op");
       const std::optional<sim::NcclTest> test = sim::parse_nccl_test(op);
-      if (!test)
-        throw SkipRow{fmt::format("op is {}, which is no collective of nccl-tests", base::excerpt(op))};
+      if (!test) throw Skip{fmt::format("op is {}, which is no collective of nccl-tests", base::excerpt(op))};
       CollectiveShape shape;
       shape.test = *test;
       shape.group = {1, row.small_count("num_gpus")};
-      if (shape.group.local < 2) throw SkipRow{"num_gpus is 1: nothing is sent"};
+      if (shape.group.local < 2) throw Skip{"num_gpus is 1: nothing is sent"};
       shape.size = base::Bytes::of(row.count("size_bytes"));
       Sample sample;
       sample.gpu = row.gpu(facts.gpus, facts.gpu);
@@ -184,7 +183,7 @@ void import_collective_points(const base::CsvTable& table, const ImportFacts& fa
       if (!seen.insert(key).second) ++result.repeats;
       sample.shape = std::move(shape);
       result.samples.push_back(std::move(sample));
-    } catch (const SkipRow& skip) {
+    } catch (const Skip& skip) {
       result.skipped.push_back({table.file(), table.line(i), skip.why});
     }
   }

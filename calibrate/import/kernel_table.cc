@@ -19,9 +19,9 @@ SampleShape read_gemm(const TableRow& row) {
 }
 
 SampleShape read_attention(const TableRow& row) {
-  if (row.format("dtype") != sim::NumberFormat::kBf16) throw SkipRow{"dtype is not bfloat16"};
+  if (row.format("dtype") != sim::NumberFormat::kBf16) throw Skip{"dtype is not bfloat16"};
   if (const std::string window = row.optional_text("window"); !window.empty() && window != "0")
-    throw SkipRow{fmt::format("window is {}; sliding windows are not modelled", base::excerpt(window))};
+    throw Skip{fmt::format("window is {}; sliding windows are not modelled", base::excerpt(window))};
   return AttentionSample{row.count("batch"), row.count("seq"), row.count("num_heads"),
                          row.count("num_kv_heads"), row.count("head_dim")};
 }
@@ -40,10 +40,10 @@ SampleShape read_grouped(const TableRow& row, bool deep) {
   s.distribution = row.text("distribution");
   if (s.distribution != "balanced" && s.distribution != "uniform" &&
       !s.distribution.starts_with("power_law_"))
-    throw SkipRow{fmt::format("distribution is {}, expected balanced, uniform or power_law_ALPHA",
-                              base::excerpt(s.distribution))};
+    throw Skip{fmt::format("distribution is {}, expected balanced, uniform or power_law_ALPHA",
+                           base::excerpt(s.distribution))};
   if (s.experts % s.expert_ranks != 0)
-    throw SkipRow{fmt::format("{} experts do not divide over {} ranks", s.experts, s.expert_ranks)};
+    throw Skip{fmt::format("{} experts do not divide over {} ranks", s.experts, s.expert_ranks)};
   return s;
 }
 
@@ -91,9 +91,9 @@ void import_kernel_table(const base::CsvTable& table, const std::string& kind, c
       sample.time = base::Seconds::of(row.positive(latency.name) * latency.unit_s);
       sample.file = table.file();
       sample.line = table.line(i);
-      if (!seen.insert(write_samples({key})).second) throw SkipRow{"the same shape stands above"};
+      if (!seen.insert(write_samples({key})).second) throw Skip{"the same shape stands above"};
       result.samples.push_back(std::move(sample));
-    } catch (const SkipRow& skip) {
+    } catch (const Skip& skip) {
       result.skipped.push_back({table.file(), table.line(i), skip.why});
     }
   }

@@ -1,5 +1,7 @@
 #include "calibrate/import/table_row.h"
 
+#include <cmath>
+
 #include <fmt/format.h>
 
 #include "base/quantity_text.h"
@@ -34,29 +36,28 @@ std::int64_t TableRow::count(std::string_view column) const {
   const std::string& cell = text(column);
   const auto value = base::parse_integer(cell);
   if (!value || *value < 1)
-    throw SkipRow{fmt::format("{} is {}, expected a whole number above 0", column, base::excerpt(cell))};
+    throw Skip{fmt::format("{} is {}, expected a whole number above 0", column, base::excerpt(cell))};
   return *value;
 }
 
 int TableRow::small_count(std::string_view column) const {
   const std::int64_t value = count(column);
-  if (value > kMostSmall)
-    throw SkipRow{fmt::format("{} is {}, expected at most {}", column, value, kMostSmall)};
+  if (value > kMostSmall) throw Skip{fmt::format("{} is {}, expected at most {}", column, value, kMostSmall)};
   return static_cast<int>(value);
 }
 
 double TableRow::positive(std::string_view column) const {
   const std::string& cell = text(column);
   const auto value = base::parse_number(cell);
-  if (!value || !(*value > 0.0))
-    throw SkipRow{fmt::format("{} is {}, expected a number above 0", column, base::excerpt(cell))};
+  if (!value || !(*value > 0.0) || !std::isfinite(*value))
+    throw Skip{fmt::format("{} is {}, expected a number above 0", column, base::excerpt(cell))};
   return *value;
 }
 
 sim::NumberFormat TableRow::format(std::string_view column) const {
   const std::string& cell = text(column);
   const auto format = parse_dtype(cell);
-  if (!format) throw SkipRow{fmt::format("{} is {}, which is no number format", column, base::excerpt(cell))};
+  if (!format) throw Skip{fmt::format("{} is {}, which is no number format", column, base::excerpt(cell))};
   return *format;
 }
 

@@ -11,11 +11,11 @@
 namespace moeplan::calibrate {
 
 /// Why a row gives no sample; thrown, caught by the reader of the table.
-struct SkipRow {
+struct Skip {
   std::string why;
 };
 
-/// Cells of one row by column name; a missing column is an InputError, a bad cell a SkipRow.
+/// Cells of one row by column name; a missing column is an InputError, a bad cell a Skip.
 class TableRow {
  public:
   TableRow(const base::CsvTable& table, std::size_t row) : table_(table), row_(row) {}
