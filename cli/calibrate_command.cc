@@ -174,8 +174,17 @@ void tell_fit(const CalibrateFitOptions& options, Console console, const calibra
 int run_calibrate_import(const CalibrateImportOptions& options, Console console) {
   const calibrate::ImportFacts facts = import_facts(options);
   calibrate::ImportResult result;
-  for (const std::string& file : files_to_import(options, facts.index, result))
-    calibrate::import_file(file, facts, result);
+  std::vector<base::Diagnostic> faults;  // of all files, told together
+  for (const std::string& file : files_to_import(options, facts.index, result)) {
+    try {
+      calibrate::import_file(file, facts, result);
+    } catch (const base::InputError& error) {
+      faults.insert(faults.end(), error.diagnostics().begin(), error.diagnostics().end());
+    }
+  }
+  if (!faults.empty() && !options.keep_going) throw base::InputError(std::move(faults));
+  for (const base::Diagnostic& fault : faults)
+    result.skipped.push_back({fault.file, fault.at.line, "the whole file: " + fault.message});
   if (result.samples.empty()) throw base::InputError("found no usable measurement in these files");
   base::write_file_atomically(options.common.output, calibrate::write_samples(result.samples));
   tell_import(options, console, result);

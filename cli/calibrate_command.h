@@ -15,6 +15,7 @@ struct CalibrateImportOptions {
   std::string collective, cluster, nic;
   int nodes = 0, gpus_per_node = 0;  ///< 0: not said
   double power_limit_w = 0.0;
+  bool keep_going = false;  ///< leave out files that are refused
 };
 
 struct CalibrateFitOptions {

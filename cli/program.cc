@@ -246,6 +246,7 @@ class Program {
                      "need it to be fitted")
         ->group(logs);
     reading->add_option("--cluster-id", o.cluster, "whose network was measured, any name")->group(logs);
+    reading->add_flag("--keep-going", o.keep_going, "leave out and count files that are refused");
     reading->add_option("-o,--output", o.common.output, "samples file (docs/formats/samples.md)")->required();
     reading->add_flag("--json", o.common.json, "report on stdout as JSON");
     reading->add_flag("-v,--verbose", o.common.verbose, "name every row that is skipped");

@@ -24,7 +24,7 @@ using sim::NcclCost;
 
 constexpr auto kNvlink = static_cast<std::size_t>(sim::LinkClass::kNvlink);
 constexpr auto kNic = static_cast<std::size_t>(sim::LinkClass::kNic);
-constexpr double kBitsPerByte = 8.0;
+constexpr double kBitsPerByte = 8.0, kGiga = 1e9;
 constexpr std::int64_t kLarge = std::int64_t{32} << 20;
 
 /// Samples of one GPU on one node, or of one cluster over nodes.
@@ -167,10 +167,30 @@ class LinkSection {
     return facts;
   }
 
+  /// InputError where all-gathers are faster than the links: samples of other hardware than they say.
+  static void require_below(const Group& group, BytesPerSecond line, bool over_nodes,
+                            const std::string& links, const std::string& hint) {
+    constexpr double kTolerance = 1.02;
+    for (const CollectiveSample& s : group.rows) {
+      if (s.test != sim::NcclTest::kAllGather || s.size.count() < kLarge) continue;
+      const double bus = sim::bus_factor(s.test, s.group.ranks()) * s.size.as_double() / s.time.s() /
+                         (over_nodes ? s.group.local : 1);
+      if (bus <= line.bytes_per_s() * kTolerance) continue;
+      throw base::InputError(std::vector<base::Diagnostic>{
+          {s.source,
+           {},
+           "",
+           fmt::format("found an all-gather at {:.1f} GB/s a GPU, expected at most the {:.1f} GB/s of {}",
+                       bus / kGiga, line.gb_per_s(), links),
+           hint}});
+    }
+  }
+
   /// Requires: can_fit_local(gpu).
   LocalFit fit_local(const std::string& gpu) const {
     const Group& group = local_.at(gpu);
     LinkFacts facts = facts_of(gpu);
+    require_below(group, facts.nvlink_line, false, gpu + "'s NVLink", "are these samples of another GPU?");
     LocalFit local;
     const auto sends = [&](const std::string& from) {
       return can_fit_local(from) &&
@@ -365,6 +385,8 @@ class LinkSection {
     if (can_fit_local(gpu)) local = fit_local(gpu).fit.table.nccl;
     LinkFacts facts = facts_of(gpu);
     facts.nic_line = *group.nic;
+    require_below(group, facts.nic_line, true, "the NIC that is stated",
+                  "--nic is one GPU's share of its node's NICs; Gb/s are bits, GB/s bytes");
     const LinkFit fit = fit_network(group.rows, local, facts);
     LinkTable& table = profile_.links[kNic];
     table = rounded(fit.table);

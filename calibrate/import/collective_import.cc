@@ -56,6 +56,7 @@ struct SettledLog {
   std::optional<base::BytesPerSecond> nic;
 };
 
+constexpr std::int64_t kMostRanks = 1 << 20;
 constexpr const char* kFlags = "the flags";
 constexpr const char* kRanks = "its list of ranks";
 
@@ -98,6 +99,13 @@ SettledLog settle(const LogBanner& banner, const LogFacts& index, const std::str
   return log;
 }
 
+int count_ranks(int nodes, int local, const std::string& file) {
+  const std::int64_t ranks = std::int64_t{nodes} * local;
+  if (ranks > kMostRanks)
+    refuse(file, fmt::format("found {} x {} GPUs, expected at most {} in all", nodes, local, kMostRanks));
+  return static_cast<int>(ranks);
+}
+
 /// Nodes and GPUs of each; what is not stated follows from the ranks where those tell.
 sim::NcclGroup settle_group(const SettledLog& log, std::optional<int> ranks, const std::string& file) {
   if (log.nodes && log.local) return {*log.nodes, *log.local};
@@ -130,9 +138,10 @@ void import_collective_log(const std::string& text, const std::string& file, con
     refuse(file, "found no banner \"Collective test starting\", expected to be told the collective",
            "--collective all_gather, or an --index with a column collective");
   sim::NcclLogFacts known{settled.test, std::nullopt};
-  if (settled.nodes && settled.local) known.ranks = *settled.nodes * *settled.local;
+  if (settled.nodes && settled.local) known.ranks = count_ranks(*settled.nodes, *settled.local, file);
   const sim::NcclLog log = sim::parse_nccl_log(text, file, known);
   const sim::NcclGroup group = settle_group(settled, log.ranks, file);
+  if (group.ranks() < 2) refuse(file, "found a log of one GPU, expected at least two: nothing is sent");
   result.kinds[file] = fmt::format("log of {}, {} x {} GPUs", sim::name(log.test), group.nodes, group.local);
   for (const sim::NcclLogFault& fault : log.skipped) result.skipped.push_back({file, fault.line, fault.why});
   for (const sim::NcclLogRow& row : log.rows) {

@@ -78,15 +78,23 @@ std::vector<std::string> words_of(int count) {
   return words;
 }
 
+constexpr std::int64_t kMostRanks = 1 << 20;
+
 SampleShape read_collective(ObjectReader& at) {
   CollectiveShape s;
   s.test = sim::parse_nccl_test(at.one_of("collective", words_of<sim::NcclTest>(sim::kNcclTests)))
                .value_or(sim::NcclTest::kAllGather);
   s.group.nodes = read_small(at, "nodes", 1);
   s.group.local = read_small(at, "gpus_per_node", 1);
+  const std::int64_t ranks = std::int64_t{s.group.nodes} * s.group.local;
+  if (ranks < 2 || ranks > kMostRanks) {
+    at.fault("gpus_per_node", fmt::format("found {} GPUs in all, expected 2 to {}", ranks, kMostRanks));
+    s.group = {1, 2};
+  }
   s.size = base::Bytes::of(read_count(at, "bytes"));
   s.cluster = at.value_or<std::string>("cluster", "");
   s.nic = at.optional<base::BytesPerSecond>("nic");
+  if (s.nic && !(s.nic->bytes_per_s() > 0.0)) at.fault("nic", "found no data rate above 0");
   return s;
 }
 
@@ -113,6 +121,7 @@ SampleShape read_expert_parallel(ObjectReader& at) {
   row.all_over_nic = at.value_or<bool>("all_over_nic", false);
   row.anomalous = at.value_or<bool>("anomalous", false);
   row.nvlink = at.optional<base::BytesPerSecond>("nvlink");
+  if (row.nvlink && !(row.nvlink->bytes_per_s() > 0.0)) at.fault("nvlink", "found no data rate above 0");
   if (row.top_k > row.experts || row.nodes > row.ranks || row.limit.chosen > row.limit.groups ||
       row.limit.chosen < 1 || row.token_bytes < 0.0)
     at.fault("top_k", "found an operation that cannot be: more chosen than there are, or negative bytes");

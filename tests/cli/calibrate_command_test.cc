@@ -175,6 +175,36 @@ TEST_F(CalibrateCommandTest, tables_that_are_no_measurements_are_told_apart) {
                  ":1:1: error: found samples, expected measurements\n");
 }
 
+TEST_F(CalibrateCommandTest, faults_of_all_files_are_told_together_or_the_files_left_out_with_keep_going) {
+  const std::string good = write("good.log", std::string(kHead) + kRow), prose = write("prose", "hello\n"),
+                    empty = write("empty", "");
+  std::vector<std::string> arguments{
+      "import", good, prose, empty, "--gpu", "h100-sxm", "--nodes", "1", "--gpus-per-node", "4", "-o", out_};
+  const Outcome refused = run(arguments);
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_THAT(refused.err, HasSubstr(prose + ":1:1: error: found text of no known kind"));
+  EXPECT_THAT(refused.err, HasSubstr(empty + ":1:1: error: the file is empty"));
+  EXPECT_FALSE(fs::exists(out_));
+  arguments.emplace_back("--keep-going");
+  const Outcome kept = run(arguments);
+  EXPECT_EQ(kept.code, 0);
+  EXPECT_THAT(kept.err, HasSubstr(prose + ":1: row skipped: the whole file: found text of no known kind"));
+  EXPECT_THAT(kept.err, HasSubstr("1 samples, 2 rows skipped\n"));
+}
+
+TEST_F(CalibrateCommandTest, samples_faster_than_their_links_are_refused) {
+  // 251.66 GB/s of bus bandwidth fit the 450 GB/s of an H100, not the 150 GB/s of a V100.
+  const std::string file = write("a.log", std::string(kHead) + kRow);
+  EXPECT_EQ(run({"import", file, "--gpu", "V100", "--nodes", "1", "--gpus-per-node", "4", "-o", out_}).code,
+            0);
+  const Outcome fit = run({"fit", out_, "--base", "v100-sxm", "-o", (folder_.path() / "p.yaml").string()});
+  EXPECT_EQ(fit.code, 2);
+  EXPECT_EQ(fit.err,
+            file +
+                ": error: found an all-gather at 251.7 GB/s a GPU, expected at most the 150.0 GB/s of "
+                "v100-sxm's NVLink\n    hint: are these samples of another GPU?\n");
+}
+
 TEST_F(CalibrateCommandTest, flags_that_say_nothing_are_refused) {
   const std::string file = write("a.log", std::string(kHead) + kRow);
   EXPECT_EQ(import_log(file, {"--nic", "400"}).err,

@@ -1,13 +1,16 @@
 // Logs and tables of communication: what becomes a sample, and what is refused in which words.
 #include <string>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "base/csv.h"
 #include "base/diagnostics.h"
+#include "base/random.h"
 #include "calibrate/import/import.h"
 #include "calibrate/import/log_banner.h"
+#include "tests/support/corpus.h"
 
 namespace moeplan::calibrate {
 namespace {
@@ -217,6 +220,64 @@ TEST(Samples, OfCommunicationReadBackAsTheyWereWritten) {
   const std::string text = write_samples(result.samples);
   EXPECT_THAT(text, HasSubstr("\"nic\": \"12.5 GB/s\""));
   EXPECT_EQ(write_samples(parse_samples(text, "s.jsonl")), text);
+}
+
+/// One byte changed, cut off, doubled or put elsewhere.
+std::string mutated(std::string text, base::RandomStream& random) {
+  static const std::string kBytes = "0123456789.-,#\n eE{}[]\"nan(us)";
+  for (int changes = 1 + static_cast<int>(random.next() % 3); changes > 0 && !text.empty(); --changes) {
+    const std::size_t at = random.next() % text.size();
+    const std::size_t length = 1 + random.next() % 40;
+    switch (random.next() % 4) {
+      case 0:
+        text[at] = kBytes[random.next() % kBytes.size()];
+        break;
+      case 1:
+        text.erase(at, length);
+        break;
+      case 2:
+        text.insert(at, text.substr(random.next() % text.size(), length));
+        break;
+      default:
+        if (random.next() % 4 == 0) text.resize(at);
+    }
+  }
+  return text;
+}
+
+TEST(Import, SpoiltMeasurementsAreImportedOrRefusedAndNothingElse) {
+  const std::vector<std::string> files{
+      std::string(kRanks) + kTable,
+      R"({"version": 2, "args": ["all_gather_perf"], "nccl_version": 22902, "config": {"devices": [
+        {"rank": 0, "hostname": "a", "device_info": "NVIDIA GB200"},
+        {"rank": 1, "hostname": "a", "device_info": "NVIDIA GB200"}]}, "results": [
+        {"size": 67108864, "redop": "none", "out_of_place": {"time": 400.0, "alg_bw": 167.77, "bus_bw": 83.89}}]})",
+      "system,nccl_version,op,dtype,num_gpus,size_bytes,latency_us\nh100_sxm,2.27.3,all_gather,half,4,1024,"
+      "10\n",
+      "system,sglang_version,node_num,hidden_size,num_token,num_topk,num_experts,dispatch_sms,"
+      "dispatch_transmit_us,combine_sms,combine_transmit_us\nh100_sxm,0.5,1,7168,4096,8,256,24,600,24,1100\n",
+      "system,version,op_name,kernel_source,moe_dtype,num_tokens,hidden_size,topk,num_experts,moe_ep_size,"
+      "distribution,latency_ms\ngb200,1,alltoall_dispatch,NVLinkTwoSided,fp8,64,7168,8,256,4,balanced,0."
+      "02\n"};
+  base::RandomStream random(test::test_seed(), "spoilt measurements");
+  int imported = 0;
+  for (int i = 0; i < 5000; ++i) {
+    const std::string text = mutated(files[random.next() % files.size()], random);
+    ImportFacts known = facts();
+    known.gpu = random.next() % 2 == 0 ? "" : "h100-sxm";
+    ImportResult result;
+    try {
+      import_text(text, "spoilt", known, result);
+      const std::string written = write_samples(result.samples);
+      if (!result.samples.empty()) {
+        EXPECT_EQ(write_samples(parse_samples(written, "s.jsonl")), written) << text;
+      }
+      ++imported;
+    } catch (const base::InputError& error) {
+      EXPECT_FALSE(error.diagnostics().empty());
+    }
+  }
+  EXPECT_GT(imported, 500);
 }
 
 TEST(GpuNames, KnowTheNamesThatToolsAndTablesGive) {
