@@ -25,6 +25,8 @@ using sim::NcclCost;
 constexpr auto kNvlink = static_cast<std::size_t>(sim::LinkClass::kNvlink);
 constexpr auto kNic = static_cast<std::size_t>(sim::LinkClass::kNic);
 constexpr double kBitsPerByte = 8.0, kGiga = 1e9;
+/// Two constants of each of three protocols, two ranks: with fewer sizes most would keep where they start.
+constexpr std::size_t kFewestGathers = 8;
 constexpr std::int64_t kLarge = std::int64_t{32} << 20;
 
 /// Samples of one GPU on one node, or of one cluster over nodes.
@@ -50,6 +52,19 @@ std::string join(const std::set<std::string>& texts, std::string_view by = "; ")
   std::string all;
   for (const std::string& text : texts) all += (all.empty() ? "" : std::string(by)) + text;
   return all;
+}
+
+/// " (32 samples from 32 MiB up, median error 1.6 %), 178 others predicted, median 6.0 %; CITATIONS;
+/// SOFTWARE"
+std::string figures_text(const LinkFit& fit, const Group& group) {
+  std::string text = fmt::format(" ({} samples from 32 MiB up", fit.fitted);
+  if (fit.fitted > 0) text += fmt::format(", median error {:.1f} %", 100 * fit.fitted_error);
+  text += ")";
+  if (fit.predicted > 0)
+    text += fmt::format(", {} others predicted, median {:.1f} %", fit.predicted, 100 * fit.predicted_error);
+  for (const std::set<std::string>* words : {&group.citations, &group.software})
+    if (!words->empty()) text += "; " + join(*words, ", ");
+  return text;
 }
 
 /// "1, 2 and 4"
@@ -129,6 +144,7 @@ class LinkSection {
       report_.kept.emplace_back("links");
       return;
     }
+    check_rates();
     fit_nvlink();
     fit_nic();
     remark();
@@ -145,7 +161,7 @@ class LinkSection {
   }
   bool can_fit_local(const std::string& gpu) const {
     const auto found = local_.find(gpu);
-    return found != local_.end() && found->second.usable(sim::NcclTest::kAllGather) > 0 &&
+    return found != local_.end() && found->second.usable(sim::NcclTest::kAllGather) >= kFewestGathers &&
            facts_of(gpu).nvlink_line.bytes_per_s() > 0.0;
   }
 
@@ -165,6 +181,22 @@ class LinkSection {
       }
     }
     return facts;
+  }
+
+  /// Own samples are checked even where too few of them are there to fit on.
+  void check_rates() const {
+    const BytesPerSecond line = facts_of(profile_.name).nvlink_line;
+    if (const auto own = local_.find(profile_.name); own != local_.end() && line.bytes_per_s() > 0.0)
+      require_below(own->second, line, false, profile_.name + "'s NVLink",
+                    "are these samples of another GPU?");
+    if (const auto over = over_.find(profile_.name); over != over_.end()) {
+      for (const auto& [name, group] : over->second) require_below_nic(group);
+    }
+  }
+
+  static void require_below_nic(const Group& group) {
+    require_below(group, *group.nic, true, "the NIC that is stated",
+                  "--nic is one GPU's share of its node's NICs; nodes that NVLink joins count as one");
   }
 
   /// InputError where all-gathers are faster than the links: samples of other hardware than they say.
@@ -190,7 +222,6 @@ class LinkSection {
   LocalFit fit_local(const std::string& gpu) const {
     const Group& group = local_.at(gpu);
     LinkFacts facts = facts_of(gpu);
-    require_below(group, facts.nvlink_line, false, gpu + "'s NVLink", "are these samples of another GPU?");
     LocalFit local;
     const auto sends = [&](const std::string& from) {
       return can_fit_local(from) &&
@@ -227,20 +258,19 @@ class LinkSection {
 
   /// Samples of this GPU that no constant comes from, though somebody may think so.
   void remark() {
-    const auto local = local_.find(profile_.name);
-    if (local != local_.end() && local->second.usable(sim::NcclTest::kAllGather) == 0)
-      report_.remarks.push_back(fmt::format(
-          "links nvlink: {} samples on one node, but no all-gather of 2 to 4 GPUs, which they are "
-          "fitted on",
-          local->second.rows.size()));
+    const auto tell = [&](const char* what, const Group& group, const std::string& where, const char* which) {
+      const std::size_t gathers = group.usable(sim::NcclTest::kAllGather);
+      if (gathers < kFewestGathers)
+        report_.remarks.push_back(
+            fmt::format("links {}: {} samples {}, {} of them all-gathers of {}; at least {} such "
+                        "are needed to fit on",
+                        what, group.rows.size(), where, gathers, which, kFewestGathers));
+    };
+    if (const auto local = local_.find(profile_.name); local != local_.end())
+      tell("nvlink", local->second, "on one node", "2 to 4 GPUs");
     if (const auto over = over_.find(profile_.name); over != over_.end()) {
-      for (const auto& [cluster, group] : over->second) {
-        if (group.usable(sim::NcclTest::kAllGather) > 0) continue;
-        report_.remarks.push_back(fmt::format(
-            "links nic: {} samples over nodes of {}, but no all-gather of 1 or 2 GPUs a node, which "
-            "it is fitted on",
-            group.rows.size(), cluster_text(cluster)));
-      }
+      for (const auto& [cluster, group] : over->second)
+        tell("nic", group, "over nodes of " + cluster_text(cluster), "1 or 2 GPUs a node");
     }
     for (const auto& [key, count] : unstated_) {
       if (key.first != profile_.name) continue;
@@ -269,12 +299,9 @@ class LinkSection {
                   ? "; rate of a channel assumed"
                   : "; rate of a channel as on " + local.channel_from + ", assumed";
     }
-    text += fmt::format(
-        " ({} samples from 32 MiB up, median error {:.1f} %); {} others predicted, median {:.1f} %",
-        local.fit.fitted, 100 * local.fit.fitted_error, local.fit.predicted, 100 * local.fit.predicted_error);
-    text += "; line rate from the data sheet";
+    text += figures_text(local.fit, group) + "; line rate from the data sheet";
     if (facts_of(gpu).nvls_channels > 0) text += ", in-switch reduction from NCCL 2.29's tuner";
-    return text + fmt::format("; {}; {}", join(group.citations), join(group.software, ", "));
+    return text;
   }
 
   void fit_nvlink() {
@@ -351,7 +378,7 @@ class LinkSection {
     std::size_t most = 0;
     for (const auto& [cluster, group] : found->second) {
       const std::size_t gathers = group.usable(sim::NcclTest::kAllGather);
-      if (gathers == 0 || (!options_.cluster.empty() && cluster != options_.cluster)) continue;
+      if (gathers < kFewestGathers || (!options_.cluster.empty() && cluster != options_.cluster)) continue;
       const std::size_t usable = gathers + group.usable(sim::NcclTest::kSendRecv);
       if (usable > most) best = cluster;
       most = std::max(most, usable);
@@ -367,26 +394,29 @@ class LinkSection {
       const auto found = over_.find(gpu);
       if (found == over_.end()) continue;
       for (const auto& [name, group] : found->second) {
-        if (name != choose_cluster(gpu) || group.usable(sim::NcclTest::kAllGather) == 0) continue;
+        if (name != choose_cluster(gpu) || group.usable(sim::NcclTest::kAllGather) < kFewestGathers) continue;
         fit_nic_on(gpu, name, group);
         return;
       }
     }
     if (!options_.cluster.empty())
-      throw base::InputError(
-          fmt::format("--cluster: found no all-gather over nodes of cluster \"{}\" with a "
-                      "known NIC rate, expected some to fit the NIC on",
-                      options_.cluster));
+      throw base::InputError(fmt::format(
+          "--cluster-id: found no {} all-gathers of 1 or 2 GPUs a node of cluster \"{}\" with a NIC rate, "
+          "expected them to fit the NIC on",
+          kFewestGathers, options_.cluster));
     report_.kept.emplace_back("links nic");
   }
 
   void fit_nic_on(const std::string& gpu, const std::string& cluster, const Group& group) {
     std::optional<NcclCost> local;
-    if (can_fit_local(gpu)) local = fit_local(gpu).fit.table.nccl;
+    if (can_fit_local(gpu)) {
+      local = fit_local(gpu).fit.table.nccl;
+    } else if (gpu == profile_.name) {
+      local = profile_.links[kNvlink].nccl;
+    }
     LinkFacts facts = facts_of(gpu);
     facts.nic_line = *group.nic;
-    require_below(group, facts.nic_line, true, "the NIC that is stated",
-                  "--nic is one GPU's share of its node's NICs; Gb/s are bits, GB/s bytes");
+    require_below_nic(group);
     const LinkFit fit = fit_network(group.rows, local, facts);
     LinkTable& table = profile_.links[kNic];
     table = rounded(fit.table);
@@ -409,14 +439,9 @@ class LinkSection {
     if (!send_nodes.empty())
       text +=
           fmt::format(" and send/recv over {} nodes of {}", count_list(send_nodes), count_list(send_ranks));
-    table.source = fmt::format(
-        "{}{}, {} of {} a GPU: {} fitted ({} samples from 32 MiB up, median error {:.1f} %), {} "
-        "others "
-        "predicted, median {:.1f} %; {}; {}",
-        own ? "" : "as measured on ", gpu, cluster_text(cluster),
-        fmt::format("{:.4g} Gb/s", group.nic->gb_per_s() * kBitsPerByte), text, fit.fitted,
-        100 * fit.fitted_error, fit.predicted, 100 * fit.predicted_error, join(group.citations),
-        join(group.software, ", "));
+    table.source = fmt::format("{}{}, {} of {:.4g} Gb/s a GPU: {} fitted{}", own ? "" : "as measured on ",
+                               gpu, cluster_text(cluster), group.nic->gb_per_s() * kBitsPerByte, text,
+                               figures_text(fit, group));
     report_fit("nic", fit, evidence, table.source);
   }
 

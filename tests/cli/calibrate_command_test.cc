@@ -271,8 +271,8 @@ TEST_F(CalibrateCommandTest, samples_that_no_section_can_use_are_told_why) {
   EXPECT_EQ(fit.code, 2);
   EXPECT_EQ(fit.err,
             "error: found no section of h100-sxm that these samples could fit\n"
-            "    hint: links nvlink: 1 samples on one node, but no all-gather of 2 to 4 GPUs, which they are "
-            "fitted on\n");
+            "    hint: links nvlink: 1 samples on one node, 0 of them all-gathers of 2 to 4 GPUs; at least 8 "
+            "such are needed to fit on\n");
   EXPECT_EQ(run({"fit", out_, "--base", "b200-sxm", "-o", (folder_.path() / "p.yaml").string()}).err,
             "error: found no sample of b200-sxm, the samples are of h100-sxm\n");
 }
