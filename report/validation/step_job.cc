@@ -207,7 +207,7 @@ StepJobOrReason StepJobs::build(const StepRow& row) {
   const std::string_view stem = profile_stem_of_gpu(row.gpu);
   const bool graph = row.cuda_graph.starts_with("full");
   const sim::Profile* profile =
-      graph ? context_.profiles.find_without_launches(stem) : context_.profiles.find(stem);
+      graph ? context_.profiles.find_without_launches(stem) : context_.profiles.find_sustained(stem);
   if (profile == nullptr) return {std::nullopt, fmt::format("no profile of {} is shipped", row.gpu)};
   const auto precision = parse_precision(row.precision);
   if (!precision) return {std::nullopt, fmt::format("precision \"{}\" is not known", row.precision)};

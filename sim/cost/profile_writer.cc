@@ -284,8 +284,9 @@ void write_memory_ops(Text& out, const ProfileData& data) {
   out.add(1, "efficiency:");
   for (int i = 0; i < kMemoryOps; ++i) {
     const MemoryOpCost& cost = data.memory_ops[static_cast<std::size_t>(i)];
+    const std::string source = cost.source.empty() ? "" : fmt::format(", source: \"{}\"", cost.source);
     out.field(2, name(static_cast<MemoryOp>(i)),
-              fmt::format("{{share: {}, evidence: {}}}", number(cost.share), name(cost.evidence)));
+              fmt::format("{{share: {}, evidence: {}{}}}", number(cost.share), name(cost.evidence), source));
   }
 }
 

@@ -54,6 +54,7 @@ LayerKernels::LayerKernels(const ModelSpec& model, const RunSpec& run, const Pla
       precision_(run.precision),
       fused_cross_entropy_(run.fused_cross_entropy),
       distinct_share_(distinct_share(model, plan)),
+      fusion_(run.fusion),
       waits_for_counts_(run.gate != GatePolicy::kCapacity),
       comm_(std::move(comm)),
       tokens_(rank_tokens(plan, run)),

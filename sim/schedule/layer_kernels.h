@@ -95,6 +95,7 @@ class LayerKernels {
   void norm_forward(Segment& segment, std::int64_t tokens, std::int64_t width) const;
   void norm_backward(Segment& segment, std::int64_t tokens, std::int64_t width) const;
   void activation(Segment& segment, std::int64_t tokens, std::int64_t width, bool backward) const;
+  void expert_activation(Segment& segment, std::int64_t rows, bool backward) const;
   void mlp_forward(Segment& segment, std::int64_t ffn) const;
   void mlp_backward(Segment& segment, std::int64_t ffn, bool recompute) const;
   void gqa_projections(Segment& segment, bool backward) const;
@@ -115,6 +116,7 @@ class LayerKernels {
   PrecisionRecipe precision_;
   bool fused_cross_entropy_;
   double distinct_share_;  // of the copies on a rank, where the dispatcher removes duplicates; else 1
+  MoeFusion fusion_;
   bool waits_for_counts_;  // the host reads tokens per expert before it can launch the dispatch
   LayerComm comm_;
   RankTokens tokens_;

@@ -20,6 +20,16 @@ struct PrecisionRecipe {
   friend bool operator==(const PrecisionRecipe&, const PrecisionRecipe&) = default;
 };
 
+/// What the framework fuses in a MoE layer. The defaults are what training recipes set; a bare layer of
+/// Megatron-Core has none of them.
+struct MoeFusion {
+  bool activation = true;     ///< activation and router probability in one kernel
+  bool accumulation = true;   ///< weight gradients add to fp32 sums inside the product
+  bool padding = true;        ///< expert rows come padded for low-precision products: no copy into padded rows
+  bool cached_weights = true; ///< quantised weights are kept over the micro-batches of a step
+  friend bool operator==(const MoeFusion&, const MoeFusion&) = default;
+};
+
 enum class GatePolicy {
   kDropless,       ///< every token reaches all its experts
   kCapacity,       ///< an expert takes at most capacity_factor x the mean load, and buffers are padded to that
@@ -37,6 +47,7 @@ struct RunSpec {
   GatePolicy gate = GatePolicy::kDropless;
   double capacity_factor = 0;     ///< with kCapacity
   bool fused_cross_entropy = true;
+  MoeFusion fusion;
   std::string stack;              ///< software stack the run will use, for the record
   friend bool operator==(const RunSpec&, const RunSpec&) = default;
 };

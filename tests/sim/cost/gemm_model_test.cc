@@ -68,6 +68,7 @@ TEST(GemmModel, AFormatLikeAnotherUsesItsOwnPeakAndIsAssumed) {
 TEST(GemmModel, ASustainedFactorSlowsComputeAloneAndWidensTheBand) {
   ProfileData data = parse_profile(tiny_profile(), "tiny.yaml").data();
   data.sustained = SustainedFactor{0.5, 0.9, 1.2, "by hand", Evidence::kInterpolated};
+  data.method = TimingMethod::kSustained;
   const Profile p{data};
   // 10 waves of 2 * 1.28 + 0.5 us, and 1 us to launch; the band of the table times that of the factor.
   const Estimate e = p.gemm({1000, 1000, 64});
