@@ -130,7 +130,7 @@ Prediction predict(const LayerRow& row, const ClusterTable& clusters, const sim:
   run.precision.gemm = *format;
   run.gate = sim::GatePolicy::kForceBalanced;
   // The benchmark's TransformerConfig sets none of these; HybridEP pads by itself.
-  run.fusion = {false, false, *dispatcher == sim::Dispatcher::kHybridEp, false};
+  run.fusion = {true, false, false, false, *dispatcher == sim::Dispatcher::kHybridEp, false};
   sim::PlanSpec plan;
   plan.layout.ep = row.ep;
   plan.layout.dp = row.gpus;

@@ -39,6 +39,7 @@ const sim::Profile* ProfileShelf::find_without_launches(std::string_view stem) {
   if (profile == nullptr) return nullptr;
   sim::ProfileData data = profile->data();
   data.launch_overhead = base::Seconds();
+  data.linear_overhead = base::Seconds();
   auto silent = std::make_unique<sim::Profile>(std::move(data));
   return without_launches_.emplace(std::string(stem), std::move(silent)).first->second.get();
 }

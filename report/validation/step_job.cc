@@ -53,6 +53,8 @@ sim::RunSpec make_run(const StepRow& row, const sim::PrecisionRecipe& precision)
   run.seq_len = row.seq_len;
   run.precision = precision;
   run.stack = row.release;
+  run.graph.attention = row.cuda_graph.find("attn") != std::string::npos;
+  run.graph.router = row.cuda_graph.find("moe_router") != std::string::npos;
   if (row.routing == "forced_balance") {
     run.gate = sim::GatePolicy::kForceBalanced;
   } else if (row.routing == "padded_capacity") {
@@ -105,9 +107,7 @@ void note_missing_mechanisms(const StepRow& row, StepJob& job) {
   if (row.offloaded_layers > 0)
     job.notes.push_back(
         fmt::format("activation off-loading of {} layers is not modelled", row.offloaded_layers));
-  if (row.cuda_graph != "none" && !row.cuda_graph.starts_with("full") && !row.cuda_graph.empty()) {
-    job.notes.push_back(fmt::format("CUDA graph \"{}\": launches are counted as without it", row.cuda_graph));
-  }
+  if (row.cuda_graph == "unknown") job.notes.push_back("CUDA graph unknown: launches are counted as without");
   if (row.gpu == "H100-96GB-HBM2e")
     job.notes.push_back("profile of the 700 W HBM3 part for a 500 W HBM2e one");
   if (job.notes.size() > before) job.floor = sim::worst(job.floor, sim::Evidence::kExtrapolated);

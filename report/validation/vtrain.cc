@@ -79,6 +79,7 @@ sim::RunSpec make_run(const VtrainRow& row) {
   run.precision.gemm = sim::NumberFormat::kBf16;  // fp16 runs at the same rate on this GPU
   run.precision.gradient_reduce = sim::NumberFormat::kFp16;
   run.fused_cross_entropy = false;
+  run.fusion.attention = false;
   return run;
 }
 
@@ -109,7 +110,6 @@ StepJobOrReason build(const VtrainRow& row, const ClusterTable& clusters, const 
               make_plan(row),
               sim::Evidence::kExtrapolated,
               std::move(built.notes)};
-  job.notes.push_back("attention that was unfused in that software predicted as fused");
   job.loads = even_loads(job.model);
   if (const auto faults = sim::find_faults(job.job(), job.plan); !faults.empty())
     return {std::nullopt, faults.front().message};

@@ -36,6 +36,7 @@ base::Bytes Profile::memory() const { return data_->memory; }
 int Profile::sm_count() const { return data_->sm_count; }
 double Profile::clock_mhz() const { return data_->clock_mhz; }
 base::Seconds Profile::launch_overhead() const { return data_->launch_overhead; }
+base::Seconds Profile::linear_overhead() const { return data_->linear_overhead; }
 base::Seconds Profile::host_sync() const { return data_->host_sync; }
 
 Estimate Profile::gemm(const GemmShape& shape) const {

@@ -66,7 +66,8 @@ class Profile {
   base::Bytes memory() const;  ///< as the framework sees it, before context and reserve
   int sm_count() const;
   double clock_mhz() const;               ///< boost clock of the datasheet
-  base::Seconds launch_overhead() const;  ///< CPU time to launch one kernel
+  base::Seconds launch_overhead() const;  ///< CPU time of one eager operation, its launch included
+  base::Seconds linear_overhead() const;  ///< CPU time of a linear layer of the framework, a pass
   base::Seconds host_sync() const;        ///< device -> host copy of a few bytes and the wait for it
 
   /// One matrix product, quantisation of its operands not included (that is memory_op(kQuantise)).

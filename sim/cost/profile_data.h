@@ -207,7 +207,9 @@ struct ProfileData {
   int sm_count = 0;
   base::BytesPerSecond hbm_bandwidth;
   base::Bytes memory;
-  base::Seconds launch_overhead, host_sync;
+  base::Seconds launch_overhead;  ///< host time of one eager operation
+  base::Seconds linear_overhead;  ///< host time of one linear layer of the framework, a pass
+  base::Seconds host_sync;
   std::array<base::FlopsPerSecond, kNumberFormats> peak{};
 
   std::string gemm_pass_source, grouped_pass_source;

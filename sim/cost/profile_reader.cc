@@ -485,6 +485,9 @@ void read_device(ObjectReader& top, ProfileData& data) {
   ObjectReader host = top.object("host");
   data.host_source = host.required<std::string>("source");
   data.launch_overhead = base::Seconds::of(read_seconds(host, "launch_overhead"));
+  data.linear_overhead = host.has("linear_overhead")
+                             ? base::Seconds::of(read_seconds(host, "linear_overhead"))
+                             : data.launch_overhead;
   data.host_sync = base::Seconds::of(read_seconds(host, "host_sync"));
   host.finish();
 }

@@ -384,6 +384,8 @@ void write_device(Text& out, const ProfileData& data) {
   out.add(0, "host:");
   out.quoted(1, "source", data.host_source);
   out.field(1, "launch_overhead", microseconds(data.launch_overhead.s()));
+  if (data.linear_overhead != data.launch_overhead)
+    out.field(1, "linear_overhead", microseconds(data.linear_overhead.s()));
   out.field(1, "host_sync", microseconds(data.host_sync.s()));
 }
 

@@ -55,6 +55,7 @@ LayerKernels::LayerKernels(const ModelSpec& model, const RunSpec& run, const Pla
       fused_cross_entropy_(run.fused_cross_entropy),
       distinct_share_(distinct_share(model, plan)),
       fusion_(run.fusion),
+      graph_(run.graph),
       waits_for_counts_(run.gate != GatePolicy::kCapacity),
       comm_(std::move(comm)),
       tokens_(rank_tokens(plan, run)),
@@ -83,6 +84,21 @@ int LayerKernels::communication_sms() const {
       plan_.dispatcher == Dispatcher::kHybridEp ? EpLibrary::kHybridEp : EpLibrary::kDeepEp;
   const EpConstants* constants = data.expert_parallel.find(library, EpOperation::kDispatch);
   return constants != nullptr ? constants->default_sms : 0;
+}
+
+void LayerKernels::wait_for_launches(Segment& segment, std::int64_t experts) const {
+  const Seconds kernel = profile_.launch_overhead();
+  Seconds host;
+  std::string_view before;
+  for (const Part& part : segment.parts()) {
+    // Data and weight gradient of a layer are one call of the framework.
+    const bool called = part.time_class == TimeClass::kGemm && part.name != before;
+    host += called ? profile_.linear_overhead() : kernel;
+    if (part.name.starts_with("experts") && !fusion_.experts)
+      host += kernel * static_cast<double>(experts - 1);
+    before = part.name;
+  }
+  segment.add_launch_wait(host);
 }
 
 void LayerKernels::memory(Segment& segment, std::string_view name, MemoryOp op, double moved) const {
@@ -172,7 +188,7 @@ Segment LayerKernels::dense_forward() const {
   norm_forward(segment, tokens_.local, model_.hidden);
   mlp_forward(segment, model_.dense_ffn);
   memory(segment, "residual", MemoryOp::kAdd, 3.0 * product(tokens_.local, model_.hidden) * kBf16Bytes);
-  segment.add_launch_wait(profile_.launch_overhead());
+  wait_for_launches(segment);
   return segment;
 }
 
@@ -181,7 +197,7 @@ Segment LayerKernels::dense_backward() const {
   mlp_backward(segment, model_.dense_ffn, recomputes(RecomputeModule::kMlp));
   norm_backward(segment, tokens_.local, model_.hidden);
   memory(segment, "residual", MemoryOp::kAdd, 3.0 * product(tokens_.local, model_.hidden) * kBf16Bytes);
-  segment.add_launch_wait(profile_.launch_overhead());
+  wait_for_launches(segment);
   return segment;
 }
 

@@ -34,7 +34,7 @@ Segment LayerKernels::moe_before_forward() const {
     memory(segment, "permute", MemoryOp::kPermute,
            product(t * (model_.top_k + 1), model_.dispatch_width) * kBf16Bytes);
   }
-  segment.add_launch_wait(profile_.launch_overhead());
+  if (!graph_.router) wait_for_launches(segment);
   if (waits_for_counts_) {
     // The queue of launches has run dry when the counts arrive: the next kernel starts one launch later.
     segment.add("host sync", TimeClass::kHost,
@@ -63,7 +63,7 @@ Segment LayerKernels::moe_before_backward() const {
     mlp_backward(segment, model_.shared_ffn, recomputes(RecomputeModule::kSharedExperts));
   norm_backward(segment, tokens_.local, model_.hidden);
   memory(segment, "residual", MemoryOp::kAdd, 3.0 * product(tokens_.local, model_.hidden) * kBf16Bytes);
-  segment.add_launch_wait(profile_.launch_overhead());
+  if (!graph_.router) wait_for_launches(segment);
   return segment;
 }
 
@@ -77,7 +77,7 @@ Segment LayerKernels::moe_after_forward() const {
   if (model_.has_latent_experts()) forward(segment, {"latent up", t, model_.dispatch_width, model_.hidden});
   const double adds = model_.shared_ffn > 0 ? 6.0 : 3.0;  // residual, and the shared experts' output
   memory(segment, "residual", MemoryOp::kAdd, adds * product(tokens_.local, model_.hidden) * kBf16Bytes);
-  segment.add_launch_wait(profile_.launch_overhead());
+  wait_for_launches(segment);
   return segment;
 }
 
@@ -89,7 +89,7 @@ Segment LayerKernels::moe_after_backward() const {
     memory(segment, "unpermute", MemoryOp::kPermute,
            product(t * (model_.top_k + 1), model_.dispatch_width) * kBf16Bytes);
   }
-  segment.add_launch_wait(profile_.launch_overhead());
+  wait_for_launches(segment);
   return segment;
 }
 
@@ -102,9 +102,7 @@ double LayerKernels::sorted_bytes(std::int64_t rows, std::size_t slots) const {
 
 void LayerKernels::grouped(Segment& segment, std::string_view name, std::span<const std::int64_t> tokens,
                            std::int64_t n, std::int64_t k, GemmPass pass) const {
-  // Megatron's TransformerEngine launches one cuBLAS product an expert over several streams.
-  const GroupedKernel kernel =
-      plan_.framework == "megatron" ? GroupedKernel::kPerExpert : GroupedKernel::kDefault;
+  const GroupedKernel kernel = fusion_.experts ? GroupedKernel::kDefault : GroupedKernel::kPerExpert;
   segment.add(name, TimeClass::kGemm,
               profile_.grouped_gemm(tokens, n, k, precision_.gemm, pass, kernel, fusion_.accumulation));
 }
@@ -152,7 +150,7 @@ Segment LayerKernels::experts_forward(std::span<const std::int64_t> tokens) cons
   grouped(segment, "experts fc2", tokens, width, model_.expert_ffn, GemmPass::kForward);
   memory(segment, "pad", MemoryOp::kCopy, padded);
   memory(segment, "sort by source", MemoryOp::kPermute, sorted);
-  segment.add_launch_wait(profile_.launch_overhead());
+  wait_for_launches(segment, static_cast<std::int64_t>(tokens.size()));
   return segment;
 }
 
@@ -179,7 +177,7 @@ Segment LayerKernels::experts_backward(std::span<const std::int64_t> tokens) con
   grouped(segment, "experts fc1", tokens, up, width, GemmPass::kWeightGradient);
   memory(segment, "pad", MemoryOp::kCopy, padded);
   memory(segment, "sort by expert", MemoryOp::kPermute, sorted);
-  segment.add_launch_wait(profile_.launch_overhead());
+  wait_for_launches(segment, static_cast<std::int64_t>(tokens.size()));
   return segment;
 }
 

@@ -74,10 +74,9 @@ void Segment::append(const Segment& other) {
   for (const Part& part : other.parts_) add(part.name, part.time_class, part.estimate);
 }
 
-void Segment::add_launch_wait(base::Seconds launch_overhead) {
-  const double launched = static_cast<double>(parts_.size()) * launch_overhead.s();
-  if (launched > time_)
-    add("launch wait", TimeClass::kHost, exactly(base::Seconds::of(launched - time_), Evidence::kAssumed));
+void Segment::add_launch_wait(base::Seconds host) {
+  if (host.s() > time_)
+    add("launch wait", TimeClass::kHost, exactly(base::Seconds::of(host.s() - time_), Evidence::kAssumed));
 }
 
 }  // namespace moeplan::sim

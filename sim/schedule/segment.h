@@ -56,10 +56,10 @@ class Segment {
  public:
   void add(std::string_view name, TimeClass time_class, const Estimate& estimate);
   void append(const Segment& other);
-  /// Adds what the GPU waits for launches: kernels * launch - time, where that is positive.
+  /// Adds what the GPU waits for its launches: host - time, where that is positive.
   /// Model: the host launches one kernel after the other; the GPU cannot be done before the last was
   /// launched.
-  void add_launch_wait(base::Seconds launch_overhead);
+  void add_launch_wait(base::Seconds host);
 
   base::Seconds time() const { return base::Seconds::of(time_); }
   const CostSum& cost() const { return cost_; }

@@ -20,14 +20,23 @@ struct PrecisionRecipe {
   friend bool operator==(const PrecisionRecipe&, const PrecisionRecipe&) = default;
 };
 
-/// What the framework fuses in a MoE layer. The defaults are what training recipes set; a bare layer of
-/// Megatron-Core has none of them.
-struct MoeFusion {
+/// What the framework fuses in a layer. The defaults are what training recipes of today set; a bare MoE layer
+/// of Megatron-Core has none of those of the experts, and the frameworks of 2022 have no fused attention.
+struct KernelFusion {
+  bool attention = true;      ///< one kernel keeps the scores on chip; false: scores pass through memory
+  bool experts = false;       ///< all experts of a rank in one launch; false: one dense product an expert
   bool activation = true;     ///< activation and router probability in one kernel
   bool accumulation = true;   ///< weight gradients add to fp32 sums inside the product
   bool padding = true;        ///< expert rows come padded for low-precision products: no copy into padded rows
   bool cached_weights = true; ///< quantised weights are kept over the micro-batches of a step
-  friend bool operator==(const MoeFusion&, const MoeFusion&) = default;
+  friend bool operator==(const KernelFusion&, const KernelFusion&) = default;
+};
+
+/// Parts of a layer that a CUDA graph launches at once, so that the host costs nothing there.
+struct GraphScope {
+  bool attention = false;  ///< norm and attention
+  bool router = false;     ///< router, shared experts and preparation of the dispatch
+  friend bool operator==(const GraphScope&, const GraphScope&) = default;
 };
 
 enum class GatePolicy {
@@ -47,7 +56,8 @@ struct RunSpec {
   GatePolicy gate = GatePolicy::kDropless;
   double capacity_factor = 0;     ///< with kCapacity
   bool fused_cross_entropy = true;
-  MoeFusion fusion;
+  KernelFusion fusion;
+  GraphScope graph;
   std::string stack;              ///< software stack the run will use, for the record
   friend bool operator==(const RunSpec&, const RunSpec&) = default;
 };
