@@ -15,19 +15,17 @@ namespace {
 /// Parts of a segment that belong to the block around the layer or to the training loop.
 constexpr std::array<std::string_view, 2> kOutsideTheLayer = {"norm", "residual"};
 
-sim::Estimate sum_inside(const sim::Segment& segment) {
-  sim::Estimate sum;
+void add_inside(sim::CostSum& sum, const sim::Segment& segment) {
   for (const sim::Part& part : segment.parts()) {
     const bool outside =
         std::find(kOutsideTheLayer.begin(), kOutsideTheLayer.end(), part.name) != kOutsideTheLayer.end();
-    if (!outside) sum += part.estimate;
+    if (!outside) sum.add(part.time_class, part.estimate);
   }
-  return sum;
 }
 
 /// Balanced: every rank takes the same time up to rounding, and rank 0 stands for all.
-sim::Estimate first_rank(const std::vector<sim::Segment>& ranks) {
-  return ranks.empty() ? sim::Estimate{} : sum_inside(ranks.front());
+void add_inside(sim::CostSum& sum, const std::vector<sim::Segment>& ranks) {
+  if (!ranks.empty()) add_inside(sum, ranks.front());
 }
 
 }  // namespace
@@ -47,13 +45,18 @@ MoeLayerTimes compute_moe_layer(const topology::Cluster& cluster, const sim::Pro
       sim::solve_all_to_alls(network, stage, traffic, sim::make_exchange(plan, model, kernels));
   const sim::MoeTimes moe = sim::build_moe_times(kernels, traffic, times, plan.chunk_degree);
 
-  MoeLayerTimes layer;
-  layer.forward = sum_inside(kernels.moe_before_forward()) + first_rank(moe.dispatch) +
-                  first_rank(moe.experts) + first_rank(moe.combine) + sum_inside(kernels.moe_after_forward());
-  layer.backward = sum_inside(kernels.moe_after_backward()) + first_rank(moe.combine_gradient) +
-                   first_rank(moe.experts_backward) + first_rank(moe.dispatch_gradient) +
-                   sum_inside(kernels.moe_before_backward());
-  return layer;
+  sim::CostSum forward, backward;
+  add_inside(forward, kernels.moe_before_forward());
+  add_inside(forward, moe.dispatch);
+  add_inside(forward, moe.experts);
+  add_inside(forward, moe.combine);
+  add_inside(forward, kernels.moe_after_forward());
+  add_inside(backward, kernels.moe_after_backward());
+  add_inside(backward, moe.combine_gradient);
+  add_inside(backward, moe.experts_backward);
+  add_inside(backward, moe.dispatch_gradient);
+  add_inside(backward, kernels.moe_before_backward());
+  return {forward.estimate(), backward.estimate()};
 }
 
 namespace {

@@ -46,6 +46,12 @@ std::string replace(std::string text, std::string_view from, std::string_view to
   return at == std::string::npos ? text : text.replace(at, from.size(), to);
 }
 
+/// Software whose experts are TransformerEngine's GroupedLinear: one cuBLAS product an expert over several
+/// streams (NVIDIA/TransformerEngine#853) for every format. Others: the profile's own grouped kernel.
+bool has_transformer_engine_experts(const StepRow& row) {
+  return row.model.find("laer-") == std::string::npos;
+}
+
 sim::RunSpec make_run(const StepRow& row, const sim::PrecisionRecipe& precision) {
   sim::RunSpec run;
   run.name = row.name;
@@ -53,6 +59,7 @@ sim::RunSpec make_run(const StepRow& row, const sim::PrecisionRecipe& precision)
   run.seq_len = row.seq_len;
   run.precision = precision;
   run.stack = row.release;
+  run.fusion.experts = !has_transformer_engine_experts(row);
   run.graph.attention = row.cuda_graph.find("attn") != std::string::npos;
   run.graph.router = row.cuda_graph.find("moe_router") != std::string::npos;
   if (row.routing == "forced_balance") {

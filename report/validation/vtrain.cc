@@ -118,6 +118,13 @@ StepJobOrReason build(const VtrainRow& row, const ClusterTable& clusters, const 
 
 }  // namespace
 
+bool VtrainRow::seen_by_fit() const {
+  constexpr std::int64_t kHostBound = 1024;  // hidden size
+  constexpr int kGpuBound = 8;               // micro-batch
+  if (tp != 1) return false;
+  return (hidden == kHostBound && micro_batch == 1) || (micro_batch == kGpuBound && pp == 1);
+}
+
 std::string VtrainRow::job_key() const { return fmt::format("{}-g{}-b{}", model_key(), gpus, global_batch); }
 std::string VtrainRow::model_key() const {
   return fmt::format("h{}-a{}-l{}-s{}", hidden, heads, layers, seq_len);
@@ -142,7 +149,7 @@ std::vector<VtrainRow> load_vtrain(const Context& context) {
 std::vector<VtrainPrediction> predict_vtrain(const Context& context, const std::vector<VtrainRow>& rows,
                                              const std::vector<bool>& wanted) {
   std::vector<VtrainPrediction> predictions(rows.size());
-  const sim::Profile* profile = context.profiles.find(profile_stem_of_gpu("A100-80GB"));
+  const sim::Profile* profile = context.profiles.find_sustained(profile_stem_of_gpu("A100-80GB"));
   const ClusterTable clusters(context.corpus);
   std::vector<StepJob> jobs;
   std::map<std::string, std::size_t> job_of_layout;

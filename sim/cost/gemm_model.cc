@@ -84,8 +84,6 @@ Estimate with_pass(Estimate estimate, const PassFactor& factor) {
 
 Estimate with_sustained(Estimate estimate, const ProfileData& profile) {
   if (!profile.is_sustained()) return estimate;
-  estimate.low *= profile.sustained->low;
-  estimate.high *= profile.sustained->high;
   estimate.evidence = worst(estimate.evidence, profile.sustained->evidence);
   return estimate;
 }

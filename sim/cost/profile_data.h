@@ -186,7 +186,7 @@ enum class TimingMethod {
 ///        memory bandwidth or a launch bounds stays (the memory clock does not follow the power limit).
 struct SustainedFactor {
   double compute_factor = 1.0;   ///< share of the burst compute rate
-  double low = 1.0, high = 1.0;  ///< 90 % band of measured / predicted time that the factor adds
+  double low = 1.0, high = 1.0;  ///< 90 % band of measured / predicted time of whole steps under it
   std::string source;
   Evidence evidence = Evidence::kAssumed;
   friend bool operator==(const SustainedFactor&, const SustainedFactor&) = default;
