@@ -107,7 +107,8 @@ std::string add_split(const StepRow& row, sim::PlanSpec& plan) {
 /// Names what the simulator does not have. Each costs the prediction its standing.
 void note_missing_mechanisms(const StepRow& row, StepJob& job) {
   const std::size_t before = job.notes.size();
-  if (row.a2a_overlap == "1")
+  job.overlaps = row.a2a_overlap == "1";
+  if (job.overlaps)
     job.notes.push_back("overlap of expert all-to-all with another micro-batch is not modelled");
   if (row.fsdp)
     job.notes.push_back("FSDP predicted as the distributed optimizer (no parameter gathers inside the step)");
@@ -195,12 +196,14 @@ std::unique_ptr<sim::ExpertLoads> StepJobs::choose_loads(const StepRow& row, Ste
     const std::string key = !row.tokens_key.empty() ? row.tokens_key : replace(own, "8x22b", "8x7b");
     if (auto loads = DeviceTokenLoads::load(*tokens, key, job.model.experts, job.model.top_k, kLaerGroup,
                                             job.model.moe_layers())) {
+      job.loads_assumed = row.tokens_key.empty();
       job.notes.push_back(row.tokens_key.empty()
                               ? fmt::format("loads that are not published taken to be those of {}", key)
                               : fmt::format("loads by device of {}", key));
       return loads;
     }
   }
+  job.loads_assumed = true;
   job.notes.push_back("real routing without published loads taken as balanced");
   return even_loads(job.model);
 }
