@@ -131,7 +131,7 @@ Prediction predict(const LayerRow& row, const ClusterTable& clusters, const sim:
   run.gate = sim::GatePolicy::kForceBalanced;
   run.graph.router = true;  // the benchmark hides the router's launches behind a long product
   // The benchmark's TransformerConfig sets none of these; HybridEP pads by itself.
-  run.fusion = {true, false, false, false, *dispatcher == sim::Dispatcher::kHybridEp, false};
+  run.fusion = {true, false, false, false, false, *dispatcher == sim::Dispatcher::kHybridEp, false};
   sim::PlanSpec plan;
   plan.layout.ep = row.ep;
   plan.layout.dp = row.gpus;

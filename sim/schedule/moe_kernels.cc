@@ -112,6 +112,7 @@ void LayerKernels::grouped(Segment& segment, std::string_view name, std::span<co
 /// backward cast (2 + 4); gradient of the activation, fp32 (4 + 4), and cast (4 + 2); gradient of the
 ///          probability (4 + 2 + 4) and its sum over a row (4); activation
 void LayerKernels::expert_activation(Segment& segment, std::int64_t rows, bool is_backward) const {
+  if (fusion_.epilogue) return;
   const double values = product(rows, model_.expert_ffn);
   if (fusion_.activation || !is_backward) activation(segment, rows, model_.expert_ffn, is_backward);
   if (fusion_.activation) return;
@@ -146,7 +147,8 @@ Segment LayerKernels::experts_forward(std::span<const std::int64_t> tokens) cons
   if (is_fp8()) memory(segment, "quantise", MemoryOp::kQuantise, product(rows, width) * small);
   grouped(segment, "experts fc1", tokens, up, width, GemmPass::kForward);
   expert_activation(segment, rows, false);
-  if (is_fp8()) memory(segment, "quantise", MemoryOp::kQuantise, product(rows, model_.expert_ffn) * small);
+  if (is_fp8() && !fusion_.epilogue)
+    memory(segment, "quantise", MemoryOp::kQuantise, product(rows, model_.expert_ffn) * small);
   grouped(segment, "experts fc2", tokens, width, model_.expert_ffn, GemmPass::kForward);
   memory(segment, "pad", MemoryOp::kCopy, padded);
   memory(segment, "sort by source", MemoryOp::kPermute, sorted);
@@ -165,9 +167,11 @@ Segment LayerKernels::experts_backward(std::span<const std::int64_t> tokens) con
   const double padded = is_fp8() && !fusion_.padding ? 2.0 * product(rows, width) * kBf16Bytes : 0.0;
   memory(segment, "pad", MemoryOp::kCopy, padded);
   if (is_fp8()) {
-    memory(segment, "quantise", MemoryOp::kQuantise, product(rows, width + up) * (kBf16Bytes + gemm_bytes));
+    const std::int64_t inner = fusion_.epilogue ? 0 : up;
+    memory(segment, "quantise", MemoryOp::kQuantise,
+           product(rows, width + inner) * (kBf16Bytes + gemm_bytes));
     memory(segment, "transpose", MemoryOp::kTranspose,
-           product(rows, 2 * width + model_.expert_ffn + up) * 2.0 * gemm_bytes);
+           product(rows, 2 * width + (fusion_.epilogue ? 0 : model_.expert_ffn) + inner) * 2.0 * gemm_bytes);
   }
   if (recomputes(RecomputeModule::kMoeAct)) activation(segment, rows, model_.expert_ffn, false);
   grouped(segment, "experts fc2", tokens, width, model_.expert_ffn, GemmPass::kDataGradient);

@@ -83,6 +83,7 @@ KernelFusion read_fusion(base::ObjectReader& reader) {
   KernelFusion fusion;
   fusion.attention = reader.value_or("attention", fusion.attention);
   fusion.experts = reader.value_or("experts", fusion.experts);
+  fusion.epilogue = reader.value_or("epilogue", fusion.epilogue);
   fusion.activation = reader.value_or("activation", fusion.activation);
   fusion.accumulation = reader.value_or("accumulation", fusion.accumulation);
   fusion.padding = reader.value_or("padding", fusion.padding);

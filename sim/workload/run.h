@@ -25,6 +25,7 @@ struct PrecisionRecipe {
 struct KernelFusion {
   bool attention = true;      ///< one kernel keeps the scores on chip; false: scores pass through memory
   bool experts = false;       ///< all experts of a rank in one launch; false: one dense product an expert
+  bool epilogue = false;      ///< products of the experts hold activation and quantisation of their results
   bool activation = true;     ///< activation and router probability in one kernel
   bool accumulation = true;   ///< weight gradients add to fp32 sums inside the product
   bool padding = true;        ///< expert rows come padded for low-precision products: no copy into padded rows
