@@ -63,15 +63,15 @@ namespace {
 
 /// Bytes of the tensors that the ledger of the peak is made of.
 struct LayerTensors {
-  double rows = 0;       ///< token copies of the rank, bf16
-  double wide = 0;       ///< rows x expert ffn, bf16
-  double fc1 = 0;        ///< output of fc1
-  double input = 0;      ///< tokens of the rank
-  double received = 0;   ///< what a library delivers before the permutation
-  double weights = 0;    ///< with their quantised copies
-  double gradient2 = 0;  ///< of fc2's weights
+  double rows = 0;                ///< token copies of the rank, bf16
+  double wide = 0;                ///< rows x expert ffn, bf16
+  double fc1 = 0;                 ///< output of fc1
+  double input = 0;               ///< tokens of the rank
+  double received = 0;            ///< what a library delivers before the permutation
+  double weights = 0;             ///< with their quantised copies
+  double gradient2 = 0;           ///< of fc2's weights
   double saved1 = 0, saved2 = 0;  ///< inputs that the two products keep
-  bool low = false;      ///< products below bf16
+  bool low = false;               ///< products below bf16
 };
 
 LayerTensors size_tensors(const sim::ModelSpec& model, const sim::RunSpec& run, const sim::PlanSpec& plan) {
@@ -129,7 +129,8 @@ base::Bytes compute_moe_layer_peak(const sim::ModelSpec& model, const sim::RunSp
   const double combine = held + saved + combine_buffers(t, plan.dispatcher, sorts, pads);
   // The output's gradient; its rows, quantised by rows and by columns; fc2's two gradients.
   const double fc2 = held + t.input + saved + t.rows + (t.low ? t.rows : 0.0) + t.wide + t.gradient2;
-  // Not fused: the gradient in fp32 and its products with probability and activation. Fused: gradient in, out.
+  // Not fused: the gradient in fp32 and its products with probability and activation. Fused: gradient in,
+  // out.
   const double work = run.fusion.activation ? t.wide + t.fc1 : 3.0 * 2.0 * t.wide;
   const double activation = held + t.input + saved - t.saved2 + t.gradient2 + work;
   return base::Bytes::rounded(std::max({combine, fc2, activation}) + kWorkspaces);

@@ -59,8 +59,9 @@ sim::RunSpec make_run(const StepRow& row, const sim::PrecisionRecipe& precision)
   run.seq_len = row.seq_len;
   run.precision = precision;
   run.stack = row.release;
-  // Steps of MoE models under one CUDA graph have no host to read token counts: their recipes run fused grouped
-  // kernels (Megatron-Bridge 0.5.1 release notes: CuTeDSL fused grouped GEMM with full-iteration graphs).
+  // Steps of MoE models under one CUDA graph have no host to read token counts: their recipes run fused
+  // grouped kernels (Megatron-Bridge 0.5.1 release notes: CuTeDSL fused grouped GEMM with full-iteration
+  // graphs).
   const bool whole_graph = row.moe && row.cuda_graph.starts_with("full") && row.precision == "mxfp8";
   run.fusion.experts = whole_graph || !has_transformer_engine_experts(row);
   run.fusion.epilogue = whole_graph;

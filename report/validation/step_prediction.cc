@@ -9,8 +9,8 @@ namespace moeplan::report {
 namespace {
 
 constexpr int kTraceIterations = 2;
-/// Compute of the hottest device over the mean, less one, where the loads are unknown: median of the published
-/// device tokens of LAER under plain expert parallelism (1.62 to 1.67).
+/// Compute of the hottest device over the mean, less one, where the loads are unknown: median of the
+/// published device tokens of LAER under plain expert parallelism (1.62 to 1.67).
 constexpr double kUnknownImbalance = 0.65;
 
 /// The band with a cause of its own that moves the time by `least` to `most` seconds: half-widths add in

@@ -43,7 +43,8 @@ double memory_seconds(const ProfileData& profile, const GemmTable& table, const 
   const auto m = static_cast<double>(shape.m);
   const auto n = static_cast<double>(shape.n);
   const auto k = static_cast<double>(shape.k);
-  const double output = shape.pass == GemmPass::kWeightGradient && shape.accumulates ? kAccumulateBytes : kOutputBytes;
+  const double output =
+      shape.pass == GemmPass::kWeightGradient && shape.accumulates ? kAccumulateBytes : kOutputBytes;
   const double bytes = (m * k + n * k) * bytes_per_element(table.format) + m * n * output;
   return bytes / (profile.hbm_bandwidth.bytes_per_s() * table.memory_efficiency);
 }
@@ -97,9 +98,8 @@ Estimate gemm_time(const ProfileData& profile, const GemmTable& table, const Gem
   if (shape.m <= 0 || shape.n <= 0 || shape.k <= 0) return {};
   // What a weight gradient loses against a forward product is its fp32 sums: where it only writes, as little
   // as a data gradient.
-  const GemmPass like = shape.pass == GemmPass::kWeightGradient && !shape.accumulates
-                            ? GemmPass::kDataGradient
-                            : shape.pass;
+  const GemmPass like =
+      shape.pass == GemmPass::kWeightGradient && !shape.accumulates ? GemmPass::kDataGradient : shape.pass;
   const PassFactor& factor = profile.gemm_passes[static_cast<std::size_t>(like)];
   double compute = compute_seconds(profile, table, shape) / factor.relative_efficiency;
   if (table.clock) compute = table.clock->apply(compute);

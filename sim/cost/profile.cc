@@ -47,8 +47,8 @@ Estimate Profile::gemm(const GemmShape& shape) const {
 }
 
 Estimate Profile::grouped_gemm(std::span<const std::int64_t> tokens_per_expert, std::int64_t n,
-                               std::int64_t k, NumberFormat format, GemmPass pass,
-                               GroupedKernel kernel, bool accumulates) const {
+                               std::int64_t k, NumberFormat format, GemmPass pass, GroupedKernel kernel,
+                               bool accumulates) const {
   if (kernel == GroupedKernel::kPerExpert)
     return per_expert(tokens_per_expert, n, k, format, pass, accumulates);
   const auto& kernels = data_->grouped[static_cast<std::size_t>(format)];

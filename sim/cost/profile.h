@@ -83,8 +83,8 @@ class Profile {
   /// kPerExpert: the dense products of all experts, one launch counted (the others hide behind the running
   /// products); no wave is shared between experts.
   Estimate grouped_gemm(std::span<const std::int64_t> tokens_per_expert, std::int64_t n, std::int64_t k,
-                        NumberFormat format, GemmPass pass,
-                        GroupedKernel kernel = GroupedKernel::kDefault, bool accumulates = true) const;
+                        NumberFormat format, GemmPass pass, GroupedKernel kernel = GroupedKernel::kDefault,
+                        bool accumulates = true) const;
 
   /// Fused attention core (QK^T, softmax, PV; backward recomputes the scores). bf16.
   Estimate attention(const AttentionShape& shape, AttentionPass pass) const;

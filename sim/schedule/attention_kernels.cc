@@ -66,8 +66,8 @@ void LayerKernels::unfused_core(Segment& segment, const AttentionShape& shape, A
     multiply(shape.v_dim, shape.seq_kv);
     return;
   }
-  multiply(shape.v_dim, shape.seq_kv);   // gradient of the values
-  multiply(shape.seq_kv, shape.v_dim);   // of the scores
+  multiply(shape.v_dim, shape.seq_kv);  // gradient of the values
+  multiply(shape.seq_kv, shape.v_dim);  // of the scores
   memory(segment, "dropout", MemoryOp::kAdd, 5.0 * scores);
   memory(segment, "softmax", MemoryOp::kNorm, 6.0 * scores);
   multiply(shape.qk_dim, shape.seq_kv);  // of queries and keys

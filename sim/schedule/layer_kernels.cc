@@ -22,8 +22,9 @@ double product(std::int64_t a, std::int64_t b) { return static_cast<double>(a) *
 
 /// Host time of an eager layer over that of the kernels that a segment names: the framework also runs views,
 /// casts, bias additions, checks and the bookkeeping of autograd, which take the GPU no time. One number for
-/// every layer, fitted on 86 host-bound steps of published dense models (vTrain on A100, one node: hidden size
-/// 1,024, tp 1, micro-batches of one sequence, whose time does not change with tp), which are not judged.
+/// every layer, fitted on 86 host-bound steps of published dense models (vTrain on A100, one node: hidden
+/// size 1,024, tp 1, micro-batches of one sequence, whose time does not change with tp), which are not
+/// judged.
 constexpr double kHostShare = 4.9;
 
 /// What of `traffic` does not fit behind `hiding`.

@@ -69,9 +69,9 @@ struct StepBand {
   double low = 0.9, high = 1.35;
 };
 
-/// The same of MoE steps, from what plans and recipes leave open: 90 % of the published steps of one MoE model,
-/// GPU and precision lie between 0.77 and 1.30 of their median over the releases of one vendor (96 rows of
-/// NeMo 25.09 to 26.08; dense models: 0.97 to 1.06). No prediction went into these two numbers.
+/// The same of MoE steps, from what plans and recipes leave open: 90 % of the published steps of one MoE
+/// model, GPU and precision lie between 0.77 and 1.30 of their median over the releases of one vendor (96
+/// rows of NeMo 25.09 to 26.08; dense models: 0.97 to 1.06). No prediction went into these two numbers.
 constexpr StepBand kMoeReleases{0.77, 1.30};
 
 StepBand step_band(const Job& job) {

@@ -53,16 +53,17 @@ TEST_F(MoeLayerTest, WithTwiceTheTokensTakesAboutTwiceAsLong) {
 
 // Fused, gated, bf16, one expert a rank. Held: 3 * 4096 * 14336 weights at two bytes, 352.3 MB; input and
 // output of 4096 tokens, 33.6 MB each, and the router's fp32 copy, 67.1 MB. Saved: 8192 rows of 4096 values
-// 67.1 MB, fc1's output 469.8 MB, the activation 234.9 MB. At the backward of the activation the last is gone;
-// alive are the output's gradient 33.6 MB, fc2's weight gradient 117.4 MB and the gradients of activation and
-// fc1's output, 704.6 MB. With six workspaces of 33.6 MB: 352.3 + 134.2 + 536.9 + 33.6 + 117.4 + 704.6 + 201.3
-// = 2,080.4 MB.
+// 67.1 MB, fc1's output 469.8 MB, the activation 234.9 MB. At the backward of the activation the last is
+// gone; alive are the output's gradient 33.6 MB, fc2's weight gradient 117.4 MB and the gradients of
+// activation and fc1's output, 704.6 MB. With six workspaces of 33.6 MB: 352.3 + 134.2 + 536.9 + 33.6 + 117.4
+// + 704.6 + 201.3 = 2,080.4 MB.
 TEST_F(MoeLayerTest, PeakIsTheSumOfWhatIsAliveAtTheWorstMoment) {
   EXPECT_NEAR(compute_moe_layer_peak(model_, run_, plan_).as_double() * 1e-6, 2080.4, 0.5);
 }
 
 // Eight experts on eight ranks, two a token: two ranks. 32 on 8, eight a token: a rank is missed with
-// probability prod (28 - i)/(32 - i) = 24*23*22*21 / (32*31*30*29) = 0.2955: 8 * 0.7045 = 5.636; a limit cuts.
+// probability prod (28 - i)/(32 - i) = 24*23*22*21 / (32*31*30*29) = 0.2955: 8 * 0.7045 = 5.636; a limit
+// cuts.
 TEST(RanksPerToken, CountRanksThatHoldAnExpertOfTheToken) {
   EXPECT_NEAR(expected_ranks_per_token(8, 2, 8, 8), 2.0, 1e-12);
   EXPECT_NEAR(expected_ranks_per_token(32, 8, 8, 8), 5.636, 1e-3);

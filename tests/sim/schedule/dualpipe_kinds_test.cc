@@ -1,6 +1,6 @@
-// Memory-bound kinds of kernels against a published timeline that no constant was fitted on: DeepSeek-V3 in training on
-// H800, EP64, TP1, 4,096 tokens, balanced, fp8 in blocks, one forward and one backward chunk of four MoE layers
-// (deepseek-ai/profile-data; layer/deepseek_v3_dualpipe_summary.csv).
+// Memory-bound kinds of kernels against a published timeline that no constant was fitted on: DeepSeek-V3 in
+// training on H800, EP64, TP1, 4,096 tokens, balanced, fp8 in blocks, one forward and one backward chunk of
+// four MoE layers (deepseek-ai/profile-data; layer/deepseek_v3_dualpipe_summary.csv).
 #include <filesystem>
 #include <map>
 #include <string>
@@ -61,7 +61,8 @@ std::map<std::string, double> measured(const std::string& path) {
   base::DiagnosticSink sink;
   for (std::size_t i = 0; i < table.rows(); ++i) {
     if (table.cell(i, table.require_column("section")) != "kernel_class") continue;
-    us[table.cell(i, table.require_column("item"))] += table.number(i, table.require_column("total_us"), sink);
+    us[table.cell(i, table.require_column("item"))] +=
+        table.number(i, table.require_column("total_us"), sink);
   }
   sink.throw_if_any();
   return us;
@@ -72,8 +73,8 @@ struct Kind {
   std::vector<const char*> parts;  ///< of our segments
 };
 
-// The summary counts kinds, not shapes, and DeepSeek's kernels are not those of the frameworks: a kind in total
-// is held to a factor of 2, which is the band of memory-bound kernels and as much again.
+// The summary counts kinds, not shapes, and DeepSeek's kernels are not those of the frameworks: a kind in
+// total is held to a factor of 2, which is the band of memory-bound kernels and as much again.
 TEST(DualPipeKinds, MemoryBoundKindsTakeHalfToTwiceTheirPublishedTime) {
   const auto corpus = test::corpus();
   if (!corpus) GTEST_SKIP() << "no corpus of measured data here";
