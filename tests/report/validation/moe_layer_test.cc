@@ -61,14 +61,5 @@ TEST_F(MoeLayerTest, PeakIsTheSumOfWhatIsAliveAtTheWorstMoment) {
   EXPECT_NEAR(compute_moe_layer_peak(model_, run_, plan_).as_double() * 1e-6, 2080.4, 0.5);
 }
 
-// Eight experts on eight ranks, two a token: two ranks. 32 on 8, eight a token: a rank is missed with
-// probability prod (28 - i)/(32 - i) = 24*23*22*21 / (32*31*30*29) = 0.2955: 8 * 0.7045 = 5.636; a limit
-// cuts.
-TEST(RanksPerToken, CountRanksThatHoldAnExpertOfTheToken) {
-  EXPECT_NEAR(expected_ranks_per_token(8, 2, 8, 8), 2.0, 1e-12);
-  EXPECT_NEAR(expected_ranks_per_token(32, 8, 8, 8), 5.636, 1e-3);
-  EXPECT_EQ(expected_ranks_per_token(32, 8, 8, 4), 4.0);
-}
-
 }  // namespace
 }  // namespace moeplan::report
