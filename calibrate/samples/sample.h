@@ -45,7 +45,7 @@ struct CollectiveSample {
 
 /// One operation of an expert-parallel library; nodes are NVLink domains.
 struct ExpertParallelSample {
-  std::string library, operation;
+  std::string ep_library, operation;
   int ranks = 0, nodes = 1, sms = 0, top_k = 0;
   std::int64_t tokens = 0, hidden = 0, experts = 0;
   double token_bytes = 0.0;

@@ -102,7 +102,7 @@ SampleShape read_collective(ObjectReader& at) {
 
 SampleShape read_expert_parallel(ObjectReader& at) {
   ExpertParallelSample s;
-  s.library = at.required<std::string>("library");
+  s.ep_library = at.required<std::string>("library");
   s.operation = at.required<std::string>("operation");
   s.ranks = read_small(at, "ranks", 1);
   s.nodes = read_small(at, "nodes", 1);

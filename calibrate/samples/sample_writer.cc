@@ -92,7 +92,7 @@ std::string shape_text(const CollectiveSample& s) {
 
 std::string shape_text(const ExpertParallelSample& s) {
   Line line;
-  line.text("library", s.library);
+  line.text("library", s.ep_library);
   line.text("operation", s.operation);
   line.number("ranks", s.ranks);
   line.number("nodes", s.nodes);
