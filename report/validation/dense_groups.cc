@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "report/validation/kernel_table.h"
 #include "report/validation/statistics.h"
 #include "report/validation/step_groups.h"
 #include "report/validation/vtrain.h"
@@ -15,13 +16,19 @@ namespace {
 
 /// Fewest measured layouts of one job that make a choice.
 constexpr std::size_t kFewestLayouts = 4;
+constexpr const char* kOneNode = "e2e/vtrain_one_node.csv";
 
 void judge_vtrain_times(const Context& context, GroupReport& report) {
   const std::vector<VtrainRow> rows = load_vtrain(context);
   std::vector<bool> wanted;
   std::map<std::string, LeaveOneOutMedian> rates;
+  const auto one_node = context.corpus.find_cases(kOneNode);
+  const bool fitted = one_node && is_fitted_file(kOneNode, *one_node);
+  std::size_t seen_by_fit = 0;
   for (const VtrainRow& row : rows) {
-    wanted.push_back(context.selection.has_case(report.group, row.name));
+    const bool seen = fitted && row.name.starts_with(kOneNode) && row.seen_by_fit();
+    seen_by_fit += seen ? 1 : 0;
+    wanted.push_back(!seen && context.selection.has_case(report.group, row.name));
     rates[row.model_key()].add(row.tokens_per_s_per_gpu());
   }
   for (auto& [model, rate] : rates) rate.sort();
@@ -47,6 +54,7 @@ void judge_vtrain_times(const Context& context, GroupReport& report) {
     one.note = predictions[i].note;
     report.cases.push_back(std::move(one));
   }
+  name_seen_by_fit(kOneNode, seen_by_fit, report);
 }
 
 /// One job with its measured layouts, as indices of rows.

@@ -5,7 +5,6 @@
 #include <string_view>
 
 #include "sim/network/sharing.h"
-#include "sim/schedule/activation_bytes.h"
 #include "sim/schedule/layer_kernels.h"
 #include "sim/schedule/moe_times.h"
 
@@ -16,19 +15,17 @@ namespace {
 /// Parts of a segment that belong to the block around the layer or to the training loop.
 constexpr std::array<std::string_view, 2> kOutsideTheLayer = {"norm", "residual"};
 
-sim::Estimate sum_inside(const sim::Segment& segment) {
-  sim::Estimate sum;
+void add_inside(sim::CostSum& sum, const sim::Segment& segment) {
   for (const sim::Part& part : segment.parts()) {
     const bool outside =
         std::find(kOutsideTheLayer.begin(), kOutsideTheLayer.end(), part.name) != kOutsideTheLayer.end();
-    if (!outside) sum += part.estimate;
+    if (!outside) sum.add(part.time_class, part.estimate);
   }
-  return sum;
 }
 
 /// Balanced: every rank takes the same time up to rounding, and rank 0 stands for all.
-sim::Estimate first_rank(const std::vector<sim::Segment>& ranks) {
-  return ranks.empty() ? sim::Estimate{} : sum_inside(ranks.front());
+void add_inside(sim::CostSum& sum, const std::vector<sim::Segment>& ranks) {
+  if (!ranks.empty()) add_inside(sum, ranks.front());
 }
 
 }  // namespace
@@ -48,34 +45,99 @@ MoeLayerTimes compute_moe_layer(const topology::Cluster& cluster, const sim::Pro
       sim::solve_all_to_alls(network, stage, traffic, sim::make_exchange(plan, model, kernels));
   const sim::MoeTimes moe = sim::build_moe_times(kernels, traffic, times, plan.chunk_degree);
 
-  MoeLayerTimes layer;
-  layer.forward = sum_inside(kernels.moe_before_forward()) + first_rank(moe.dispatch) +
-                  first_rank(moe.experts) + first_rank(moe.combine) + sum_inside(kernels.moe_after_forward());
-  layer.backward = sum_inside(kernels.moe_after_backward()) + first_rank(moe.combine_gradient) +
-                   first_rank(moe.experts_backward) + first_rank(moe.dispatch_gradient) +
-                   sum_inside(kernels.moe_before_backward());
-  return layer;
+  sim::CostSum forward, backward;
+  add_inside(forward, kernels.moe_before_forward());
+  add_inside(forward, moe.dispatch);
+  add_inside(forward, moe.experts);
+  add_inside(forward, moe.combine);
+  add_inside(forward, kernels.moe_after_forward());
+  add_inside(backward, kernels.moe_after_backward());
+  add_inside(backward, moe.combine_gradient);
+  add_inside(backward, moe.experts_backward);
+  add_inside(backward, moe.dispatch_gradient);
+  add_inside(backward, kernels.moe_before_backward());
+  return {forward.estimate(), backward.estimate()};
 }
+
+namespace {
+
+/// Bytes of the tensors that the ledger of the peak is made of.
+struct LayerTensors {
+  double rows = 0;                ///< token copies of the rank, bf16
+  double wide = 0;                ///< rows x expert ffn, bf16
+  double fc1 = 0;                 ///< output of fc1
+  double input = 0;               ///< tokens of the rank
+  double received = 0;            ///< what a library delivers before the permutation
+  double weights = 0;             ///< with their quantised copies
+  double gradient2 = 0;           ///< of fc2's weights
+  double saved1 = 0, saved2 = 0;  ///< inputs that the two products keep
+  bool low = false;               ///< products below bf16
+};
+
+LayerTensors size_tensors(const sim::ModelSpec& model, const sim::RunSpec& run, const sim::PlanSpec& plan) {
+  constexpr double kBf16 = 2.0;
+  LayerTensors t;
+  const auto tokens = static_cast<double>(plan.micro_batch * run.seq_len);
+  const auto hidden = static_cast<double>(model.hidden);
+  const auto ffn = static_cast<double>(model.expert_ffn);
+  const double halves = model.gated ? 2.0 : 1.0;
+  const double element = sim::bytes_per_element(run.precision.gemm);
+  const double local = static_cast<double>(model.experts) / plan.layout.ep;
+  t.low = element < kBf16;
+  t.rows = tokens * model.top_k * hidden * kBf16;
+  t.wide = tokens * model.top_k * ffn * kBf16;
+  t.fc1 = halves * t.wide;
+  t.input = tokens * hidden * kBf16;
+  t.received = sim::distinct_share(model, plan) * t.rows;
+  t.weights = local * (halves + 1.0) * hidden * ffn * (kBf16 + (t.low ? 2.0 * element : 0.0));
+  t.gradient2 = local * hidden * ffn * kBf16;
+  t.saved1 = t.rows * (t.low ? element / kBf16 : 1.0);
+  t.saved2 = t.wide * (t.low ? element / kBf16 : 1.0);
+  return t;
+}
+
+/// Row buffers alive in the forward combine besides what is saved. Megatron's layer keeps the tensors between
+/// its steps in local variables until it returns: permuted, received, sorted.
+double combine_buffers(const LayerTensors& t, sim::Dispatcher dispatcher, bool sorts, bool pads) {
+  switch (dispatcher) {
+    case sim::Dispatcher::kFlat:
+    case sim::Dispatcher::kPairwise:
+    case sim::Dispatcher::kTwoLevel:  // staging between the levels is not modelled
+    case sim::Dispatcher::kLeader:
+    case sim::Dispatcher::kSplitPipe:
+    case sim::Dispatcher::kRailRelay:
+      // permuted and, if sorted, received; fc2's output on its way back, twice; padded: the sorted rows, and
+      // the unpadded output, too. Without quantisation the sorted rows are those that fc1 saves.
+      return t.rows * (3.0 + (sorts ? 1.0 : 0.0) + (pads ? 2.0 : 0.0));
+    case sim::Dispatcher::kDeepEp:
+      return t.received + (pads ? 4.0 * t.rows : t.rows + t.received);
+    case sim::Dispatcher::kHybridEp:
+      return t.rows * (t.low ? 2.0 : 1.0);
+  }
+  return 0.0;
+}
+
+}  // namespace
 
 base::Bytes compute_moe_layer_peak(const sim::ModelSpec& model, const sim::RunSpec& run,
                                    const sim::PlanSpec& plan) {
-  constexpr double kBf16 = 2.0;  // bytes
-  const sim::ActivationBytes activations(model, run, plan);
-  const sim::LayerBytes layer = activations.layer({sim::MixerKind::kNone, sim::FfnKind::kMoe, 0});
-  const double rows = activations.shard_tokens() * model.top_k;  // balanced: as many as the rank routes
-  const double low = sim::value_bytes(run.precision.gemm);
-  const double weights = static_cast<double>(sim::expert_parameters(model)) * model.experts / plan.layout.ep +
-                         static_cast<double>(sim::router_parameters(model));
-  const double per_weight =
-      kBf16 + kBf16 + (low < kBf16 ? 2.0 * low : 0.0);  // weight, gradient, two quantised copies
-  const double kept = layer.kept + layer.dropped + (layer.kept_per_row + layer.dropped_per_row) * rows;
-  const double backward = layer.backward + layer.backward_per_row * rows;
-  const double copies =
-      sim::removes_duplicates(plan.dispatcher) ? sim::distinct_share(model, plan) : 2.0;  // of a row
-  const double buffers = copies * rows * static_cast<double>(model.dispatch_width) * kBf16;
-  const double ends =
-      2.0 * activations.tokens() * static_cast<double>(model.hidden) * kBf16;  // output, and its gradient
-  return base::Bytes::rounded(weights * per_weight + kept + backward + buffers + ends);
+  /// cuBLAS workspaces on Hopper: PyTorch's for the forward and the backward thread, TransformerEngine's for
+  /// its four streams, 32 MiB each (their sources).
+  constexpr double kWorkspaces = 6.0 * 32.0 * 1024.0 * 1024.0;
+  const LayerTensors t = size_tensors(model, run, plan);
+  const bool sorts = model.experts > plan.layout.ep;
+  const bool pads = t.low && !run.fusion.padding;
+  const double router = 2.0 * t.input;  // its input in fp32
+  const double held = t.weights + 2.0 * t.input + router;
+  const double saved = t.saved1 + t.fc1 + (run.fusion.activation ? 0.0 : t.wide) + t.saved2;
+  const double combine = held + saved + combine_buffers(t, plan.dispatcher, sorts, pads);
+  // The output's gradient; its rows, quantised by rows and by columns; fc2's two gradients.
+  const double fc2 = held + t.input + saved + t.rows + (t.low ? t.rows : 0.0) + t.wide + t.gradient2;
+  // Not fused: the gradient in fp32 and its products with probability and activation. Fused: gradient in,
+  // out.
+  const double work = run.fusion.activation ? t.wide + t.fc1 : 3.0 * 2.0 * t.wide;
+  const double activation = held + t.input + saved - t.saved2 + t.gradient2 + work;
+  return base::Bytes::rounded(std::max({combine, fc2, activation}) + kWorkspaces);
 }
 
 }  // namespace moeplan::report

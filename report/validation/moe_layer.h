@@ -27,11 +27,10 @@ MoeLayerTimes compute_moe_layer(const topology::Cluster& cluster, const sim::Pro
                                 const sim::ModelSpec& model, const sim::RunSpec& run,
                                 const sim::PlanSpec& plan);
 
-/// Bytes allocated at the worst moment of that layer's backward, by the memory model of simulate_step.
+/// Bytes allocated at the worst moment of one forward and backward of that layer, eager, without recompute.
 ///
-/// Model:   weights and their bf16 gradients + what the layer keeps for its backward + gradients of
-/// activations alive at
-///          once + sent and received copies of one all-to-all + input and output with their gradients
+/// Model:   docs/models/memory.md, "One layer alone": the highest of three moments, the combine of the
+///          forward, fc2's backward, the backward of the activation; and the workspaces of the products
 /// Left out, as the benchmark has none: main gradients, optimizer states, communicators, context.
 base::Bytes compute_moe_layer_peak(const sim::ModelSpec& model, const sim::RunSpec& run,
                                    const sim::PlanSpec& plan);

@@ -23,13 +23,23 @@ const sim::Profile* ProfileShelf::find(std::string_view stem) {
   return profiles_.emplace(std::string(stem), std::move(profile)).first->second.get();
 }
 
+const sim::Profile* ProfileShelf::find_sustained(std::string_view stem) {
+  const auto known = sustained_.find(stem);
+  if (known != sustained_.end()) return known->second.get();
+  const sim::Profile* burst = find(stem);
+  if (burst == nullptr) return nullptr;
+  auto profile = std::make_unique<sim::Profile>(burst->at_sustained_clocks());
+  return sustained_.emplace(std::string(stem), std::move(profile)).first->second.get();
+}
+
 const sim::Profile* ProfileShelf::find_without_launches(std::string_view stem) {
   const auto known = without_launches_.find(stem);
   if (known != without_launches_.end()) return known->second.get();
-  const sim::Profile* profile = find(stem);
+  const sim::Profile* profile = find_sustained(stem);
   if (profile == nullptr) return nullptr;
   sim::ProfileData data = profile->data();
   data.launch_overhead = base::Seconds();
+  data.linear_overhead = base::Seconds();
   auto silent = std::make_unique<sim::Profile>(std::move(data));
   return without_launches_.emplace(std::string(stem), std::move(silent)).first->second.get();
 }

@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include "base/parallel.h"
+#include "report/validation/kernel_table.h"
 #include "report/validation/statistics.h"
 #include "report/validation/step_groups.h"
 
@@ -62,13 +63,26 @@ std::vector<StepRow> load_rows(const Context& context, const std::string& file) 
   return path ? load_steps(*path, file) : std::vector<StepRow>();
 }
 
+void name_seen_by_fit(const std::string& file, std::size_t rows, GroupReport& report) {
+  if (rows == 0) return;
+  report.skipped.push_back(
+      {fmt::format("{}#fitted", file),
+       fmt::format("{} rows are those that constants of the shipped profiles were fitted on", rows), false});
+}
+
 void judge_step_times(const Context& context, const std::vector<StepRow>& all, bool moe,
                       GroupReport& report) {
+  const auto steps = context.corpus.find_cases("e2e/steps.csv");
+  const bool fitted = !moe && steps && is_fitted_file("e2e/steps.csv", *steps);
   std::vector<StepRow> usable;
   for (const StepRow& row : all) {
     if (row.is_usable() && row.moe == moe) usable.push_back(row);
   }
-  const std::vector<StepRow> rows = newest_per_configuration(usable);
+  std::vector<StepRow> rows = newest_per_configuration(usable);
+  if (fitted) {
+    const std::size_t seen_by_fit = std::erase_if(rows, [](const StepRow& row) { return row.seen_by_fit(); });
+    name_seen_by_fit("e2e/steps.csv", seen_by_fit, report);
+  }
   const auto rates = collect(rows, [](const StepRow& row) { return row.tokens_per_s_per_gpu(); });
   Judged judged = build_jobs(context, rows, report);
   const std::vector<StepPrediction> predictions = predict_steps(judged.jobs, context.threads);

@@ -15,6 +15,9 @@ std::vector<StepRow> load_rows(const Context& context, const std::string& file);
 /// tokens/s/GPU of the other rows of the same model and GPU.
 void judge_step_times(const Context& context, const std::vector<StepRow>& all, bool moe, GroupReport& report);
 
+/// Says how many rows of a file are not judged because constants were fitted on them.
+void name_seen_by_fit(const std::string& file, std::size_t rows, GroupReport& report);
+
 std::string joined_notes(const StepJob& job);
 
 }  // namespace moeplan::report

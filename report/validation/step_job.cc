@@ -46,6 +46,12 @@ std::string replace(std::string text, std::string_view from, std::string_view to
   return at == std::string::npos ? text : text.replace(at, from.size(), to);
 }
 
+/// Software whose experts are TransformerEngine's GroupedLinear: one cuBLAS product an expert over several
+/// streams (NVIDIA/TransformerEngine#853) for every format. Others: the profile's own grouped kernel.
+bool has_transformer_engine_experts(const StepRow& row) {
+  return row.model.find("laer-") == std::string::npos;
+}
+
 sim::RunSpec make_run(const StepRow& row, const sim::PrecisionRecipe& precision) {
   sim::RunSpec run;
   run.name = row.name;
@@ -53,6 +59,14 @@ sim::RunSpec make_run(const StepRow& row, const sim::PrecisionRecipe& precision)
   run.seq_len = row.seq_len;
   run.precision = precision;
   run.stack = row.release;
+  // Steps of MoE models under one CUDA graph have no host to read token counts: their recipes run fused
+  // grouped kernels (Megatron-Bridge 0.5.1 release notes: CuTeDSL fused grouped GEMM with full-iteration
+  // graphs).
+  const bool whole_graph = row.moe && row.cuda_graph.starts_with("full") && row.precision == "mxfp8";
+  run.fusion.experts = whole_graph || !has_transformer_engine_experts(row);
+  run.fusion.epilogue = whole_graph;
+  run.graph.attention = row.cuda_graph.find("attn") != std::string::npos;
+  run.graph.router = row.cuda_graph.find("moe_router") != std::string::npos;
   if (row.routing == "forced_balance") {
     run.gate = sim::GatePolicy::kForceBalanced;
   } else if (row.routing == "padded_capacity") {
@@ -98,16 +112,15 @@ std::string add_split(const StepRow& row, sim::PlanSpec& plan) {
 /// Names what the simulator does not have. Each costs the prediction its standing.
 void note_missing_mechanisms(const StepRow& row, StepJob& job) {
   const std::size_t before = job.notes.size();
-  if (row.a2a_overlap == "1")
+  job.overlaps = row.a2a_overlap == "1";
+  if (job.overlaps)
     job.notes.push_back("overlap of expert all-to-all with another micro-batch is not modelled");
   if (row.fsdp)
     job.notes.push_back("FSDP predicted as the distributed optimizer (no parameter gathers inside the step)");
   if (row.offloaded_layers > 0)
     job.notes.push_back(
         fmt::format("activation off-loading of {} layers is not modelled", row.offloaded_layers));
-  if (row.cuda_graph != "none" && !row.cuda_graph.starts_with("full") && !row.cuda_graph.empty()) {
-    job.notes.push_back(fmt::format("CUDA graph \"{}\": launches are counted as without it", row.cuda_graph));
-  }
+  if (row.cuda_graph == "unknown") job.notes.push_back("CUDA graph unknown: launches are counted as without");
   if (row.gpu == "H100-96GB-HBM2e")
     job.notes.push_back("profile of the 700 W HBM3 part for a 500 W HBM2e one");
   if (job.notes.size() > before) job.floor = sim::worst(job.floor, sim::Evidence::kExtrapolated);
@@ -188,12 +201,14 @@ std::unique_ptr<sim::ExpertLoads> StepJobs::choose_loads(const StepRow& row, Ste
     const std::string key = !row.tokens_key.empty() ? row.tokens_key : replace(own, "8x22b", "8x7b");
     if (auto loads = DeviceTokenLoads::load(*tokens, key, job.model.experts, job.model.top_k, kLaerGroup,
                                             job.model.moe_layers())) {
+      job.loads_assumed = row.tokens_key.empty();
       job.notes.push_back(row.tokens_key.empty()
                               ? fmt::format("loads that are not published taken to be those of {}", key)
                               : fmt::format("loads by device of {}", key));
       return loads;
     }
   }
+  job.loads_assumed = true;
   job.notes.push_back("real routing without published loads taken as balanced");
   return even_loads(job.model);
 }
@@ -207,7 +222,7 @@ StepJobOrReason StepJobs::build(const StepRow& row) {
   const std::string_view stem = profile_stem_of_gpu(row.gpu);
   const bool graph = row.cuda_graph.starts_with("full");
   const sim::Profile* profile =
-      graph ? context_.profiles.find_without_launches(stem) : context_.profiles.find(stem);
+      graph ? context_.profiles.find_without_launches(stem) : context_.profiles.find_sustained(stem);
   if (profile == nullptr) return {std::nullopt, fmt::format("no profile of {} is shipped", row.gpu)};
   const auto precision = parse_precision(row.precision);
   if (!precision) return {std::nullopt, fmt::format("precision \"{}\" is not known", row.precision)};

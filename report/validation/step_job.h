@@ -24,6 +24,8 @@ struct StepJob {
   sim::PlanSpec plan;
   sim::Evidence floor = sim::Evidence::kMeasured;  ///< no better than this, whatever the parts say
   std::vector<std::string> notes;                  ///< what is assumed or left out
+  bool loads_assumed = false;                      ///< real routing whose loads are not published
+  bool overlaps = false;  ///< the run hides expert communication behind another micro-batch; we do not
 
   sim::Job job() const { return {cluster, *profile, model, run, *loads}; }
 };

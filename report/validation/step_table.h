@@ -29,6 +29,8 @@ struct StepRow {
 
   double tokens() const { return static_cast<double>(seq_len) * static_cast<double>(global_batch); }
   double tokens_per_s_per_gpu() const { return tokens() / step_time_s / gpus; }
+  /// Of the dense rows those that the sustained factor was fitted on (scripts/fit_sustained).
+  bool seen_by_fit() const { return !moe && id % 2 == 0; }
   bool is_usable() const { return usable == "yes"; }
 };
 

@@ -79,6 +79,7 @@ sim::RunSpec make_run(const VtrainRow& row) {
   run.precision.gemm = sim::NumberFormat::kBf16;  // fp16 runs at the same rate on this GPU
   run.precision.gradient_reduce = sim::NumberFormat::kFp16;
   run.fused_cross_entropy = false;
+  run.fusion.attention = false;
   return run;
 }
 
@@ -109,7 +110,6 @@ StepJobOrReason build(const VtrainRow& row, const ClusterTable& clusters, const 
               make_plan(row),
               sim::Evidence::kExtrapolated,
               std::move(built.notes)};
-  job.notes.push_back("attention that was unfused in that software predicted as fused");
   job.loads = even_loads(job.model);
   if (const auto faults = sim::find_faults(job.job(), job.plan); !faults.empty())
     return {std::nullopt, faults.front().message};
@@ -117,6 +117,13 @@ StepJobOrReason build(const VtrainRow& row, const ClusterTable& clusters, const 
 }
 
 }  // namespace
+
+bool VtrainRow::seen_by_fit() const {
+  constexpr std::int64_t kHostBound = 1024;  // hidden size
+  constexpr int kGpuBound = 8;               // micro-batch
+  if (tp != 1) return false;
+  return (hidden == kHostBound && micro_batch == 1) || (micro_batch == kGpuBound && pp == 1);
+}
 
 std::string VtrainRow::job_key() const { return fmt::format("{}-g{}-b{}", model_key(), gpus, global_batch); }
 std::string VtrainRow::model_key() const {
@@ -142,7 +149,7 @@ std::vector<VtrainRow> load_vtrain(const Context& context) {
 std::vector<VtrainPrediction> predict_vtrain(const Context& context, const std::vector<VtrainRow>& rows,
                                              const std::vector<bool>& wanted) {
   std::vector<VtrainPrediction> predictions(rows.size());
-  const sim::Profile* profile = context.profiles.find(profile_stem_of_gpu("A100-80GB"));
+  const sim::Profile* profile = context.profiles.find_sustained(profile_stem_of_gpu("A100-80GB"));
   const ClusterTable clusters(context.corpus);
   std::vector<StepJob> jobs;
   std::map<std::string, std::size_t> job_of_layout;

@@ -19,6 +19,9 @@ struct VtrainRow {
   std::int64_t global_batch = 0, hidden = 0, seq_len = 0;
   double step_time_s = 0;
 
+  /// Rows that constants of ours were fitted on: the host-bound ones of kHostShare
+  /// (sim/schedule/layer_kernels.cc) and those of the sustained factor (scripts/fit_sustained).
+  bool seen_by_fit() const;
   /// Rows of one key are layouts of one job.
   std::string job_key() const;
   /// Rows of one key train one model.

@@ -41,8 +41,14 @@ std::string device_text(const Profile& profile) {
     if (profile.supports(format))
       text += fmt::format(" {} {}", name(format), base::pretty(profile.peak(format)));
   }
-  text += fmt::format("\n  source: {}\n  launch overhead {}, host sync {} ({})\n", data.device_source,
-                      base::pretty(data.launch_overhead), base::pretty(data.host_sync), data.host_source);
+  if (data.sustained) {
+    text += fmt::format("\n  sustained: products at {:.3f} of the burst rate, band {:.2f} to {:.2f} ({}; {})",
+                        data.sustained->compute_factor, data.sustained->low, data.sustained->high,
+                        name(data.sustained->evidence), data.sustained->source);
+  }
+  text += fmt::format("\n  source: {}\n  host: an operation {}, a linear layer {}, a sync {} ({})\n",
+                      data.device_source, base::pretty(data.launch_overhead),
+                      base::pretty(data.linear_overhead), base::pretty(data.host_sync), data.host_source);
   return text;
 }
 

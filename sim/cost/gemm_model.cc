@@ -59,7 +59,8 @@ double memory_seconds(const ProfileData& profile, const GemmTable& table, const 
   const auto m = static_cast<double>(shape.m);
   const auto n = static_cast<double>(shape.n);
   const auto k = static_cast<double>(shape.k);
-  const double output = shape.pass == GemmPass::kWeightGradient ? kAccumulateBytes : kOutputBytes;
+  const double output =
+      shape.pass == GemmPass::kWeightGradient && shape.accumulates ? kAccumulateBytes : kOutputBytes;
   const double bytes = (m * k + n * k) * bytes_per_element(table.format) + m * n * output;
   return bytes / (profile.hbm_bandwidth.bytes_per_s() * table.memory_efficiency);
 }
@@ -99,9 +100,7 @@ Estimate with_pass(Estimate estimate, const PassFactor& factor) {
 }
 
 Estimate with_sustained(Estimate estimate, const ProfileData& profile) {
-  if (!profile.sustained) return estimate;
-  estimate.low *= profile.sustained->low;
-  estimate.high *= profile.sustained->high;
+  if (!profile.is_sustained()) return estimate;
   estimate.evidence = worst(estimate.evidence, profile.sustained->evidence);
   return estimate;
 }
@@ -113,7 +112,11 @@ double sm_seconds_per_flop(const ProfileData& profile, NumberFormat format) {
 
 Estimate gemm_time(const ProfileData& profile, const GemmTable& table, const GemmShape& shape) {
   if (shape.m <= 0 || shape.n <= 0 || shape.k <= 0) return {};
-  const PassFactor& factor = profile.gemm_passes[static_cast<std::size_t>(shape.pass)];
+  // What a weight gradient loses against a forward product is its fp32 sums: where it only writes, as little
+  // as a data gradient.
+  const GemmPass like =
+      shape.pass == GemmPass::kWeightGradient && !shape.accumulates ? GemmPass::kDataGradient : shape.pass;
+  const PassFactor& factor = profile.gemm_passes[static_cast<std::size_t>(like)];
   double compute = compute_seconds(profile, table, shape) / factor.relative_efficiency;
   if (table.clock) compute = table.clock->apply(compute);
   double t = table.launch_s + std::max(compute, memory_seconds(profile, table, shape));

@@ -39,7 +39,7 @@ Estimate table_quantise_time(const ProfileData& profile, const GemmTable& table,
 /// Adds the table's band at that time, the wider one outside the measured range, and a pass's own band.
 Estimate with_band(const TableOrigin& origin, double seconds, bool inside_range);
 Estimate with_pass(Estimate estimate, const PassFactor& factor);
-/// Adds what the sustained factor is uncertain by; its effect on time is in sm_seconds_per_flop.
+/// Lowers the evidence to that of the sustained factor; its effect on time is in sm_seconds_per_flop.
 Estimate with_sustained(Estimate estimate, const ProfileData& profile);
 
 /// Time of one FLOP on one SM at the dense peak, at the clock of the profile's method.

@@ -9,13 +9,13 @@ namespace {
 
 constexpr std::array<std::string_view, kGemmPasses> kPassNames{"forward", "data_gradient", "weight_gradient"};
 constexpr std::array<std::string_view, kMemoryOps> kMemoryOpNames{
-    "permute",       "unpermute", "router",          "rope",   "norm",
-    "swiglu",        "quantise",  "transpose",       "add",    "embedding",
-    "cross_entropy", "optimizer", "grad_accumulate", "reduce", "copy"};
+    "permute",   "unpermute", "router",    "rope",          "norm",      "swiglu",          "quantise",
+    "transpose", "add",       "embedding", "cross_entropy", "optimizer", "grad_accumulate", "reduce",
+    "copy",      "cast",      "fill",      "layout",        "notify"};
 constexpr std::array<std::string_view, kLinkClasses> kLinkNames{"nvlink", "nic", "pcie"};
 constexpr std::array<std::string_view, kCollectiveKinds> kCollectiveNames{
     "all_to_all", "sendrecv", "all_gather", "reduce_scatter", "all_reduce", "broadcast", "reduce"};
-constexpr std::array<std::string_view, 3> kGroupedKernelNames{"default", "cutlass", "deepgemm"};
+constexpr std::array<std::string_view, 4> kGroupedKernelNames{"default", "cutlass", "deepgemm", "per_expert"};
 
 template <class Enum, std::size_t N>
 std::optional<Enum> find_name(const std::array<std::string_view, N>& names, std::string_view text) {

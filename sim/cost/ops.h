@@ -23,6 +23,7 @@ struct GemmShape {
   std::int64_t k = 0;
   NumberFormat format = NumberFormat::kBf16;
   GemmPass pass = GemmPass::kForward;
+  bool accumulates = true;  ///< a weight gradient adds to fp32 sums; false: it writes its result in bf16
 };
 
 /// Scaled dot-product attention of `batch` sequences; bf16.
@@ -43,7 +44,7 @@ enum class AttentionPass { kForward, kBackward };
 
 /// Kernels whose time is bytes over memory bandwidth. `moved` is always bytes read plus bytes written.
 enum class MemoryOp {
-  kPermute,         ///< tokens -> expert order (gather of rows)
+  kPermute,         ///< tokens -> expert order (gather of rows), and chunks of rows sorted by expert
   kUnpermute,       ///< expert order -> tokens, weighted sum of top-k rows
   kRouter,          ///< softmax/sigmoid, top-k, per-expert counts on the logits [tokens][experts]
   kRope,            ///< rotary embedding
@@ -58,14 +59,19 @@ enum class MemoryOp {
   kGradAccumulate,  ///< main gradient += micro-batch gradient
   kReduce,          ///< norms, sums, local reductions
   kCopy,            ///< plain copy on the device
+  kCast,            ///< one number format to another without scales: bf16 <-> fp32
+  kFill,            ///< zeros, or an index, written: nothing is read
+  kLayout,          ///< which ranks a token goes to, from the routing map [tokens][experts]
+  kNotify,          ///< counts per rank and expert, exchanged before a dispatch: bytes are few, latency rules
 };
-inline constexpr int kMemoryOps = 15;
+inline constexpr int kMemoryOps = 19;
 
 /// Which grouped-GEMM kernel family a time is asked of; a profile may hold several for one format.
 enum class GroupedKernel {
-  kDefault,   ///< the one the profile names as default for the format
-  kCutlass,   ///< one fused launch over all experts (CUTLASS; TensorRT-LLM's MoE)
-  kDeepGemm,  ///< DeepGEMM contiguous layout, groups padded to 128 rows (SGLang with DeepEP)
+  kDefault,    ///< the one the profile names as default for the format
+  kCutlass,    ///< one fused launch over all experts (CUTLASS; TensorRT-LLM's MoE)
+  kDeepGemm,   ///< DeepGEMM contiguous layout, groups padded to 128 rows (SGLang with DeepEP)
+  kPerExpert,  ///< one dense product an expert, launched over several streams (TransformerEngine with cuBLAS)
 };
 
 /// The links that a profile knows.

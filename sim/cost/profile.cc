@@ -22,11 +22,21 @@ const std::string& Profile::provenance() const { return data_->provenance; }
 base::FlopsPerSecond Profile::peak(NumberFormat format) const {
   return data_->peak[static_cast<std::size_t>(format)];
 }
+
+Profile Profile::at_sustained_clocks() const {
+  ProfileData data = *data_;
+  if (data.sustained) data.method = TimingMethod::kSustained;
+  return Profile(std::move(data));
+}
+
+bool Profile::is_sustained() const { return data_->is_sustained(); }
+
 base::BytesPerSecond Profile::hbm_bandwidth() const { return data_->hbm_bandwidth; }
 base::Bytes Profile::memory() const { return data_->memory; }
 int Profile::sm_count() const { return data_->sm_count; }
 double Profile::clock_mhz() const { return data_->clock_mhz; }
 base::Seconds Profile::launch_overhead() const { return data_->launch_overhead; }
+base::Seconds Profile::linear_overhead() const { return data_->linear_overhead; }
 base::Seconds Profile::host_sync() const { return data_->host_sync; }
 
 Estimate Profile::gemm(const GemmShape& shape) const {
@@ -37,14 +47,40 @@ Estimate Profile::gemm(const GemmShape& shape) const {
 }
 
 Estimate Profile::grouped_gemm(std::span<const std::int64_t> tokens_per_expert, std::int64_t n,
-                               std::int64_t k, NumberFormat format, GemmPass pass,
-                               GroupedKernel kernel) const {
+                               std::int64_t k, NumberFormat format, GemmPass pass, GroupedKernel kernel,
+                               bool accumulates) const {
+  if (kernel == GroupedKernel::kPerExpert)
+    return per_expert(tokens_per_expert, n, k, format, pass, accumulates);
   const auto& kernels = data_->grouped[static_cast<std::size_t>(format)];
   const auto& asked = kernels[static_cast<std::size_t>(kernel)];
   const auto& table = asked ? asked : kernels[static_cast<std::size_t>(GroupedKernel::kDefault)];
   MOEPLAN_CHECK(table.has_value(), fmt::format("{} has no {} grouped GEMM; ask supports() first", data_->name,
                                                sim::name(format)));
   return grouped_gemm_time(*data_, *table, tokens_per_expert, n, k, pass);
+}
+
+Estimate Profile::per_expert(std::span<const std::int64_t> tokens_per_expert, std::int64_t n, std::int64_t k,
+                             NumberFormat format, GemmPass pass, bool accumulates) const {
+  const auto& table = data_->gemm[static_cast<std::size_t>(format)];
+  Estimate sum;
+  std::int64_t before = -1;
+  Estimate one;
+  for (const std::int64_t t : tokens_per_expert) {
+    if (t <= 0) continue;
+    if (t != before) {
+      GemmShape shape{t, n, k, format, pass, accumulates};
+      if (pass == GemmPass::kDataGradient) std::swap(shape.n, shape.k);
+      if (pass == GemmPass::kWeightGradient) shape = {k, n, t, format, pass, accumulates};
+      one = gemm(shape);
+      before = t;
+    }
+    Estimate next = one;
+    // The launches of the other experts hide behind the products that run.
+    if (sum.time > base::Seconds() && table)
+      next.time = base::max(base::Seconds(), one.time - base::Seconds::of(table->launch_s));
+    sum += next;
+  }
+  return sum;
 }
 
 Estimate Profile::attention(const AttentionShape& shape, AttentionPass pass) const {

@@ -56,12 +56,18 @@ class Profile {
   const std::string& provenance() const;  ///< sources, software, timing method: one line each
 
   base::FlopsPerSecond peak(NumberFormat format) const;  ///< dense datasheet peak; 0 where the GPU lacks it
+  /// The same GPU in a long run: products at the sustained clock. A profile without a `sustained` section,
+  /// and one that is sustained already, comes back as it is.
+  Profile at_sustained_clocks() const;
+  bool is_sustained() const;
+
   bool supports(NumberFormat format) const { return peak(format).flops_per_s() > 0.0; }
   base::BytesPerSecond hbm_bandwidth() const;
   base::Bytes memory() const;  ///< as the framework sees it, before context and reserve
   int sm_count() const;
   double clock_mhz() const;               ///< boost clock of the datasheet
-  base::Seconds launch_overhead() const;  ///< CPU time to launch one kernel
+  base::Seconds launch_overhead() const;  ///< CPU time of one eager operation, its launch included
+  base::Seconds linear_overhead() const;  ///< CPU time of a linear layer of the framework, a pass
   base::Seconds host_sync() const;        ///< device -> host copy of a few bytes and the wait for it
 
   /// One matrix product, quantisation of its operands not included (that is memory_op(kQuantise)).
@@ -73,9 +79,12 @@ class Profile {
   /// kWeightGradient, for every e: dB_e[k][n] = A_e^T[k][tokens_e] dC_e[tokens_e][n]; n and k stay those of
   /// the forward product. kDataGradient: dA_e[tokens_e][k] = dC_e[tokens_e][n] B_e^T.
   /// Shape: tokens_per_expert[local expert]. Permute, activation, quantisation are not included.
+  /// accumulates: as in GemmShape; only kPerExpert tells the two apart.
+  /// kPerExpert: the dense products of all experts, one launch counted (the others hide behind the running
+  /// products); no wave is shared between experts.
   Estimate grouped_gemm(std::span<const std::int64_t> tokens_per_expert, std::int64_t n, std::int64_t k,
-                        NumberFormat format, GemmPass pass,
-                        GroupedKernel kernel = GroupedKernel::kDefault) const;
+                        NumberFormat format, GemmPass pass, GroupedKernel kernel = GroupedKernel::kDefault,
+                        bool accumulates = true) const;
 
   /// Fused attention core (QK^T, softmax, PV; backward recomputes the scores). bf16.
   Estimate attention(const AttentionShape& shape, AttentionPass pass) const;
@@ -89,6 +98,9 @@ class Profile {
   const ProfileData& data() const { return *data_; }
 
  private:
+  Estimate per_expert(std::span<const std::int64_t> tokens_per_expert, std::int64_t n, std::int64_t k,
+                      NumberFormat format, GemmPass pass, bool accumulates) const;
+
   std::unique_ptr<const ProfileData> data_;
 };
 

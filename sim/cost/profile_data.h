@@ -190,6 +190,7 @@ struct AttentionTable {
 struct MemoryOpCost {
   double share = 1.0;  ///< of HBM bandwidth
   Evidence evidence = Evidence::kAssumed;
+  std::string source;  ///< of its own; empty: that of the section
   friend bool operator==(const MemoryOpCost&, const MemoryOpCost&) = default;
 };
 
@@ -202,7 +203,7 @@ struct LinkTable {
   std::optional<NcclCost> nccl;  ///< absent: collectives are plain rings with the efficiencies above
 };
 
-inline constexpr int kGroupedKernels = 3;
+inline constexpr int kGroupedKernels = 3;  // with a table of their own; kPerExpert uses the dense ones
 
 /// How the tables of a profile were timed. Clocks sink under hours of load, so that the two are different
 /// profiles.
@@ -215,11 +216,10 @@ enum class TimingMethod {
 /// What lasting load does to the compute rates of burst tables under this power limit.
 ///
 /// Model: every compute term of GEMM, grouped GEMM and attention takes 1 / compute_factor as long; what
-/// memory
-///        bandwidth or a launch bounds stays (the memory clock does not follow the power limit).
+///        memory bandwidth or a launch bounds stays (the memory clock does not follow the power limit).
 struct SustainedFactor {
   double compute_factor = 1.0;   ///< share of the burst compute rate
-  double low = 1.0, high = 1.0;  ///< 90 % band of measured / predicted time that the factor adds
+  double low = 1.0, high = 1.0;  ///< 90 % band of measured / predicted time of whole steps under it
   std::string source;
   Evidence evidence = Evidence::kAssumed;
   friend bool operator==(const SustainedFactor&, const SustainedFactor&) = default;
@@ -233,13 +233,17 @@ struct ProfileData {
   TimingMethod method = TimingMethod::kBurst;
   double power_limit_w = 0.0, clock_mhz = 0.0;
   std::optional<SustainedFactor> sustained;
-  /// Share of the burst compute rate at which this profile computes.
-  double compute_factor() const { return sustained ? sustained->compute_factor : 1.0; }
+  /// Share of the burst compute rate at which this profile computes: 1 for the bursts that a file holds, the
+  /// sustained factor in what Profile::at_sustained_clocks gives.
+  double compute_factor() const { return is_sustained() ? sustained->compute_factor : 1.0; }
+  bool is_sustained() const { return method == TimingMethod::kSustained && sustained.has_value(); }
   int sm_count = 0;
   base::BytesPerSecond hbm_bandwidth;
   base::Bytes memory;
   base::Bytes l2_cache;  ///< of the whole GPU; 0: not stated, and nothing depends on it
-  base::Seconds launch_overhead, host_sync;
+  base::Seconds launch_overhead;  ///< host time of one eager operation
+  base::Seconds linear_overhead;  ///< host time of one linear layer of the framework, a pass
+  base::Seconds host_sync;
   std::array<base::FlopsPerSecond, kNumberFormats> peak{};
 
   std::string gemm_pass_source, grouped_pass_source;

@@ -387,8 +387,10 @@ void read_memory_ops(ObjectReader& top, ProfileData& data) {
   ObjectReader shares = at.object("efficiency");
   for (int i = 0; i < kMemoryOps; ++i) {
     ObjectReader entry = shares.object(name(static_cast<MemoryOp>(i)));
-    data.memory_ops[static_cast<std::size_t>(i)].share = read_share(entry, "share");
-    data.memory_ops[static_cast<std::size_t>(i)].evidence = read_evidence(entry);
+    MemoryOpCost& cost = data.memory_ops[static_cast<std::size_t>(i)];
+    cost.share = read_share(entry, "share");
+    cost.evidence = read_evidence(entry);
+    cost.source = entry.optional<std::string>("source").value_or("");
     entry.finish();
   }
   shares.finish();
@@ -517,6 +519,9 @@ void read_device(ObjectReader& top, ProfileData& data) {
   ObjectReader host = top.object("host");
   data.host_source = host.required<std::string>("source");
   data.launch_overhead = base::Seconds::of(read_seconds(host, "launch_overhead"));
+  data.linear_overhead = host.has("linear_overhead")
+                             ? base::Seconds::of(read_seconds(host, "linear_overhead"))
+                             : data.launch_overhead;
   data.host_sync = base::Seconds::of(read_seconds(host, "host_sync"));
   host.finish();
 }

@@ -297,8 +297,9 @@ void write_memory_ops(Text& out, const ProfileData& data) {
   out.add(1, "efficiency:");
   for (int i = 0; i < kMemoryOps; ++i) {
     const MemoryOpCost& cost = data.memory_ops[static_cast<std::size_t>(i)];
+    const std::string source = cost.source.empty() ? "" : fmt::format(", source: \"{}\"", cost.source);
     out.field(2, name(static_cast<MemoryOp>(i)),
-              fmt::format("{{share: {}, evidence: {}}}", number(cost.share), name(cost.evidence)));
+              fmt::format("{{share: {}, evidence: {}{}}}", number(cost.share), name(cost.evidence), source));
   }
 }
 
@@ -401,6 +402,8 @@ void write_device(Text& out, const ProfileData& data) {
   out.add(0, "host:");
   out.quoted(1, "source", data.host_source);
   out.field(1, "launch_overhead", microseconds(data.launch_overhead.s()));
+  if (data.linear_overhead != data.launch_overhead)
+    out.field(1, "linear_overhead", microseconds(data.linear_overhead.s()));
   out.field(1, "host_sync", microseconds(data.host_sync.s()));
 }
 

@@ -52,8 +52,34 @@ AttentionShape core_shape(const ModelSpec& model, const LayerSpec& layer, const 
 
 }  // namespace
 
+void LayerKernels::unfused_core(Segment& segment, const AttentionShape& shape, AttentionPass pass) const {
+  const std::int64_t rows = shape.batch * shape.heads * shape.seq_q;
+  const double scores = product(rows, shape.seq_kv);
+  const auto multiply = [&](std::int64_t n, std::int64_t k) {
+    segment.add("attention", TimeClass::kAttention,
+                profile_.gemm({rows, n, k, NumberFormat::kBf16, GemmPass::kForward}));
+  };
+  if (pass == AttentionPass::kForward) {
+    multiply(shape.seq_kv, shape.qk_dim);
+    memory(segment, "softmax", MemoryOp::kNorm, 4.0 * scores);
+    memory(segment, "dropout", MemoryOp::kAdd, 5.0 * scores);
+    multiply(shape.v_dim, shape.seq_kv);
+    return;
+  }
+  multiply(shape.v_dim, shape.seq_kv);  // gradient of the values
+  multiply(shape.seq_kv, shape.v_dim);  // of the scores
+  memory(segment, "dropout", MemoryOp::kAdd, 5.0 * scores);
+  memory(segment, "softmax", MemoryOp::kNorm, 6.0 * scores);
+  multiply(shape.qk_dim, shape.seq_kv);  // of queries and keys
+  multiply(shape.qk_dim, shape.seq_kv);
+}
+
 void LayerKernels::core(Segment& segment, const LayerSpec& layer, AttentionPass pass) const {
   const AttentionShape shape = core_shape(model_, layer, tokens_, tp_, plan_.layout.cp);
+  if (!fusion_.attention) {
+    unfused_core(segment, shape, pass);
+    return;
+  }
   segment.add("attention", TimeClass::kAttention, profile_.attention(shape, pass));
 }
 
@@ -144,7 +170,7 @@ Segment LayerKernels::attention_forward(const LayerSpec& layer) const {
   forward(segment, {"out projection", tokens_.region, out_in, model_.hidden});
   leave_region(segment);
   memory(segment, "residual", MemoryOp::kAdd, 3.0 * product(tokens_.local, model_.hidden) * kBf16Bytes);
-  segment.add_launch_wait(profile_.launch_overhead());
+  if (!graph_.attention) wait_for_launches(segment);
   return segment;
 }
 
@@ -172,7 +198,7 @@ Segment LayerKernels::attention_backward(const LayerSpec& layer) const {
   }
   norm_backward(segment, tokens_.local, model_.hidden);
   memory(segment, "residual", MemoryOp::kAdd, 3.0 * product(tokens_.local, model_.hidden) * kBf16Bytes);
-  segment.add_launch_wait(profile_.launch_overhead());
+  if (!graph_.attention) wait_for_launches(segment);
   return segment;
 }
 

@@ -95,17 +95,25 @@ class LayerKernels {
   void norm_forward(Segment& segment, std::int64_t tokens, std::int64_t width) const;
   void norm_backward(Segment& segment, std::int64_t tokens, std::int64_t width) const;
   void activation(Segment& segment, std::int64_t tokens, std::int64_t width, bool backward) const;
+  void expert_activation(Segment& segment, std::int64_t rows, bool backward) const;
   void mlp_forward(Segment& segment, std::int64_t ffn) const;
   void mlp_backward(Segment& segment, std::int64_t ffn, bool recompute) const;
   void gqa_projections(Segment& segment, bool backward) const;
   void mla_forward(Segment& segment) const;
   void mla_backward(Segment& segment) const;
   void core(Segment& segment, const LayerSpec& layer, AttentionPass pass) const;
+  /// Scores, fp16 or bf16, through memory (S values): product 2 S, softmax 4 S, dropout with its mask 5 S,
+  /// product; backward four products, dropout 5 S, softmax 6 S. The causal half is not skipped.
+  /// Source: Megatron-LM core attention of 2022 (scaled masked softmax fused, dropout and products not).
+  void unfused_core(Segment& segment, const AttentionShape& shape, AttentionPass pass) const;
   void context_traffic(Segment& segment, const LayerSpec& layer, bool backward) const;
   void grouped(Segment& segment, std::string_view name, std::span<const std::int64_t> tokens, std::int64_t n,
                std::int64_t k, GemmPass pass) const;
   /// Bytes of the local permutation between received tokens and rows sorted by expert.
   double sorted_bytes(std::int64_t rows, std::size_t slots) const;
+  /// Adds what the GPU waits for the host: launches - time, where that is positive. `experts`: products that
+  /// one grouped layer launches.
+  void wait_for_launches(Segment& segment, std::int64_t experts = 1) const;
   bool is_fp8() const;
   bool recomputes(RecomputeModule module) const;
 
@@ -115,6 +123,8 @@ class LayerKernels {
   PrecisionRecipe precision_;
   bool fused_cross_entropy_;
   double distinct_share_;  // of the copies on a rank, where the dispatcher removes duplicates; else 1
+  KernelFusion fusion_;
+  GraphScope graph_;
   bool waits_for_counts_;  // the host reads tokens per expert before it can launch the dispatch
   LayerComm comm_;
   RankTokens tokens_;

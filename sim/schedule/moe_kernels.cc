@@ -30,10 +30,11 @@ Segment LayerKernels::moe_before_forward() const {
   memory(segment, "router", MemoryOp::kRouter, 3.0 * product(t, model_.experts) * kFp32Bytes);
   if (model_.has_latent_experts()) forward(segment, {"latent down", t, model_.hidden, model_.dispatch_width});
   if (!removes_duplicates(plan_.dispatcher)) {  // else the dispatch reads each token where it is
+    // A token is read once and written top-k times.
     memory(segment, "permute", MemoryOp::kPermute,
-           2.0 * product(t * model_.top_k, model_.dispatch_width) * kBf16Bytes);
+           product(t * (model_.top_k + 1), model_.dispatch_width) * kBf16Bytes);
   }
-  segment.add_launch_wait(profile_.launch_overhead());
+  if (!graph_.router) wait_for_launches(segment);
   if (waits_for_counts_) {
     // The queue of launches has run dry when the counts arrive: the next kernel starts one launch later.
     segment.add("host sync", TimeClass::kHost,
@@ -62,7 +63,7 @@ Segment LayerKernels::moe_before_backward() const {
     mlp_backward(segment, model_.shared_ffn, recomputes(RecomputeModule::kSharedExperts));
   norm_backward(segment, tokens_.local, model_.hidden);
   memory(segment, "residual", MemoryOp::kAdd, 3.0 * product(tokens_.local, model_.hidden) * kBf16Bytes);
-  segment.add_launch_wait(profile_.launch_overhead());
+  if (!graph_.router) wait_for_launches(segment);
   return segment;
 }
 
@@ -76,7 +77,7 @@ Segment LayerKernels::moe_after_forward() const {
   if (model_.has_latent_experts()) forward(segment, {"latent up", t, model_.dispatch_width, model_.hidden});
   const double adds = model_.shared_ffn > 0 ? 6.0 : 3.0;  // residual, and the shared experts' output
   memory(segment, "residual", MemoryOp::kAdd, adds * product(tokens_.local, model_.hidden) * kBf16Bytes);
-  segment.add_launch_wait(profile_.launch_overhead());
+  wait_for_launches(segment);
   return segment;
 }
 
@@ -88,7 +89,7 @@ Segment LayerKernels::moe_after_backward() const {
     memory(segment, "unpermute", MemoryOp::kPermute,
            product(t * (model_.top_k + 1), model_.dispatch_width) * kBf16Bytes);
   }
-  segment.add_launch_wait(profile_.launch_overhead());
+  wait_for_launches(segment);
   return segment;
 }
 
@@ -101,7 +102,29 @@ double LayerKernels::sorted_bytes(std::int64_t rows, std::size_t slots) const {
 
 void LayerKernels::grouped(Segment& segment, std::string_view name, std::span<const std::int64_t> tokens,
                            std::int64_t n, std::int64_t k, GemmPass pass) const {
-  segment.add(name, TimeClass::kGemm, profile_.grouped_gemm(tokens, n, k, precision_.gemm, pass));
+  const GroupedKernel kernel = fusion_.experts ? GroupedKernel::kDefault : GroupedKernel::kPerExpert;
+  segment.add(name, TimeClass::kGemm,
+              profile_.grouped_gemm(tokens, n, k, precision_.gemm, pass, kernel, fusion_.accumulation));
+}
+
+/// The activation and the product with the router's fp32 probability. Not fused, per value of the result:
+/// forward  activation in bf16; product in fp32 (reads 2 B, writes 4); cast back (4 + 2)
+/// backward cast (2 + 4); gradient of the activation, fp32 (4 + 4), and cast (4 + 2); gradient of the
+///          probability (4 + 2 + 4) and its sum over a row (4); activation
+void LayerKernels::expert_activation(Segment& segment, std::int64_t rows, bool is_backward) const {
+  if (fusion_.epilogue) return;
+  const double values = product(rows, model_.expert_ffn);
+  if (fusion_.activation || !is_backward) activation(segment, rows, model_.expert_ffn, is_backward);
+  if (fusion_.activation) return;
+  if (!is_backward) {
+    memory(segment, "weighting", MemoryOp::kCast, 6.0 * values);
+    memory(segment, "weighting", MemoryOp::kCast, 6.0 * values);
+    return;
+  }
+  for (const double bytes : {6.0, 8.0, 6.0, 10.0})
+    memory(segment, "weighting", MemoryOp::kCast, bytes * values);
+  memory(segment, "weighting", MemoryOp::kReduce, 4.0 * values);
+  activation(segment, rows, model_.expert_ffn, true);
 }
 
 Segment LayerKernels::experts_forward(std::span<const std::int64_t> tokens) const {
@@ -112,13 +135,24 @@ Segment LayerKernels::experts_forward(std::span<const std::int64_t> tokens) cons
   const double sorted = sorted_bytes(rows, tokens.size());
   const double small = kBf16Bytes + bytes_per_element(precision_.gemm);
   memory(segment, "sort by expert", MemoryOp::kPermute, sorted);
+  const double padded = is_fp8() && !fusion_.padding ? 2.0 * product(rows, width) * kBf16Bytes : 0.0;
+  memory(segment, "pad", MemoryOp::kCopy, padded);
+  if (is_fp8() && !fusion_.cached_weights) {
+    // Read once, written by rows and by columns.
+    const auto experts = static_cast<std::int64_t>(tokens.size());
+    memory(segment, "quantise", MemoryOp::kQuantise,
+           product(experts * (up + model_.expert_ffn), width) *
+               (kBf16Bytes + 2.0 * bytes_per_element(precision_.gemm)));
+  }
   if (is_fp8()) memory(segment, "quantise", MemoryOp::kQuantise, product(rows, width) * small);
   grouped(segment, "experts fc1", tokens, up, width, GemmPass::kForward);
-  activation(segment, rows, model_.expert_ffn, false);
-  if (is_fp8()) memory(segment, "quantise", MemoryOp::kQuantise, product(rows, model_.expert_ffn) * small);
+  expert_activation(segment, rows, false);
+  if (is_fp8() && !fusion_.epilogue)
+    memory(segment, "quantise", MemoryOp::kQuantise, product(rows, model_.expert_ffn) * small);
   grouped(segment, "experts fc2", tokens, width, model_.expert_ffn, GemmPass::kForward);
+  memory(segment, "pad", MemoryOp::kCopy, padded);
   memory(segment, "sort by source", MemoryOp::kPermute, sorted);
-  segment.add_launch_wait(profile_.launch_overhead());
+  wait_for_launches(segment, static_cast<std::int64_t>(tokens.size()));
   return segment;
 }
 
@@ -130,19 +164,24 @@ Segment LayerKernels::experts_backward(std::span<const std::int64_t> tokens) con
   const double sorted = sorted_bytes(rows, tokens.size());
   const double gemm_bytes = bytes_per_element(precision_.gemm);
   memory(segment, "sort by source", MemoryOp::kPermute, sorted);
+  const double padded = is_fp8() && !fusion_.padding ? 2.0 * product(rows, width) * kBf16Bytes : 0.0;
+  memory(segment, "pad", MemoryOp::kCopy, padded);
   if (is_fp8()) {
-    memory(segment, "quantise", MemoryOp::kQuantise, product(rows, width + up) * (kBf16Bytes + gemm_bytes));
+    const std::int64_t inner = fusion_.epilogue ? 0 : up;
+    memory(segment, "quantise", MemoryOp::kQuantise,
+           product(rows, width + inner) * (kBf16Bytes + gemm_bytes));
     memory(segment, "transpose", MemoryOp::kTranspose,
-           product(rows, 2 * width + model_.expert_ffn + up) * 2.0 * gemm_bytes);
+           product(rows, 2 * width + (fusion_.epilogue ? 0 : model_.expert_ffn) + inner) * 2.0 * gemm_bytes);
   }
   if (recomputes(RecomputeModule::kMoeAct)) activation(segment, rows, model_.expert_ffn, false);
   grouped(segment, "experts fc2", tokens, width, model_.expert_ffn, GemmPass::kDataGradient);
   grouped(segment, "experts fc2", tokens, width, model_.expert_ffn, GemmPass::kWeightGradient);
-  activation(segment, rows, model_.expert_ffn, true);
+  expert_activation(segment, rows, true);
   grouped(segment, "experts fc1", tokens, up, width, GemmPass::kDataGradient);
   grouped(segment, "experts fc1", tokens, up, width, GemmPass::kWeightGradient);
+  memory(segment, "pad", MemoryOp::kCopy, padded);
   memory(segment, "sort by expert", MemoryOp::kPermute, sorted);
-  segment.add_launch_wait(profile_.launch_overhead());
+  wait_for_launches(segment, static_cast<std::int64_t>(tokens.size()));
   return segment;
 }
 

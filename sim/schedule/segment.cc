@@ -1,5 +1,6 @@
 #include "sim/schedule/segment.h"
 
+#include <cmath>
 #include <numeric>
 
 namespace moeplan::sim {
@@ -41,18 +42,34 @@ void CostSum::add(TimeClass time_class, const Estimate& estimate, double factor)
   const double t = estimate.time.s() * factor;
   by_class[static_cast<std::size_t>(time_class)] += t;
   by_evidence[static_cast<std::size_t>(estimate.evidence)] += t;
-  low += t * estimate.low;
-  high += t * estimate.high;
+  half_width[static_cast<std::size_t>(time_class)] += 0.5 * t * (estimate.high - estimate.low);
+  shift += t * (0.5 * (estimate.low + estimate.high) - 1.0);
 }
 
 void CostSum::add(const CostSum& other, double factor) {
   for (std::size_t c = 0; c < by_class.size(); ++c) by_class[c] += other.by_class[c] * factor;
   for (std::size_t e = 0; e < by_evidence.size(); ++e) by_evidence[e] += other.by_evidence[e] * factor;
-  low += other.low * factor;
-  high += other.high * factor;
+  for (std::size_t c = 0; c < half_width.size(); ++c) half_width[c] += other.half_width[c] * factor;
+  shift += other.shift * factor;
 }
 
 double CostSum::total() const { return std::accumulate(by_class.begin(), by_class.end(), 0.0); }
+
+double CostSum::width() const {
+  return std::sqrt(std::inner_product(half_width.begin(), half_width.end(), half_width.begin(), 0.0));
+}
+
+Estimate CostSum::estimate() const {
+  Estimate sum;
+  const double t = total();
+  sum.time = base::Seconds::of(t);
+  if (t <= 0.0) return sum;
+  sum.low = low() / t;
+  sum.high = high() / t;
+  for (std::size_t e = 0; e < by_evidence.size(); ++e)
+    if (by_evidence[e] > 0.0) sum.evidence = static_cast<Evidence>(e);
+  return sum;
+}
 
 double CostSum::compute() const {
   return at(TimeClass::kGemm) + at(TimeClass::kAttention) + at(TimeClass::kMemory);
@@ -74,10 +91,9 @@ void Segment::append(const Segment& other) {
   for (const Part& part : other.parts_) add(part.name, part.time_class, part.estimate);
 }
 
-void Segment::add_launch_wait(base::Seconds launch_overhead) {
-  const double launched = static_cast<double>(parts_.size()) * launch_overhead.s();
-  if (launched > time_)
-    add("launch wait", TimeClass::kHost, exactly(base::Seconds::of(launched - time_), Evidence::kAssumed));
+void Segment::add_launch_wait(base::Seconds host) {
+  if (host.s() > time_)
+    add("launch wait", TimeClass::kHost, exactly(base::Seconds::of(host.s() - time_), Evidence::kAssumed));
 }
 
 }  // namespace moeplan::sim

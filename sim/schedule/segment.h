@@ -28,13 +28,17 @@ inline constexpr int kTimeClasses = 11;
 std::string_view name(TimeClass time_class);
 bool is_compute(TimeClass time_class);
 
-/// A sum of times by what they are spent on and by evidence, with the ends of its band.
-/// Bands add: the errors of kernels on one machine move together (see operator+ of Estimate).
+/// A sum of times by what they are spent on and by evidence, with its band.
+///
+/// Model:   errors of one class have one cause (a table, a link, an assumed share), so their half-widths add;
+///          classes have different causes, so those of classes add in squares:
+///          [T + m - w, T + m + w],  m = sum_i t_i ((low_i + high_i) / 2 - 1),
+///          w^2 = sum_c (sum_{i in c} t_i (high_i - low_i) / 2)^2
 struct CostSum {
   std::array<double, kTimeClasses> by_class{};  ///< s
   std::array<double, kEvidenceLevels> by_evidence{};
-  double low = 0;   ///< s
-  double high = 0;  ///< s
+  std::array<double, kTimeClasses> half_width{};  ///< s, of the bands of a class
+  double shift = 0;                               ///< s, from the sum of times to the middle of the band
 
   void add(TimeClass time_class, const Estimate& estimate, double factor = 1.0);
   void add(const CostSum& other, double factor = 1.0);
@@ -42,6 +46,11 @@ struct CostSum {
   double total() const;
   double compute() const;  ///< GEMM, attention, memory-bound kernels
   double comm() const;     ///< TP, dispatch, combine, p2p, gradients
+  double width() const;    ///< s, half of the band
+  double low() const { return total() + shift - width(); }
+  double high() const { return total() + shift + width(); }
+  /// The sum as one time with its band; evidence of the worst part.
+  Estimate estimate() const;
 };
 
 /// One kernel or collective of a segment.
@@ -56,10 +65,10 @@ class Segment {
  public:
   void add(std::string_view name, TimeClass time_class, const Estimate& estimate);
   void append(const Segment& other);
-  /// Adds what the GPU waits for launches: kernels * launch - time, where that is positive.
+  /// Adds what the GPU waits for its launches: host - time, where that is positive.
   /// Model: the host launches one kernel after the other; the GPU cannot be done before the last was
   /// launched.
-  void add_launch_wait(base::Seconds launch_overhead);
+  void add_launch_wait(base::Seconds host);
 
   base::Seconds time() const { return base::Seconds::of(time_); }
   const CostSum& cost() const { return cost_; }

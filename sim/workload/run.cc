@@ -79,6 +79,27 @@ void read_gate(base::ObjectReader& reader, RunSpec& run) {
   }
 }
 
+KernelFusion read_fusion(base::ObjectReader& reader) {
+  KernelFusion fusion;
+  fusion.attention = reader.value_or("attention", fusion.attention);
+  fusion.experts = reader.value_or("experts", fusion.experts);
+  fusion.epilogue = reader.value_or("epilogue", fusion.epilogue);
+  fusion.activation = reader.value_or("activation", fusion.activation);
+  fusion.accumulation = reader.value_or("accumulation", fusion.accumulation);
+  fusion.padding = reader.value_or("padding", fusion.padding);
+  fusion.cached_weights = reader.value_or("cached_weights", fusion.cached_weights);
+  reader.finish();
+  return fusion;
+}
+
+GraphScope read_graph(base::ObjectReader& reader) {
+  GraphScope graph;
+  graph.attention = reader.value_or("attention", graph.attention);
+  graph.router = reader.value_or("router", graph.router);
+  reader.finish();
+  return graph;
+}
+
 RunSpec read_run(const base::Document& document) {
   base::DiagnosticSink sink;
   base::ObjectReader reader(document, sink, "run");
@@ -92,6 +113,8 @@ RunSpec read_run(const base::Document& document) {
     run.precision = read_precision(*precision, run.optimizer);
   read_gate(reader, run);
   run.fused_cross_entropy = reader.value_or("fused_cross_entropy", true);
+  if (auto fusion = reader.optional_object("fusion")) run.fusion = read_fusion(*fusion);
+  if (auto graph = reader.optional_object("cuda_graph")) run.graph = read_graph(*graph);
   run.stack = reader.value_or<std::string>("stack", "");
   reader.finish();
   sink.throw_if_any();

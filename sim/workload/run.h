@@ -10,19 +10,39 @@ namespace moeplan::sim {
 
 /// Which number format each part of a training step uses.
 struct PrecisionRecipe {
-  NumberFormat gemm = NumberFormat::kBf16;            ///< linear layers and experts
-  NumberFormat attention = NumberFormat::kBf16;       ///< attention core
-  NumberFormat dispatch = NumberFormat::kBf16;        ///< payload of dispatch
-  NumberFormat combine = NumberFormat::kBf16;         ///< payload of combine
-  NumberFormat gradient_reduce = NumberFormat::kFp32; ///< data-parallel reduction and main gradients
+  NumberFormat gemm = NumberFormat::kBf16;             ///< linear layers and experts
+  NumberFormat attention = NumberFormat::kBf16;        ///< attention core
+  NumberFormat dispatch = NumberFormat::kBf16;         ///< payload of dispatch
+  NumberFormat combine = NumberFormat::kBf16;          ///< payload of combine
+  NumberFormat gradient_reduce = NumberFormat::kFp32;  ///< data-parallel reduction and main gradients
   NumberFormat parameter_gather = NumberFormat::kBf16;
-  int optimizer_bytes_per_parameter = 12;             ///< master weight + two moments (Adam, fp32)
+  int optimizer_bytes_per_parameter = 12;  ///< master weight + two moments (Adam, fp32)
   friend bool operator==(const PrecisionRecipe&, const PrecisionRecipe&) = default;
 };
 
+/// What the framework fuses in a layer. The defaults are what training recipes of today set; a bare MoE layer
+/// of Megatron-Core has none of those of the experts, and the frameworks of 2022 have no fused attention.
+struct KernelFusion {
+  bool attention = true;     ///< one kernel keeps the scores on chip; false: scores pass through memory
+  bool experts = false;      ///< all experts of a rank in one launch; false: one dense product an expert
+  bool epilogue = false;     ///< products of the experts hold activation and quantisation of their results
+  bool activation = true;    ///< activation and router probability in one kernel
+  bool accumulation = true;  ///< weight gradients add to fp32 sums inside the product
+  bool padding = true;       ///< expert rows come padded for low-precision products: no copy into padded rows
+  bool cached_weights = true;  ///< quantised weights are kept over the micro-batches of a step
+  friend bool operator==(const KernelFusion&, const KernelFusion&) = default;
+};
+
+/// Parts of a layer that a CUDA graph launches at once, so that the host costs nothing there.
+struct GraphScope {
+  bool attention = false;  ///< norm and attention
+  bool router = false;     ///< router, shared experts and preparation of the dispatch
+  friend bool operator==(const GraphScope&, const GraphScope&) = default;
+};
+
 enum class GatePolicy {
-  kDropless,       ///< every token reaches all its experts
-  kCapacity,       ///< an expert takes at most capacity_factor x the mean load, and buffers are padded to that
+  kDropless,  ///< every token reaches all its experts
+  kCapacity,  ///< an expert takes at most capacity_factor x the mean load, and buffers are padded to that
   kForceBalanced,  ///< benchmarks: the router's choice is replaced by an even one
 };
 std::string_view name(GatePolicy gate);
@@ -35,9 +55,11 @@ struct RunSpec {
   PrecisionRecipe precision;
   std::string optimizer = "adam";
   GatePolicy gate = GatePolicy::kDropless;
-  double capacity_factor = 0;     ///< with kCapacity
+  double capacity_factor = 0;  ///< with kCapacity
   bool fused_cross_entropy = true;
-  std::string stack;              ///< software stack the run will use, for the record
+  KernelFusion fusion;
+  GraphScope graph;
+  std::string stack;  ///< software stack the run will use, for the record
   friend bool operator==(const RunSpec&, const RunSpec&) = default;
 };
 

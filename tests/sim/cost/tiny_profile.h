@@ -101,6 +101,10 @@ memory_ops:
     grad_accumulate: {share: 0.5, evidence: assumed}
     reduce: {share: 0.5, evidence: assumed}
     copy: {share: 0.5, evidence: assumed}
+    cast: {share: 0.5, evidence: assumed}
+    fill: {share: 0.5, evidence: assumed}
+    layout: {share: 0.5, evidence: assumed}
+    notify: {share: 0.5, evidence: assumed}
 links:
   - class: nvlink
     line_rate: 100 GB/s

@@ -39,6 +39,17 @@ TEST(RunFile, DefaultsAreTheStatedOnes) {
   EXPECT_TRUE(run.fused_cross_entropy);
 }
 
+TEST(RunFile, WhatTheFrameworkFusesAndWhatAGraphLaunchesAreRead) {
+  const RunSpec run = parse_run(
+      "name: r\nglobal_batch: 8\nseq_len: 128\nfusion: {attention: false, experts: true}\n"
+      "cuda_graph: {router: true}\n",
+      "run.yaml");
+  EXPECT_FALSE(run.fusion.attention);
+  EXPECT_TRUE(run.fusion.experts);
+  EXPECT_TRUE(run.fusion.activation);
+  EXPECT_EQ(run.graph, (GraphScope{false, true}));
+}
+
 TEST(RunFile, FaultsAreReportedTogetherWithTheirPlaces) {
   const std::string text =
       errors_of("name: r\nglobal_batch: 0\nseq_len: 4096\nprecision:\n  gemm: fp9\ngates: capacity\n");

@@ -1,0 +1,73 @@
+#include "sim/schedule/segment.h"
+
+#include <cmath>
+
+#include <gtest/gtest.h>
+
+#include "tests/sim/schedule/step_case.h"
+
+namespace moeplan::sim {
+namespace {
+
+Estimate seconds(double t, double low, double high) {
+  return {base::Seconds::of(t), low, high, Evidence::kMeasured};
+}
+
+// Two products of 1 s with a half-width of 0.1 s each: together 0.2 s, one cause. A collective of 1 s with
+// 0.3 s has another: sqrt(0.2^2 + 0.3^2) = 0.3606 s around 3 s.
+TEST(CostSum, HalfWidthsAddInAClassAndInSquaresBetweenClasses) {
+  CostSum sum;
+  sum.add(TimeClass::kGemm, seconds(1.0, 0.9, 1.1));
+  sum.add(TimeClass::kGemm, seconds(1.0, 0.9, 1.1));
+  EXPECT_NEAR(sum.low(), 1.8, 1e-12);
+  EXPECT_NEAR(sum.high(), 2.2, 1e-12);
+  sum.add(TimeClass::kDispatch, seconds(1.0, 0.7, 1.3));
+  EXPECT_NEAR(sum.low(), 3.0 - std::sqrt(0.13), 1e-12);
+  EXPECT_NEAR(sum.high(), 3.0 + std::sqrt(0.13), 1e-12);
+}
+
+// A band of 0.9 to 1.5 is 1.2 +- 0.3; of one class alone it comes back as it is.
+TEST(CostSum, AnAsymmetricBandMovesTheMiddle) {
+  CostSum sum;
+  sum.add(TimeClass::kMemory, seconds(2.0, 0.9, 1.5));
+  const Estimate whole = sum.estimate();
+  EXPECT_NEAR(whole.low, 0.9, 1e-12);
+  EXPECT_NEAR(whole.high, 1.5, 1e-12);
+  CostSum twice;
+  twice.add(sum, 2.0);
+  EXPECT_NEAR(twice.high(), 6.0, 1e-12);
+}
+
+TEST(Segment, TheGpuWaitsForWhatTheHostNeedsBeyondTheKernels) {
+  Segment segment;
+  segment.add("product", TimeClass::kGemm, seconds(3.0, 1.0, 1.0));
+  segment.add_launch_wait(base::Seconds::of(2.0));
+  EXPECT_DOUBLE_EQ(segment.time().s(), 3.0);
+  segment.add_launch_wait(base::Seconds::of(5.0));
+  EXPECT_DOUBLE_EQ(segment.time().s(), 5.0);
+  EXPECT_DOUBLE_EQ(segment.cost().at(TimeClass::kHost), 2.0);
+}
+
+// One sequence of 1,024 tokens leaves the GPU idle between launches; a graph of attention and router takes
+// the host out of those two parts, a profile without launches out of all.
+TEST(Segment, AGraphTakesTheHostOutOfItsParts) {
+  test_data::StepCase c;
+  c.run.seq_len = 1024;
+  c.run.gate = GatePolicy::kForceBalanced;
+  const double eager = c.simulate().breakdown.host.s();
+  c.run.graph = {true, true};
+  const double graphed = c.simulate().breakdown.host.s();
+  EXPECT_LT(graphed, 0.7 * eager);
+  EXPECT_GT(eager, 0.0);
+}
+
+// 16 heads of 4,096 tokens: scores of 268 M values pass through memory 15 times 2 bytes and more.
+TEST(Segment, AttentionThatIsNotFusedTakesLonger) {
+  test_data::StepCase c;
+  const double fused = c.simulate().step_time.s();
+  c.run.fusion.attention = false;
+  EXPECT_GT(c.simulate().step_time.s(), 1.2 * fused);
+}
+
+}  // namespace
+}  // namespace moeplan::sim
