@@ -136,6 +136,7 @@ class Program {
     verb->add_option("--only", validate_.only, "GROUP or GROUP/PATTERN; may repeat");
     verb->add_option("--limits", validate_.limits, "file of limits; exit 1 where one is broken");
     verb->add_flag("-v,--verbose", validate_.common.verbose, "every case in the table");
+    add_quiet(verb, validate_.common);
     add_threads(verb, validate_.common);
     add_result_flags(verb, validate_.common, "write every case as CSV to this file");
     verb->callback([this] { verb_ = [this] { return run_validate(validate_, console_); }; });
@@ -200,79 +201,127 @@ class Program {
         app_.add_subcommand("calibrate", "Turn measurements into samples, and samples into a profile");
     verb->require_subcommand(1);
     verb->footer(
-        "  moeplan calibrate import gemm.csv -o samples.jsonl\n"
-        "  moeplan calibrate fit samples.jsonl --base h100-sxm -o h100.yaml");
-    CLI::App* import = verb->add_subcommand(
-        "import", "Read tables of measured times; the kind of each file is found by its content");
-    import
-        ->add_option("files", calibrate_import_.files,
-                     "tables of GEMM, grouped GEMM or attention times (CSV)")
-        ->required();
-    import->add_option("--gpu", calibrate_import_.gpu,
-                       "GPU of files that do not say, as profiles are named: h100-sxm");
-    import->add_option("--software", calibrate_import_.software, "software of files that do not say");
-    import->add_option("--source", calibrate_import_.source, "citation (default: the file)");
-    import->add_option("--method", calibrate_import_.method, "how the times were taken: burst or sustained")
+        "  moeplan calibrate import gemm.csv -o gemm.jsonl\n"
+        "  moeplan calibrate import all_gather_2x8.log sendrecv_2x8.log --gpu h100-sxm --nodes 2 "
+        "--gpus-per-node 8 --nic \"400 Gb/s\" -o links.jsonl\n"
+        "  moeplan calibrate fit gemm.jsonl links.jsonl --base h100-sxm -o h100.yaml");
+    declare_calibrate_import(verb);
+    declare_calibrate_fit(verb);
+  }
+
+  void declare_calibrate_import(CLI::App* verb) {
+    CLI::App* reading =
+        verb->add_subcommand("import", "Read measured times; the kind of each file is found by its content");
+    CalibrateImportOptions& o = calibrate_import_;
+    reading->add_option(
+        "files", o.files,
+        "logs of nccl-tests or rccl-tests (text, JSON), tables of kernel times, of collectives on "
+        "one node, of expert-parallel libraries (CSV); without any, those that --index names");
+    reading
+        ->add_option("--index", o.indexes,
+                     "CSV of facts about logs by column file (gpu, nodes, gpus_per_node, collective, "
+                     "cluster_id, source), or about clusters by cluster_id (gpus_per_node, nics_per_node, "
+                     "nic_Gbps); may repeat")
+        ->allow_extra_args(false);
+    reading->add_option("--gpu", o.gpu, "GPU of files that do not say, as profiles are named: h100-sxm");
+    reading->add_option("--software", o.software, "software of files that do not say: \"NCCL 2.29.2\"");
+    reading->add_option("--source", o.source, "citation (default: the index's, else the file)");
+    reading->add_option("--method", o.method, "how the times were taken: burst or sustained")
         ->check(CLI::IsMember({"burst", "sustained"}))
         ->capture_default_str();
-    import->add_option("--power-limit", calibrate_import_.power_limit_w, "in W, where it is known")
+    reading->add_option("--power-limit", o.power_limit_w, "in W, where it is known")
         ->check(CLI::PositiveNumber);
-    import
-        ->add_option("-o,--output", calibrate_import_.common.output, "samples file (docs/formats/samples.md)")
+    const char* logs = "Logs of collectives that do not say";
+    reading->add_option("--nodes", o.nodes, "nodes of the job")->check(CLI::PositiveNumber)->group(logs);
+    reading->add_option("--gpus-per-node", o.gpus_per_node, "ranks on each node")
+        ->check(CLI::PositiveNumber)
+        ->group(logs);
+    reading
+        ->add_option("--collective", o.collective,
+                     "all_gather, reduce_scatter, all_reduce, alltoall, sendrecv, broadcast or reduce")
+        ->group(logs);
+    reading
+        ->add_option("--nic", o.nic,
+                     "data rate of one GPU's share of its node's NICs, \"400 Gb/s\": samples over nodes "
+                     "need it to be fitted")
+        ->group(logs);
+    reading->add_option("--cluster-id", o.cluster, "whose network was measured, any name")->group(logs);
+    reading->add_flag("--keep-going", o.keep_going, "leave out and count files that are refused");
+    reading->add_option("-o,--output", o.common.output, "samples file (docs/formats/samples.md)")->required();
+    reading->add_flag("--json", o.common.json, "report on stdout as JSON");
+    reading->add_flag("-v,--verbose", o.common.verbose, "name every row that is skipped");
+    add_quiet(reading, o.common);
+    reading->footer(
+        "A log's own list of ranks and banner tell GPU, nodes, collective and NCCL version; what they do "
+        "not, an --index or the flags do. A log that contradicts them is refused, a bad row skipped and "
+        "counted.\n\n"
+        "  moeplan calibrate import all_reduce.log --gpu h100-sxm --nodes 1 --gpus-per-node 8 -o a.jsonl\n"
+        "  moeplan calibrate import --index nccl/index.csv --index clusters.csv -o logs.jsonl\n"
+        "  moeplan calibrate import ep/deepep_normal.csv -o ep.jsonl");
+    reading->callback(
+        [this] { verb_ = [this] { return run_calibrate_import(calibrate_import_, console_); }; });
+  }
+
+  void declare_calibrate_fit(CLI::App* verb) {
+    CLI::App* fit = verb->add_subcommand(
+        "fit", "Fit the sections of a profile that have samples; the others stay as they are");
+    CalibrateFitOptions& o = calibrate_fit_;
+    fit->add_option("samples", o.samples, "samples files; none only puts in the data sheet of --device");
+    fit->add_option("--base", o.base,
+                    "profile that the other sections come from: a file, or the name of a shipped one");
+    fit->add_option("--device", o.device,
+                    "data sheet to put in (configs/devices.yaml); tables of another GPU become assumed");
+    fit->add_option(
+        "--cluster-id", o.cluster,
+        "fit the NIC on the logs of this cluster (default: the one with most that can be fitted on)");
+    add_threads(fit, o.common);
+    fit->add_option("-o,--output", o.common.output, "profile file")->required();
+    fit->add_flag("--json", o.common.json, "what was fitted, and how well, on stdout as JSON");
+    add_quiet(fit, o.common);
+    fit->footer(
+        "For each section: what was fitted, on how many samples, and the median error of those and of the "
+        "ones "
+        "that were left out and predicted. Links are fitted on all-gathers and send/recv of few GPUs alone, "
+        "all else is predicted (docs/models/collectives.md).\n\n"
+        "  moeplan calibrate fit gemm.jsonl --base h100-sxm -o h100.yaml\n"
+        "  moeplan calibrate fit logs.jsonl ep.jsonl --base h100-sxm --device h100-sxm -o h100.yaml");
+    fit->callback([this] { verb_ = [this] { return run_calibrate_fit(calibrate_fit_, console_); }; });
+  }
+
+  void declare_show() {
+    CLI::App* verb =
+        app_.add_subcommand("show", "Say what an input file holds, checked as the other verbs check it");
+    verb->add_option("kind", show_.kind, "cluster, model, run, plan, profile or load")
+        ->required()
+        ->check(CLI::IsMember({"cluster", "model", "run", "plan", "profile", "load"}));
+    verb->add_option("file", show_.file,
+                     "a path, the name of a shipped file, or a load generator such as zipf:1.0")
         ->required();
-    import->add_flag("--json", calibrate_import_.common.json, "report on stdout as JSON");
-    import->add_flag("-v,--verbose", calibrate_import_.common.verbose, "name every row that is skipped");
-    add_quiet(import, calibrate_import_.common);
-    import->callback([this] { verb_ = [this] { return run_calibrate_import(calibrate_import_, console_);
-  }; });
-CLI::App* fit = verb->add_subcommand(
-    "fit", "Fit the sections of a profile that have samples; the others stay as they are");
-fit->add_option("samples", calibrate_fit_.samples,
-                "samples files; none only puts in the data sheet of --device");
-fit->add_option("--base", calibrate_fit_.base,
-                "profile that the other sections come from: a file, or the name of a shipped one");
-fit->add_option("--device", calibrate_fit_.device,
-                "data sheet to put in (configs/devices.yaml); tables of another GPU become assumed");
-add_threads(fit, calibrate_fit_.common);
-fit->add_option("-o,--output", calibrate_fit_.common.output, "profile file")->required();
-add_quiet(fit, calibrate_fit_.common);
-fit->callback([this] { verb_ = [this] { return run_calibrate_fit(calibrate_fit_, console_); }; });
-}  // namespace
+    verb->add_option("--experts", show_.experts, "experts of a load generator (default 128)")
+        ->check(CLI::PositiveNumber);
+    verb->add_option("--top-k", show_.top_k, "experts per token of a load generator (default 8)")
+        ->check(CLI::PositiveNumber);
+    verb->add_option("--layers", show_.layers, "MoE layers of a load generator (default 1)")
+        ->check(CLI::PositiveNumber);
+    verb->add_flag("--json", show_.common.json, "write JSON");
+    verb->add_option("--seed", show_.common.seed, "seed of a load generator")->capture_default_str();
+    verb->callback([this] { verb_ = [this] { return run_show(show_, console_); }; });
+  }
 
-void declare_show() {
-  CLI::App* verb =
-      app_.add_subcommand("show", "Say what an input file holds, checked as the other verbs check it");
-  verb->add_option("kind", show_.kind, "cluster, model, run, plan, profile or load")
-      ->required()
-      ->check(CLI::IsMember({"cluster", "model", "run", "plan", "profile", "load"}));
-  verb->add_option("file", show_.file,
-                   "a path, the name of a shipped file, or a load generator such as zipf:1.0")
-      ->required();
-  verb->add_option("--experts", show_.experts, "experts of a load generator (default 128)")
-      ->check(CLI::PositiveNumber);
-  verb->add_option("--top-k", show_.top_k, "experts per token of a load generator (default 8)")
-      ->check(CLI::PositiveNumber);
-  verb->add_option("--layers", show_.layers, "MoE layers of a load generator (default 1)")
-      ->check(CLI::PositiveNumber);
-  verb->add_flag("--json", show_.common.json, "write JSON");
-  verb->add_option("--seed", show_.common.seed, "seed of a load generator")->capture_default_str();
-  verb->callback([this] { verb_ = [this] { return run_show(show_, console_); }; });
-}
-
-Console console_;
-CLI::App app_{"moeplan: simulator and planner for training Mixture-of-Experts models on GPU clusters",
-              "moeplan"};
-std::function<int()> verb_;
-PlanOptions plan_;
-SimulateVerbOptions simulate_;
-ValidateOptions validate_;
-ExportOptions export_;
-ImportOptions import_;
-NetworkOptions network_;
-ShowOptions show_;
-CalibrateImportOptions calibrate_import_;
-CalibrateFitOptions calibrate_fit_;
-};  // namespace moeplan::cli
+  Console console_;
+  CLI::App app_{"moeplan: simulator and planner for training Mixture-of-Experts models on GPU clusters",
+                "moeplan"};
+  std::function<int()> verb_;
+  PlanOptions plan_;
+  SimulateVerbOptions simulate_;
+  ValidateOptions validate_;
+  ExportOptions export_;
+  ImportOptions import_;
+  NetworkOptions network_;
+  ShowOptions show_;
+  CalibrateImportOptions calibrate_import_;
+  CalibrateFitOptions calibrate_fit_;
+};
 
 }  // namespace
 

@@ -106,6 +106,17 @@ std::vector<DeviceFacts> load_devices(const std::string& path) {
     d.nvlink = at.required<base::BytesPerSecond>("nvlink");
     d.memory = at.required<base::Bytes>("memory");
     d.l2_cache = at.required<base::Bytes>("l2_cache");
+    d.nearest = at.value_or<std::vector<std::string>>("nearest", {});
+    if (auto nvls = at.optional_object("nvls")) {
+      d.nvls_efficiency = nvls->required<double>("efficiency");
+      d.nvls_channels = nvls->required<int>("channels");
+      if (auto tree = nvls->optional_object("tree")) {
+        d.nvls_tree_near_rate = tree->required<base::BytesPerSecond>("near");
+        d.nvls_tree_far_rate = tree->required<base::BytesPerSecond>("far");
+        tree->finish();
+      }
+      nvls->finish();
+    }
     base::ObjectReader peak = at.object("peak");
     for (int i = 0; i < sim::kNumberFormats; ++i) {
       const auto rate = peak.optional<base::FlopsPerSecond>(sim::name(static_cast<sim::NumberFormat>(i)));

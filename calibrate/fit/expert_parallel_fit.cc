@@ -99,16 +99,22 @@ constexpr int kFewestRows = 1;  ///< the pull holds what they leave open
 
 class Fitter {
  public:
-  explicit Fitter(const sim::ProfileData& device) : device_(device) {}
+  /// `machines`: of rows of other GPUs than `stem`.
+  Fitter(const sim::ProfileData& device, const std::string& stem,
+         const std::map<std::string, ExpertParallelMachine>& machines)
+      : device_(device), machines_(machines) {
+    own_ = {line_rate(sim::LinkClass::kNvlink), device.hbm_bandwidth, device.sm_count};
+    machines_[stem] = own_;
+  }
 
   sim::LineRates rates(const EpRow& row) const {
-    const auto line = [&](sim::LinkClass c) { return device_.links[static_cast<std::size_t>(c)].line_rate; };
-    sim::LineRates rates{line(sim::LinkClass::kNvlink), line(sim::LinkClass::kNic)};
+    sim::LineRates rates{machine(row).nvlink, line_rate(sim::LinkClass::kNic)};
     if (row.nvlink) rates.nvlink = *row.nvlink;
     return rates;
   }
   double predict(const EpConstants& constants, const EpRow& row) const {
-    return sim::predict_time(constants, row, rates(row), device_.sm_count, device_.hbm_bandwidth).s();
+    const ExpertParallelMachine& gpu = machine(row);
+    return sim::predict_time(constants, row, rates(row), gpu.sm_count, gpu.hbm).s();
   }
   double log_ratio(const EpConstants& constants, const EpRow& row) const {
     return std::log(predict(constants, row) / row.measured.s());
@@ -140,7 +146,17 @@ class Fitter {
   }
 
  private:
+  BytesPerSecond line_rate(sim::LinkClass c) const {
+    return device_.links[static_cast<std::size_t>(c)].line_rate;
+  }
+  const ExpertParallelMachine& machine(const EpRow& row) const {
+    const auto found = machines_.find(row.stem);
+    return found != machines_.end() ? found->second : own_;
+  }
+
   const sim::ProfileData& device_;
+  std::map<std::string, ExpertParallelMachine> machines_;
+  ExpertParallelMachine own_;
 };
 
 using Rows = std::vector<const EpRow*>;
@@ -234,7 +250,8 @@ constexpr double kAssumedNic = 0.9;
 
 /// GPUs whose rows stand in for `stem`'s, nearest first: the same architecture, then the next.
 std::vector<std::string> stand_ins(const std::string& stem) {
-  if (stem == "h200-sxm" || stem == "a100-sxm" || stem == "v100-sxm" || stem == "l40s") return {"h100-sxm"};
+  if (stem == "h200-sxm" || stem == "h800-sxm" || stem == "a100-sxm" || stem == "v100-sxm" || stem == "l40s")
+    return {"h100-sxm"};
   if (stem == "b200-sxm") return {"gb200", "b300-sxm", "h100-sxm"};
   if (stem == "b300-sxm") return {"b200-sxm", "gb200", "h100-sxm"};
   if (stem == "gb200") return {"gb300", "b200-sxm", "h100-sxm"};
@@ -287,18 +304,24 @@ ExpertParallelResidual measure(const Fitter& fitter, const std::vector<EpRow>& r
   residual.system = stem;
   residual.ep_library = library;
   residual.operation = operation;
-  std::vector<double> left;
+  std::vector<double> left, fitted;
   for (const EpRow& row : rows) {
-    if (row.stem != stem || row.ep_library != library || row.operation != operation || row.anomalous) continue;
+    if (row.stem != stem || row.ep_library != library || row.operation != operation || row.anomalous)
+      continue;
     const double error = std::abs(fitter.predict(c, row) / row.measured.s() - 1.0);
     if (fits_here(row, stem, library, operation)) {
       residual.fitted_mean += error;
-      ++residual.fitted;
+      fitted.push_back(error);
     } else {
       left.push_back(error);
     }
   }
-  if (residual.fitted > 0) residual.fitted_mean /= residual.fitted;
+  residual.fitted = static_cast<int>(fitted.size());
+  if (residual.fitted > 0) {
+    residual.fitted_mean /= residual.fitted;
+    std::sort(fitted.begin(), fitted.end());
+    residual.fitted_median = fitted[fitted.size() / 2];
+  }
   residual.left_out = static_cast<int>(left.size());
   if (left.empty()) return residual;
   std::sort(left.begin(), left.end());
@@ -308,19 +331,21 @@ ExpertParallelResidual measure(const Fitter& fitter, const std::vector<EpRow>& r
   return residual;
 }
 
+/// A rank writes to its peer on each other node over a connection of its own: what one of NCCL reaches.
+double share_of_nic(const sim::LinkTable& nic) {
+  constexpr auto kAllToAll = static_cast<std::size_t>(sim::CollectiveKind::kAllToAll);
+  if (!nic.present) return kAssumedNic;
+  return std::min(1.0, nic.nccl ? nic.nccl->connection_share : nic.collectives[kAllToAll].bandwidth_fraction);
+}
+
 }  // namespace
 
 ExpertParallelFit fit_expert_parallel(const sim::ProfileData& device, const std::string& stem,
-                                      const std::vector<EpRow>& rows) {
-  const Fitter fitter(device);
+                                      const std::vector<EpRow>& rows,
+                                      const std::map<std::string, ExpertParallelMachine>& machines) {
+  const Fitter fitter(device, stem, machines);
   ExpertParallelFit result;
-  const auto& nic = device.links[static_cast<std::size_t>(sim::LinkClass::kNic)];
-  const double nic_share =
-      nic.present
-          ? std::min(
-                1.0,
-                nic.collectives[static_cast<std::size_t>(sim::CollectiveKind::kAllToAll)].bandwidth_fraction)
-          : kAssumedNic;
+  const double nic_share = share_of_nic(device.links[static_cast<std::size_t>(sim::LinkClass::kNic)]);
   for (int l = 0; l < sim::kEpLibraries; ++l) {
     for (int o = 0; o < sim::kEpOperations; ++o) {
       const auto library = static_cast<EpLibrary>(l);

@@ -8,8 +8,10 @@
 #include <fmt/format.h>
 
 #include "base/diagnostics.h"
+#include "calibrate/fit/expert_parallel_section.h"
 #include "calibrate/fit/gemm_fit.h"
 #include "calibrate/fit/kernel_sections.h"
+#include "calibrate/fit/link_section.h"
 #include "calibrate/fit/pass_fit.h"
 
 namespace moeplan::calibrate {
@@ -97,12 +99,18 @@ void fit_gemm_section(sim::ProfileData& profile, const std::vector<Sample>& samp
     table.origin.software = join(part.software);
     software.insert(part.software.begin(), part.software.end());
     const sim::Residuals& left = table.origin.left_out ? *table.origin.left_out : *table.origin.fitted;
-    report.fitted.push_back(
-        fmt::format("gemm {}: {} shapes fitted (median error {:.1f} %), {} left out (median {:.1f} %, 95th "
-                    "percentile {:.1f} %)",
-                    name(format), table.origin.fitted->shapes, 100 * table.origin.fitted->median_error,
-                    table.origin.left_out ? table.origin.left_out->shapes : 0, 100 * left.median_error,
-                    100 * left.p95_error));
+    FittedPart part_report;
+    part_report.section = "gemm";
+    part_report.what = name(format);
+    part_report.fitted = static_cast<std::size_t>(table.origin.fitted->shapes);
+    part_report.fitted_error = table.origin.fitted->median_error;
+    if (table.origin.left_out) {
+      part_report.predicted = static_cast<std::size_t>(table.origin.left_out->shapes);
+      part_report.predicted_error = left.median_error;
+      part_report.p95_error = left.p95_error;
+    }
+    part_report.source = table.origin.source;
+    report.parts.push_back(std::move(part_report));
     profile.gemm[static_cast<std::size_t>(format)] = std::move(table);
   }
   renew_likes(profile);
@@ -116,21 +124,40 @@ void fit_gemm_section(sim::ProfileData& profile, const std::vector<Sample>& samp
 
 }  // namespace
 
-FitReport fit_profile(sim::ProfileData& profile, const std::vector<Sample>& samples, int threads) {
+std::string describe(const FittedPart& part) {
+  std::string text = fmt::format("{} {}: ", part.section, part.what);
+  if (part.fitted == 0 && part.predicted == 0) {
+    const bool says = part.source.starts_with(name(part.evidence));
+    return text + (says ? part.source : fmt::format("{}: {}", name(part.evidence), part.source));
+  }
+  text += fmt::format("{} samples fitted", part.fitted);
+  if (part.fitted > 0) text += fmt::format(" (median error {:.1f} %)", 100 * part.fitted_error);
+  if (part.predicted > 0) {
+    text += fmt::format(", {} others predicted (median {:.1f} %", part.predicted, 100 * part.predicted_error);
+    if (part.p95_error) text += fmt::format(", 95th percentile {:.1f} %", 100 * *part.p95_error);
+    text += ")";
+  }
+  if (part.evidence != sim::Evidence::kMeasured) text += fmt::format("; {}", name(part.evidence));
+  return text;
+}
+
+FitReport fit_profile(sim::ProfileData& profile, const std::vector<Sample>& samples,
+                      const FitOptions& options) {
   FitReport report;
-  const bool any = std::any_of(samples.begin(), samples.end(),
-                               [&](const Sample& s) { return s.gpu == profile.name || serves_any_gpu(s); });
-  if (!any && !samples.empty()) {
-    std::set<std::string> gpus;
-    for (const Sample& s : samples) gpus.insert(s.gpu);
+  fit_gemm_section(profile, samples, options.threads, report);
+  fit_grouped_section(profile, samples, options.threads, report);
+  fit_attention_section(profile, samples, options.threads, report);
+  report.kept.emplace_back("memory_ops");
+  fit_link_section(profile, samples, options, report);
+  fit_expert_parallel_section(profile, samples, options, report);
+  if (!report.parts.empty() || !report.fitted.empty() || samples.empty()) return report;
+  std::set<std::string> gpus;
+  for (const Sample& s : samples) gpus.insert(s.gpu);
+  if (!gpus.contains(profile.name))
     throw base::InputError(
         fmt::format("found no sample of {}, the samples are of {}", profile.name, join(gpus)));
-  }
-  fit_gemm_section(profile, samples, threads, report);
-  fit_grouped_section(profile, samples, threads, report);
-  fit_attention_section(profile, samples, threads, report);
-  for (const char* section : {"memory_ops", "links"}) report.kept.emplace_back(section);
-  return report;
+  throw base::InputError(fmt::format("found no section of {} that these samples could fit", profile.name),
+                         join({report.remarks.begin(), report.remarks.end()}));
 }
 
 }  // namespace moeplan::calibrate

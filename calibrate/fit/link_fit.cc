@@ -300,8 +300,11 @@ LinkFit fit_local_links(std::span<const CollectiveSample> samples, const LinkFac
     return NcclModel::make(fitted, facts.nvlink_line.bytes_per_s(), std::nullopt, 1);
   };
   LinkFit fit = make_fit(*cost, facts.nvlink_line);
+  // Where only the group left out tells a channel's rate, no fit without it could send anything.
+  LinkFacts left = facts;
+  left.channel_rate = cost->channel_rate;
   const LinkResiduals residuals = cross_validate(own, model_of(*cost), [&](const LinkGroup& group) {
-    return model_of(fit_local_cost(without(own, group), facts).value_or(*cost));
+    return model_of(fit_local_cost(without(own, group), left).value_or(*cost));
   });
   judge_fit(own, model_of(*cost), residuals, fit);
   return fit;

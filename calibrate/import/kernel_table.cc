@@ -1,7 +1,6 @@
 #include "calibrate/import/kernel_table.h"
 
 #include <algorithm>
-#include <cmath>
 #include <set>
 #include <utility>
 
@@ -12,9 +11,6 @@
 namespace moeplan::calibrate {
 
 namespace {
-
-constexpr double kSecondsPerMicrosecond = 1e-6;
-constexpr double kSecondsPerMillisecond = 1e-3;
 
 SampleShape read_gemm(const TableRow& row) {
   GemmSample s;
@@ -60,38 +56,6 @@ SampleShape read_grouped(const TableRow& row, bool deep) {
   return s;
 }
 
-/// The column with the time and its unit; refuses a table that has several or none.
-std::pair<std::string, double> find_latency(const base::CsvTable& table) {
-  const bool us = table.column("latency_us").has_value();
-  const bool ms = table.column("latency_ms").has_value();
-  if (us && ms) {
-    throw base::InputError(std::vector<base::Diagnostic>{
-        {table.file(),
-         {1, 1},
-         "",
-         "found the columns latency_us and latency_ms, expected times in one unit",
-         "leave one of them out"}});
-  }
-  if (ms) return {"latency_ms", kSecondsPerMillisecond};
-  table.require_column("latency_us");
-  return {"latency_us", kSecondsPerMicrosecond};
-}
-
-std::string gpu_of(const TableRow& row, const base::CsvTable& table, const ImportFacts& facts) {
-  std::string gpu = row.optional_text("system");
-  std::replace(gpu.begin(), gpu.end(), '_', '-');
-  if (gpu.empty()) gpu = facts.gpu;
-  if (gpu.empty()) {
-    throw base::InputError(
-        std::vector<base::Diagnostic>{{table.file(),
-                                       {1, 1},
-                                       "",
-                                       "found no column \"system\", expected the GPU of each row",
-                                       "name it with --gpu"}});
-  }
-  return gpu;
-}
-
 std::string software_of(const TableRow& row, const ImportFacts& facts) {
   std::string text = row.optional_text("framework");
   if (text.empty()) return facts.software;
@@ -116,7 +80,7 @@ std::optional<std::string> find_kernel_table_kind(const base::CsvTable& table) {
 
 void import_kernel_table(const base::CsvTable& table, const std::string& kind, const ImportFacts& facts,
                          ImportResult& result) {
-  const auto [column, unit] = find_latency(table);
+  const LatencyColumn latency = find_latency_column(table);
   const bool deep = table.column("moe_dtype").has_value();
   std::set<std::string> seen;
   std::size_t before = result.samples.size();
@@ -124,7 +88,7 @@ void import_kernel_table(const base::CsvTable& table, const std::string& kind, c
     const TableRow row(table, i);
     try {
       Sample sample;
-      sample.gpu = gpu_of(row, table, facts);
+      sample.gpu = row.gpu(facts.gpus, facts.gpu);
       sample.software = software_of(row, facts);
       sample.method = facts.method;
       sample.power_limit_w = facts.power_limit_w;
@@ -133,7 +97,7 @@ void import_kernel_table(const base::CsvTable& table, const std::string& kind, c
                                            : read_grouped(row, deep);
       sample.citation = facts.source.empty() ? table.file() : facts.source;
       Sample key = sample;  // the same shape on the same GPU and software, whatever the time
-      sample.time = base::Seconds::of(row.positive(column) * unit);
+      sample.time = base::Seconds::of(row.positive(latency.name) * latency.unit_s);
       sample.file = table.file();
       sample.line = table.line(i);
       if (!seen.insert(write_samples({key})).second) throw Skip{"the same shape stands above"};
@@ -142,9 +106,7 @@ void import_kernel_table(const base::CsvTable& table, const std::string& kind, c
       result.skipped.push_back({table.file(), table.line(i), skip.why});
     }
   }
-  if (result.samples.size() > before) return;
-  throw base::InputError(std::vector<base::Diagnostic>{
-      {table.file(), {}, "", fmt::format("found no usable row among {}", table.rows()), ""}});
+  if (result.samples.size() == before) refuse_table(table);
 }
 
 }  // namespace moeplan::calibrate

@@ -8,6 +8,9 @@
 #include <vector>
 
 #include "base/units.h"
+#include "sim/collective/expert_parallel_rows.h"
+#include "sim/collective/nccl_log.h"
+#include "sim/collective/nccl_model.h"
 #include "sim/cost/format.h"
 #include "sim/cost/ops.h"
 #include "sim/cost/profile_data.h"
@@ -36,19 +39,20 @@ struct AttentionSample {
   bool causal = true, preparation = true;
 };
 
-/// A collective out of place; `size` as nccl-tests counts it. nodes = 0 where the source does not say.
-struct CollectiveSample {
-  std::string collective;  ///< "all_gather" ...
-  int ranks = 0, nodes = 0;
+/// A collective out of place over `group.local` GPUs of each of `group.nodes` nodes; S (`size`) as nccl-tests
+/// counts it.
+struct CollectiveShape {
+  sim::NcclTest test = sim::NcclTest::kAllGather;
+  sim::NcclGroup group;
   base::Bytes size;
+  std::string cluster;  ///< whose links these are; empty where nobody says
+  std::optional<base::BytesPerSecond>
+      nic;  ///< one GPU's share of its node's NICs; over nodes, where it is known
 };
 
-/// One operation of an expert-parallel library; nodes are NVLink domains.
-struct ExpertParallelSample {
-  std::string ep_library, operation;
-  int ranks = 0, nodes = 1, sms = 0, top_k = 0;
-  std::int64_t tokens = 0, hidden = 0, experts = 0;
-  double token_bytes = 0.0;
+/// One operation of an expert-parallel library; the row's system, stem and time are the sample's.
+struct ExpertParallelShape {
+  sim::EpRow row;
 };
 
 /// A bare product over `groups` experts of `rows` tokens each, n outputs and k inputs of the layer in every
@@ -59,8 +63,8 @@ struct GroupedProductSample {
   std::int64_t groups = 0, rows = 0, n = 0, k = 0;
 };
 
-using SampleShape = std::variant<GemmSample, GroupedGemmSample, AttentionSample, CollectiveSample,
-                                 ExpertParallelSample, GroupedProductSample>;
+using SampleShape = std::variant<GemmSample, GroupedGemmSample, AttentionSample, CollectiveShape,
+                                 ExpertParallelShape, GroupedProductSample>;
 /// "gemm", "grouped_gemm", "attention", "collective", "expert_parallel", "grouped_product".
 std::string_view kind_name(const SampleShape& shape);
 

@@ -91,27 +91,61 @@ SampleShape read_grouped_product(ObjectReader& at) {
   return s;
 }
 
+/// The words of an enumeration whose values count up from zero.
+template <class Value>
+std::vector<std::string> words_of(int count) {
+  std::vector<std::string> words;
+  for (int i = 0; i < count; ++i) words.emplace_back(sim::name(static_cast<Value>(i)));
+  return words;
+}
+
+constexpr std::int64_t kMostRanks = 1 << 20;
+
 SampleShape read_collective(ObjectReader& at) {
-  CollectiveSample s;
-  s.collective = at.required<std::string>("collective");
-  s.ranks = read_small(at, "ranks", 1);
-  s.nodes = read_small(at, "nodes", 0);
+  CollectiveShape s;
+  s.test = sim::parse_nccl_test(at.one_of("collective", words_of<sim::NcclTest>(sim::kNcclTests)))
+               .value_or(sim::NcclTest::kAllGather);
+  s.group.nodes = read_small(at, "nodes", 1);
+  s.group.local = read_small(at, "gpus_per_node", 1);
+  const std::int64_t ranks = std::int64_t{s.group.nodes} * s.group.local;
+  if (ranks < 2 || ranks > kMostRanks) {
+    at.fault("gpus_per_node", fmt::format("found {} GPUs in all, expected 2 to {}", ranks, kMostRanks));
+    s.group = {1, 2};
+  }
   s.size = base::Bytes::of(read_count(at, "bytes"));
+  s.cluster = at.value_or<std::string>("cluster", "");
+  s.nic = at.optional<base::BytesPerSecond>("nic");
+  if (s.nic && !(s.nic->bytes_per_s() > 0.0)) at.fault("nic", "found no data rate above 0");
   return s;
 }
 
 SampleShape read_expert_parallel(ObjectReader& at) {
-  ExpertParallelSample s;
-  s.ep_library = at.required<std::string>("library");
-  s.operation = at.required<std::string>("operation");
-  s.ranks = read_small(at, "ranks", 1);
-  s.nodes = read_small(at, "nodes", 1);
-  s.sms = read_small(at, "sms", 0);
-  s.tokens = read_count(at, "tokens");
-  s.hidden = read_count(at, "hidden");
-  s.experts = read_count(at, "experts");
-  s.top_k = read_small(at, "top_k", 1);
-  s.token_bytes = at.required<double>("token_bytes");
+  ExpertParallelShape s;
+  sim::EpRow& row = s.row;
+  row.ep_library = sim::parse_ep_library(at.one_of("library", words_of<sim::EpLibrary>(sim::kEpLibraries)))
+                       .value_or(sim::EpLibrary::kDeepEp);
+  row.operation =
+      sim::parse_ep_operation(at.one_of("operation", words_of<sim::EpOperation>(sim::kEpOperations)))
+          .value_or(sim::EpOperation::kDispatch);
+  row.ranks = read_small(at, "ranks", 1);
+  row.nodes = read_small(at, "nodes", 1);
+  row.sms = read_small(at, "sms", 0);
+  row.tokens = read_count(at, "tokens");
+  row.hidden = read_count(at, "hidden");
+  row.experts = read_count(at, "experts");
+  row.top_k = read_small(at, "top_k", 1);
+  row.token_bytes = at.required<double>("token_bytes");
+  row.limit.groups = at.value_or<int>("node_groups", 1);
+  row.limit.chosen = at.value_or<int>("chosen_groups", 1);
+  row.spread = at.value_or<bool>("spread", false);
+  row.with_api = at.value_or<bool>("with_api", false);
+  row.all_over_nic = at.value_or<bool>("all_over_nic", false);
+  row.anomalous = at.value_or<bool>("anomalous", false);
+  row.nvlink = at.optional<base::BytesPerSecond>("nvlink");
+  if (row.nvlink && !(row.nvlink->bytes_per_s() > 0.0)) at.fault("nvlink", "found no data rate above 0");
+  if (row.top_k > row.experts || row.nodes > row.ranks || row.limit.chosen > row.limit.groups ||
+      row.limit.chosen < 1 || row.token_bytes < 0.0)
+    at.fault("top_k", "found an operation that cannot be: more chosen than there are, or negative bytes");
   return s;
 }
 
@@ -143,6 +177,10 @@ Sample read_sample(const base::Document& document, base::DiagnosticSink& sink) {
   if (top.has("seconds") && !(seconds > 0.0))
     top.fault("seconds", fmt::format("found {}, expected a time above 0", seconds));
   sample.time = base::Seconds::of(seconds);
+  if (auto* ep = std::get_if<ExpertParallelShape>(&sample.shape)) {
+    ep->row.stem = ep->row.system = sample.gpu;
+    ep->row.measured = sample.time;
+  }
   ObjectReader source = top.object("source");
   sample.file = source.required<std::string>("file");
   sample.line = source.required<int>("line");

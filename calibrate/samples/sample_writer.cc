@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "base/json_writer.h"
+#include "base/quantity_text.h"
 #include "calibrate/samples/sample.h"
 
 namespace moeplan::calibrate {
@@ -12,6 +13,13 @@ namespace {
 
 constexpr std::array<std::string_view, std::variant_size_v<SampleShape>> kKindNames{
     "gemm", "grouped_gemm", "attention", "collective", "expert_parallel", "grouped_product"};
+
+/// In GB/s where that reads back to the same rate.
+std::string rate_text(base::BytesPerSecond rate) {
+  const std::string text = fmt::format("{} GB/s", rate.gb_per_s());
+  const auto read = base::parse_bytes_per_second(text);
+  return read.value && *read.value == rate ? text : base::format(rate);
+}
 
 /// {"key": value, ...} on one line.
 class Line {
@@ -81,27 +89,39 @@ std::string shape_text(const GroupedProductSample& s) {
   return line.take();
 }
 
-std::string shape_text(const CollectiveSample& s) {
+std::string shape_text(const CollectiveShape& s) {
   Line line;
-  line.text("collective", s.collective);
-  line.number("ranks", s.ranks);
-  line.number("nodes", s.nodes);
+  line.text("collective", sim::name(s.test));
+  line.number("nodes", s.group.nodes);
+  line.number("gpus_per_node", s.group.local);
   line.number("bytes", s.size.count());
+  if (!s.cluster.empty()) line.text("cluster", s.cluster);
+  if (s.nic) line.text("nic", rate_text(*s.nic));
   return line.take();
 }
 
-std::string shape_text(const ExpertParallelSample& s) {
+std::string shape_text(const ExpertParallelShape& s) {
+  const sim::EpRow& row = s.row;
   Line line;
-  line.text("library", s.ep_library);
-  line.text("operation", s.operation);
-  line.number("ranks", s.ranks);
-  line.number("nodes", s.nodes);
-  line.number("sms", s.sms);
-  line.number("tokens", s.tokens);
-  line.number("hidden", s.hidden);
-  line.number("experts", s.experts);
-  line.number("top_k", s.top_k);
-  line.number("token_bytes", s.token_bytes);
+  line.text("library", sim::name(row.ep_library));
+  line.text("operation", sim::name(row.operation));
+  line.number("ranks", row.ranks);
+  line.number("nodes", row.nodes);
+  line.number("sms", row.sms);
+  line.number("tokens", row.tokens);
+  line.number("hidden", row.hidden);
+  line.number("experts", row.experts);
+  line.number("top_k", row.top_k);
+  line.number("token_bytes", row.token_bytes);
+  if (row.limit.groups > 1) {
+    line.number("node_groups", row.limit.groups);
+    line.number("chosen_groups", row.limit.chosen);
+  }
+  if (row.spread) line.raw("spread", "true");
+  if (row.with_api) line.raw("with_api", "true");
+  if (row.all_over_nic) line.raw("all_over_nic", "true");
+  if (row.anomalous) line.raw("anomalous", "true");
+  if (row.nvlink) line.text("nvlink", rate_text(*row.nvlink));
   return line.take();
 }
 

@@ -9,6 +9,7 @@
 #include "report/validation/nccl_case.h"
 #include "report/validation/statistics.h"
 #include "report/validation/validate.h"
+#include "sim/collective/nccl_log_remarks.h"
 #include "sim/cost/kernel_rows.h"
 #include "sim/cost/profile_data.h"
 
@@ -76,18 +77,6 @@ std::vector<LogFacts> read_index(const Context& context, const std::string& path
   return logs;
 }
 
-/// Why the source's own words make a log no measure of NCCL on this hardware; empty where nothing does.
-std::string find_defect(const LogFacts& log) {
-  for (const std::string_view word : {"DEGRADED", "degraded", "outlier pair", "link fault"}) {
-    if (log.remarks.find(word) != std::string::npos) return "the source says that a link is faulty";
-  }
-  for (const std::string_view word : {"NCCL_P2P_DISABLE=1", "SHM disabled"}) {
-    if (log.remarks.find(word) != std::string::npos)
-      return "run with NCCL's paths inside the node switched off";
-  }
-  return "";
-}
-
 class NcclGroupJudge {
  public:
   NcclGroupJudge(const Context& context, std::string group, bool small)
@@ -129,7 +118,7 @@ class NcclGroupJudge {
     const std::string_view stem = profile_stem_of_gpu(gpu_family(facts.gpu));
     const sim::Profile* profile = context_.profiles.find(stem);
     BuiltCluster built = clusters_.build_nodes(facts.cluster_id, facts.nodes, facts.local, std::string(stem));
-    std::string why = find_defect(facts);
+    std::string why = sim::find_log_defect(facts.remarks);
     bool usable = why.empty();
     if (why.empty() && !built.cluster) {
       why = built.why;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "sim/collective/expert_parallel_band.h"
 #include "sim/collective/low_latency_all_to_all.h"
 #include "sim/collective/nvlink_all_to_all.h"
 #include "sim/cost/profile_data.h"
@@ -26,7 +27,8 @@ double relay_seconds(const EpConstants& constants, const EpRow& row, const LineR
                                          row.nodes, row.token_bytes, row.limit);
   EpConstants used = constants;
   if (row.ep_library == EpLibrary::kHybridEp && !row.with_api) used.scan = {};  // outside the kernels
-  double time = relay_time(row.ep_library, used, work, rates, row.sms > 0 ? row.sms : constants.default_sms).s();
+  double time =
+      relay_time(row.ep_library, used, work, rates, row.sms > 0 ? row.sms : constants.default_sms).s();
   if (row.with_api) {
     time += kCopyTouches * work.copies * row.token_bytes / (kCopyShare * hbm.bytes_per_s());
   }
@@ -65,9 +67,10 @@ LineRates line_rates(const Profile& profile, const EpRow& row) {
 std::optional<Estimate> predict(const Profile& profile, const EpRow& row) {
   const EpConstants* constants = profile.data().expert_parallel.find(row.ep_library, row.operation);
   if (constants == nullptr) return std::nullopt;
+  const EpBand band = band_over_nodes(*constants, row.nodes);
   Estimate estimate{
       predict_time(*constants, row, line_rates(profile, row), profile.sm_count(), profile.hbm_bandwidth()),
-      constants->low, constants->high, constants->evidence};
+      band.low, band.high, constants->evidence};
   if (constants->evidence == Evidence::kMeasured && left_out_of_fit(row))
     estimate.evidence = row.nodes > 2 ? Evidence::kExtrapolated : Evidence::kInterpolated;
   return estimate;

@@ -35,12 +35,14 @@ struct EpRow {
   base::Seconds measured;
   bool anomalous = false;  ///< reported, not judged (one table's eight-node rows)
   std::string note;        ///< what of the row is assumed
+  int line = 0;            ///< in its table
 };
 
 /// A row without a time that can be predicted.
 struct SkippedEpRow {
   std::string name, why;
   bool usable = true;  ///< the row says all that it takes; that we have no model counts against us
+  int line = 0;        ///< in its table
 };
 
 struct EpTable {

@@ -55,7 +55,6 @@ class Cells {
   int count(std::string_view column) {
     return static_cast<int>(std::min<std::int64_t>(whole(column), 1 << 20));
   }
-  int line() const { return table_.line(row_); }
   const std::string& why() const { return why_; }
 
  private:
@@ -67,28 +66,28 @@ class Cells {
 /// Collects rows; the second of a name is skipped.
 class Collector {
  public:
+  /// What follows stands in this line.
+  void at(int line) { line_ = line; }
   void add(EpRow row, const std::string& why) {
+    row.line = line_;
     if (!why.empty()) {
-      table_.skipped.push_back({row.name, why, false});
+      table_.skipped.push_back({row.name, why, false, line_});
     } else if (!seen_.insert(row.name).second) {
-      table_.skipped.push_back({row.name, "stands twice in its table; the first row counts", false});
+      table_.skipped.push_back({row.name, "stands twice in its table; the first row counts", false, line_});
     } else {
       table_.rows.push_back(std::move(row));
     }
   }
   void skip(std::string name, std::string why, bool usable) {
-    table_.skipped.push_back({std::move(name), std::move(why), usable});
+    table_.skipped.push_back({std::move(name), std::move(why), usable, line_});
   }
   EpTable take() { return std::move(table_); }
 
  private:
   EpTable table_;
   std::set<std::string> seen_;
+  int line_ = 0;
 };
-
-std::string fault_at(const Cells& cells) {
-  return cells.why().empty() ? "" : fmt::format("line {}: {}", cells.line(), cells.why());
-}
 
 void check_shape(EpRow& row, std::string& why) {
   if (!why.empty()) return;
@@ -121,6 +120,7 @@ std::string shape_name(const EpRow& row) {
 EpTable read_deepep_normal(const base::CsvTable& table) {
   Collector collector;
   for (std::size_t i = 0; i < table.rows(); ++i) {
+    collector.at(table.line(i));
     for (const bool dispatch : {true, false}) {
       Cells cells(table, i);
       EpRow row = shared_row(cells, EpLibrary::kDeepEp);
@@ -134,7 +134,7 @@ EpTable read_deepep_normal(const base::CsvTable& table) {
                              row.sms, name(row.operation));
       row.anomalous = row.nodes >= 8;
       if (row.anomalous) row.note = "eight-node rows of this table are anomalous: reported, not judged";
-      std::string why = fault_at(cells);
+      std::string why = cells.why();
       check_shape(row, why);
       collector.add(std::move(row), why);
     }
@@ -145,6 +145,7 @@ EpTable read_deepep_normal(const base::CsvTable& table) {
 EpTable read_deepep_low_latency(const base::CsvTable& table) {
   Collector collector;
   for (std::size_t i = 0; i < table.rows(); ++i) {
+    collector.at(table.line(i));
     for (const bool dispatch : {true, false}) {
       Cells cells(table, i);
       EpRow row = shared_row(cells, EpLibrary::kDeepEpLowLatency);
@@ -154,7 +155,7 @@ EpTable read_deepep_low_latency(const base::CsvTable& table) {
       row.token_bytes = deepep_token_bytes(row.hidden, 0, dispatch ? 1.0 : 2.0, dispatch);
       row.name = fmt::format("{}/{}/{}/{}", row.system, cells.text("sglang_version"), shape_name(row),
                              name(row.operation));
-      std::string why = fault_at(cells);
+      std::string why = cells.why();
       check_shape(row, why);
       collector.add(std::move(row), why);
     }
@@ -173,6 +174,7 @@ EpTable read_nvlink_all_to_all(const base::CsvTable& table) {
       {"bfloat16", 2.0}, {"fp8", 1.0}, {"nvfp4", 0.5 + 1.0 / 16.0}};
   Collector collector;
   for (std::size_t i = 0; i < table.rows(); ++i) {
+    collector.at(table.line(i));
     Cells cells(table, i);
     EpRow row;
     row.system = cells.text("system");
@@ -190,7 +192,7 @@ EpTable read_nvlink_all_to_all(const base::CsvTable& table) {
     row.name = fmt::format("{}/{}/{}/{}/{}/ep{}-t{}-h{}-k{}-e{}/{}", row.system, cells.text("version"),
                            source, op, dtype, row.ranks, row.tokens, row.hidden, row.top_k, row.experts,
                            cells.text("distribution"));
-    std::string why = fault_at(cells);
+    std::string why = cells.why();
     const auto operation = kOperations.find(op);
     const auto element = kElementBytes.find(dtype);
     if (operation == kOperations.end()) {
@@ -318,7 +320,7 @@ LibraryRow read_library_row(const base::CsvTable& table, std::size_t i) {
       row.note = "H800 taken as an H100 with 200 GB/s of NVLink";
     }
   }
-  out.why = fault_at(cells);
+  out.why = cells.why();
   if (!out.why.empty()) out.usable = false;
   check_shape(row, out.why);
   return out;
@@ -329,6 +331,7 @@ LibraryRow read_library_row(const base::CsvTable& table, std::size_t i) {
 EpTable read_ep_libraries(const base::CsvTable& table) {
   Collector collector;
   for (std::size_t i = 0; i < table.rows(); ++i) {
+    collector.at(table.line(i));
     LibraryRow read = read_library_row(table, i);
     if (read.why.empty()) {
       collector.add(std::move(read.row), "");

@@ -12,6 +12,7 @@ namespace moeplan::sim {
 
 /// The collectives that nccl-tests and rccl-tests time.
 enum class NcclTest { kAllGather, kReduceScatter, kAllReduce, kAllToAll, kSendRecv, kBroadcast, kReduce };
+inline constexpr int kNcclTests = 7;
 /// "all_gather" ... as in `all_gather_perf`.
 std::string_view name(NcclTest test);
 /// Also of "alltoall_perf", "alltoall" and "all_to_all".

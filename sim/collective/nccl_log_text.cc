@@ -179,7 +179,7 @@ PrintedNcclLog read_nccl_text(std::string_view text, const std::string& file) {
     if (!log.reduces) log.reduces = row_reduces(words, columns);
     log.rows.push_back(row);
   }
-  if (!columns.known()) refuse(file, 0, "found no header, expected \"# size ... time algbw busbw\"");
+  if (!columns.known()) refuse(file, number, "found no header, expected \"# size ... time algbw busbw\"");
   return log;
 }
 

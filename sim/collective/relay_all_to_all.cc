@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "sim/collective/expert_parallel_band.h"
 #include "sim/cost/profile_data.h"
 
 namespace moeplan::sim {
@@ -110,7 +111,8 @@ void add_link_times(const topology::Cluster& cluster, const RelayTraffic& traffi
 CommTimes solve_relay_all_to_all(const CommNetwork& network, const RelayTraffic& traffic,
                                  const RelayCall& call) {
   const topology::Cluster& cluster = network.cluster();
-  const EpConstants* constants = network.profile().data().expert_parallel.find(call.ep_library, call.operation);
+  const EpConstants* constants =
+      network.profile().data().expert_parallel.find(call.ep_library, call.operation);
   MOEPLAN_CHECK(constants != nullptr, "the profile has the constants of the library");
   const auto n = static_cast<std::size_t>(traffic.group_size);
   Plan plan;
@@ -124,17 +126,20 @@ CommTimes solve_relay_all_to_all(const CommNetwork& network, const RelayTraffic&
   const LineRates rates{cluster.nvlink_bandwidth(), cluster.nic_bandwidth_per_gpu()};
   const int sms = call.sms > 0 ? call.sms : std::max(1, constants->default_sms);
   CommTimes times;
-  times.low = constants->low;
-  times.high = constants->high;
   times.evidence = constants->evidence;
+  int nodes = 1;
   for (std::size_t i = 0; i < plan.work.size(); ++i) {
     RelayWork& work = plan.work[i];
     work.nvlink_bytes = nvlink[i] * rates.nvlink.bytes_per_s();
     work.nic_bytes = nic[i] * rates.nic.bytes_per_s();
     times.done.push_back(relay_time(call.ep_library, *constants, work, rates, sms));
     times.makespan = max(times.makespan, times.done.back());
-    if (work.nodes > 2) times.evidence = worst(times.evidence, Evidence::kExtrapolated);
+    nodes = std::max(nodes, work.nodes);
   }
+  if (nodes > 2) times.evidence = worst(times.evidence, Evidence::kExtrapolated);
+  const EpBand band = band_over_nodes(*constants, nodes);
+  times.low = band.low;
+  times.high = band.high;
   times.overhead = constants->start;
   return times;
 }

@@ -49,8 +49,9 @@ TEST(Import, RefusesTwoUnitsMissingColumnsCutRowsAndUnknownKinds) {
             "    hint: leave one of them out");
   EXPECT_NE(fault_of("system,dtype,m,n,latency_us\nh,bfloat16,1,1,1\n").find("\"k\""), std::string::npos);
   EXPECT_NE(fault_of("system,dtype,m,n,k,latency_us\nh,bfloat16,1,1\n").find("t.csv:2"), std::string::npos);
-  EXPECT_NE(fault_of("a,b\n1,2\n").find("found a table of no known kind: \"a,b\""), std::string::npos);
-  EXPECT_NE(fault_of("hello\n").find("found no table of a known kind"), std::string::npos);
+  EXPECT_NE(fault_of("a,b\n1,2\n").find("found a table of no known kind, its columns: \"a\", \"b\""),
+            std::string::npos);
+  EXPECT_NE(fault_of("hello\n").find("found text of no known kind: \"hello\""), std::string::npos);
   EXPECT_NE(fault_of("dtype,m,n,k,latency_us\nbfloat16,1,1,1,1\n").find("name it with --gpu"),
             std::string::npos);
 }

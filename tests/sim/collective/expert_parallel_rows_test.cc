@@ -1,8 +1,11 @@
 #include "sim/collective/expert_parallel_rows.h"
 
+#include <cmath>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "sim/collective/expert_parallel_band.h"
 #include "sim/cost/profile_data.h"
 #include "tests/sim/cost/tiny_profile.h"
 #include "tests/support/input_error.h"
@@ -53,7 +56,8 @@ TEST(DeepEpTable, RowsThatCannotBeReadAreNamedAndSkipped) {
   ASSERT_EQ(table.rows.size(), 1U);  // the combine of the first row
   EXPECT_EQ(table.rows[0].operation, EpOperation::kCombine);
   ASSERT_EQ(table.skipped.size(), 7U);
-  EXPECT_EQ(table.skipped[0].why, "line 2: dispatch_transmit_us is \"nan\", expected a number above zero");
+  EXPECT_EQ(table.skipped[0].why, "dispatch_transmit_us is \"nan\", expected a number above zero");
+  EXPECT_EQ(table.skipped[0].line, 2);
   EXPECT_THAT(table.skipped[3].why, HasSubstr("hidden_size is \"7168.5\", expected a whole number"));
   EXPECT_EQ(table.skipped[5].why, "top-9 of 8 experts");
   EXPECT_FALSE(table.skipped[0].usable);
@@ -129,6 +133,16 @@ TEST(NaiveTime, IsEveryCopyOverTheNic) {
 TEST(EpPrediction, IsEmptyWithoutConstantsOfTheLibrary) {
   const Profile profile = parse_profile(test_data::tiny_profile(), "tiny.yaml");
   EXPECT_FALSE(predict(profile, normal("h100_sxm,0.5,2,7168,4096,8,256,24,749,24,1777\n").rows[0]));
+}
+
+// Four nodes: one doubling beyond two, so sqrt(2) of the logarithm's width; eight: sqrt(3).
+TEST(EpBand, IsThatOfTheFitUpToTwoNodesAndWiderBeyond) {
+  EpConstants constants;
+  constants.low = 0.9;
+  constants.high = 1.1;
+  EXPECT_DOUBLE_EQ(band_over_nodes(constants, 2).high, 1.1);
+  EXPECT_NEAR(std::log(band_over_nodes(constants, 4).high), std::sqrt(2.0) * std::log(1.1), 1e-12);
+  EXPECT_NEAR(std::log(band_over_nodes(constants, 8).low), std::sqrt(3.0) * std::log(0.9), 1e-12);
 }
 
 }  // namespace
