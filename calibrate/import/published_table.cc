@@ -150,9 +150,7 @@ void import_published_table(const base::CsvTable& table, const ImportFacts& fact
       result.skipped.push_back({table.file(), table.line(i), skip.why});
     }
   }
-  if (result.samples.size() > before) return;
-  throw base::InputError(std::vector<base::Diagnostic>{
-      {table.file(), {}, "", fmt::format("found no usable row among {}", table.rows()), ""}});
+  if (result.samples.size() == before) refuse_table(table);
 }
 
 }  // namespace moeplan::calibrate

@@ -280,8 +280,9 @@ void read_flex(const FlagReader& r, MegatronImport& out) {
     return;
   }
   out.plan.dispatcher = hybrid ? sim::Dispatcher::kHybridEp : sim::Dispatcher::kDeepEp;
-  const char* sms = hybrid ? "--moe-hybridep-num-sms" : "--moe-deepep-num-sms";
-  if (r.has(sms)) out.plan.dispatcher_sms = static_cast<int>(r.whole(sms).value_or(0));
+  // Newer releases have one flag for all libraries, to which the older ones are passed on.
+  for (const char* sms : {hybrid ? "--moe-hybridep-num-sms" : "--moe-deepep-num-sms", "--moe-flex-dispatcher-num-sms"})
+    if (r.has(sms)) out.plan.dispatcher_sms = static_cast<int>(r.whole(sms).value_or(0));
 }
 
 /// What the plan file does not hold but a person has to carry over.

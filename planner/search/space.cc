@@ -71,7 +71,8 @@ void set_pin(Pins& pins, std::string_view key, std::string_view value) {
       if (sim::name(one) == value) pins.dispatcher = one;
     }
     if (!pins.dispatcher) {
-      throw base::InputError(fmt::format("--pin dispatcher: found \"{}\", expected flat, deepep or hybridep", value));
+      throw base::InputError(fmt::format("--pin dispatcher: found \"{}\", expected flat, deepep or hybridep", value),
+                             "Megatron runs no other; `moeplan simulate` takes pairwise, two_level, leader, split_pipe and rail_relay in a plan file");
     }
   } else {
     throw base::InputError(fmt::format("--pin: unknown axis \"{}\"", key), "axes are tp, pp, vp, ep, mb, chunks, recompute, placement, dispatcher");

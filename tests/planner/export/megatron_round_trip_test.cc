@@ -237,6 +237,18 @@ torchrun --nproc_per_node 8 --nnodes 128 --node_rank $RANK pretrain_gpt.py \
   EXPECT_EQ(run.plan.name, "train");
 }
 
+TEST(MegatronImport, ReadsTheSmsOfEachReleasesFlexDispatcher) {
+  const auto sms = [](const std::string& flags) {
+    return import_megatron_plan("--expert-model-parallel-size 8 --num-experts 64 --num-layers 4 --micro-batch-size 1 --global-batch-size 8 --moe-token-dispatcher-type flex " + flags,
+                                {"run.args", 8, nullptr, {}})
+        .plan.dispatcher_sms;
+  };
+  EXPECT_EQ(sms("--moe-deepep-num-sms 24"), 24);
+  EXPECT_EQ(sms("--moe-flex-dispatcher-backend hybridep --moe-hybridep-num-sms 16"), 16);
+  EXPECT_EQ(sms("--moe-flex-dispatcher-backend hybridep --moe-flex-dispatcher-num-sms 32"), 32);
+  EXPECT_EQ(sms("--moe-flex-dispatcher-backend hybridep --moe-deepep-num-sms 24"), 0);
+}
+
 TEST(MegatronImport, TheExpertTensorDegreeDefaultsToTp) {
   const MegatronImport run = import_megatron_plan("--micro-batch-size 1 --tensor-model-parallel-size 2 --num-experts 8", {"a.args", 16, nullptr, {}});
   EXPECT_EQ(run.plan.layout.etp, 2);
