@@ -12,13 +12,8 @@ namespace moeplan::calibrate {
 
 namespace {
 
-constexpr std::size_t kAlign = 1024;
-constexpr std::size_t kMostInput = std::size_t{24} << 30;
-constexpr std::size_t kMostOutput = std::size_t{12} << 30;
 constexpr int kMostSets = 64;
 constexpr int kThreads = 256;
-
-std::size_t round_up(std::size_t bytes) { return (bytes + kAlign - 1) / kAlign * kAlign; }
 
 /// A standard normal value from a counter: two rounds of a 64-bit mixer, then Box and Muller.
 __device__ float normal(std::uint64_t counter) {
@@ -69,7 +64,7 @@ cudaDataType_t data_type(Element element) {
   return CUDA_R_8F_E4M3;
 }
 
-Context::Context() {
+Context::Context(std::size_t most_input, std::size_t most_output) {
   MOEPLAN_CUDA(cudaSetDevice(0));
   MOEPLAN_CUDA(cudaGetDeviceProperties(&properties_, 0));
   MOEPLAN_CUDA(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
@@ -84,8 +79,8 @@ Context::Context() {
   MOEPLAN_CUDA(cublasSetWorkspace(blas_, workspaces_[0], kWorkspaceBytes));
   std::size_t free = 0, total = 0;
   MOEPLAN_CUDA(cudaMemGetInfo(&free, &total));
-  input_bytes_ = std::min(kMostInput, free / 2) / kAlign * kAlign;
-  output_bytes_ = std::min(kMostOutput, free / 4) / kAlign * kAlign;
+  input_bytes_ = round_up(std::min(most_input, free / 2)) - 1024;
+  output_bytes_ = round_up(std::min(most_output, free / 4)) - 1024;
   MOEPLAN_CUDA(cudaMalloc(&input_, input_bytes_));
   MOEPLAN_CUDA(cudaMalloc(&output_, output_bytes_));
   MOEPLAN_CUDA(cudaMalloc(&counter_, sizeof *counter_));

@@ -22,7 +22,8 @@ cudaDataType_t data_type(Element element);
 /// second takes results, poisoned before every case.
 class Context {
  public:
-  Context();
+  /// Takes at most so much device memory for inputs and for results, and no more than half and a quarter of it.
+  explicit Context(std::size_t most_input = std::size_t{24} << 30, std::size_t most_output = std::size_t{12} << 30);
   ~Context();
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
@@ -43,14 +44,16 @@ class Context {
   void* input(std::size_t bytes, Element element);
   /// Cuts `bytes` of results filled with `fill` in every byte.
   void* output(std::size_t bytes, int fill);
-  std::size_t input_room() const { return input_bytes_; }
-  std::size_t output_room() const { return output_bytes_; }
+  /// Where the cuts of a case begin; each starts at a multiple of 1 KiB.
+  const void* first_input() const { return input_; }
+  const void* first_output() const { return output_; }
+  static std::size_t round_up(std::size_t bytes) { return (bytes + 1023) / 1024 * 1024; }
 
   /// Buffer sets that a case rotates among, so that what it reads has left the L2: as many as make three times
   /// the L2, as fit, and at most 64. One where `cold` is false.
   int buffer_sets(bool cold, std::size_t input_bytes, std::size_t output_bytes) const;
 
-  /// How many 4-byte words of the range equal `word` / are NaN as the element.
+  /// How many 4-byte words of the range equal `word`.
   std::uint64_t count_equal(const void* data, std::size_t bytes, std::uint32_t word);
 
  private:
