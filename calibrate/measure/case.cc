@@ -55,7 +55,9 @@ const std::vector<KindRule>& rules() {
         {"l2", kCacheStates, "cold"}}},
       {"copy", {{"direction", {"host_to_device", "device_to_host"}, ""}, {"bytes", {}, ""}}},
       {"launch",
-       {{"op", {"kernel_host", "kernel_stream", "graph_host", "graph_kernel", "product_host", "event_host", "sync"}, ""}}},
+       {{"op",
+         {"kernel_host", "kernel_stream", "graph_host", "graph_kernel", "product_host", "event_host", "sync"},
+         ""}}},
       {"interference",
        {{"measured", {"gemm", "sm_copy", "device_copy", "host_to_device"}, ""},
         {"beside", {"gemm", "sm_copy", "device_copy", "host_to_device", "nothing"}, ""},
@@ -63,7 +65,8 @@ const std::vector<KindRule>& rules() {
         {"m", {}, ""},
         {"n", {}, ""},
         {"k", {}, ""}}},
-      {"sustained", {{"format", kFormats, ""}, {"m", {}, ""}, {"n", {}, ""}, {"k", {}, ""}, {"seconds", {}, ""}}},
+      {"sustained",
+       {{"format", kFormats, ""}, {"m", {}, ""}, {"n", {}, ""}, {"k", {}, ""}, {"seconds", {}, ""}}},
   };
   return all;
 }
@@ -88,7 +91,8 @@ const KindRule& find_kind(const std::string& kind) {
 void check_value(const KeyRule& rule, const std::string& value, int column) {
   if (!rule.words.empty()) {
     if (std::find(rule.words.begin(), rule.words.end(), value) == rule.words.end())
-      throw CaseError(column, rule.key + " \"" + value + "\" is unknown, expected one of " + join(rule.words));
+      throw CaseError(column,
+                      rule.key + " \"" + value + "\" is unknown, expected one of " + join(rule.words));
     return;
   }
   std::int64_t number = 0;
@@ -190,8 +194,8 @@ std::vector<Case> parse_cases(std::string_view text, const std::string& file) {
       Case parsed = Case::parse(line);
       if (seen.insert(parsed.key()).second) cases.push_back(std::move(parsed));
     } catch (const CaseError& error) {
-      throw CaseError(error.column(), file + ":" + std::to_string(line_number) + ":" + std::to_string(error.column()) +
-                                          ": error: " + error.what());
+      throw CaseError(error.column(), file + ":" + std::to_string(line_number) + ":" +
+                                          std::to_string(error.column()) + ": error: " + error.what());
     }
   }
   return cases;

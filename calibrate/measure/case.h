@@ -9,7 +9,8 @@
 
 namespace moeplan::calibrate {
 
-/// A case that cannot be read: what was found, what was expected; `column` is 1-based in the text of the case.
+/// A case that cannot be read: what was found, what was expected; `column` is 1-based in the text of the
+/// case.
 class CaseError : public std::runtime_error {
  public:
   CaseError(int column, const std::string& message) : std::runtime_error(message), column_(column) {}

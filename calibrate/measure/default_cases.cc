@@ -12,13 +12,16 @@ struct Layer {
   std::int64_t out, in;
 };
 
-/// Outputs and inputs of linear layers: DeepSeek-V3 (hidden 7168; expert 2048 gated and down, query projection of
-/// the latent 1536 -> 24576, attention output 16384), Mixtral-8x7B (hidden 4096, expert 14336, query-key-value 6144),
-/// Qwen3-235B-A22B (expert 1536) and Qwen3-30B-A3B (hidden 2048, expert 768). Source: config.json of the models.
-constexpr Layer kCore[] = {{4096, 7168}, {7168, 2048}, {28672, 4096}, {4096, 14336}, {3072, 4096}, {4096, 1536}};
-constexpr Layer kMore[] = {{24576, 1536}, {7168, 16384}, {6144, 4096}, {4096, 4096}, {1536, 2048}, {2048, 768},
-                           {9216, 4096},  {4096, 8192},  {256, 7168},  {8192, 8192}};
-constexpr Layer kExperts[] = {{4096, 7168}, {7168, 2048}, {28672, 4096}, {4096, 14336}, {3072, 4096}, {4096, 1536}};
+/// Outputs and inputs of linear layers: DeepSeek-V3 (hidden 7168; expert 2048 gated and down, query
+/// projection of the latent 1536 -> 24576, attention output 16384), Mixtral-8x7B (hidden 4096, expert 14336,
+/// query-key-value 6144), Qwen3-235B-A22B (expert 1536) and Qwen3-30B-A3B (hidden 2048, expert 768). Source:
+/// config.json of the models.
+constexpr Layer kCore[] = {{4096, 7168},  {7168, 2048}, {28672, 4096},
+                           {4096, 14336}, {3072, 4096}, {4096, 1536}};
+constexpr Layer kMore[] = {{24576, 1536}, {7168, 16384}, {6144, 4096}, {4096, 4096}, {1536, 2048},
+                           {2048, 768},   {9216, 4096},  {4096, 8192}, {256, 7168},  {8192, 8192}};
+constexpr Layer kExperts[] = {{4096, 7168},  {7168, 2048}, {28672, 4096},
+                              {4096, 14336}, {3072, 4096}, {4096, 1536}};
 constexpr const char* kPasses[] = {"forward", "data_gradient", "weight_gradient"};
 /// Beyond this a shape tells nothing new and only takes time.
 constexpr double kMostFlops = 8e12;
@@ -32,7 +35,8 @@ class List {
 
   void add_gemm(const std::string& format, const std::string& pass, std::int64_t tokens, Layer layer,
                 const std::string& l2 = "cold") {
-    if (2.0 * static_cast<double>(tokens) * static_cast<double>(layer.out) * static_cast<double>(layer.in) > kMostFlops)
+    if (2.0 * static_cast<double>(tokens) * static_cast<double>(layer.out) * static_cast<double>(layer.in) >
+        kMostFlops)
       return;
     std::int64_t m = tokens, n = layer.out, k = layer.in;
     if (pass == "data_gradient") n = layer.in, k = layer.out;
@@ -40,14 +44,15 @@ class List {
     add("gemm format=" + format + " pass=" + pass + sizes(m, n, k) + " l2=" + l2);
   }
 
-  void add_grouped(const std::string& kernel, const std::string& format, const std::string& pass, std::int64_t groups,
-                   std::int64_t rows, Layer layer, const std::string& loads = "balanced") {
+  void add_grouped(const std::string& kernel, const std::string& format, const std::string& pass,
+                   std::int64_t groups, std::int64_t rows, Layer layer,
+                   const std::string& loads = "balanced") {
     const double flops = 2.0 * static_cast<double>(groups * rows) * static_cast<double>(layer.out * layer.in);
     const double weights = static_cast<double>(groups) * static_cast<double>(layer.out * layer.in);
     if (flops > kMostFlops || weights > 4e9) return;
-    add("grouped_product kernel=" + kernel + " format=" + format + " pass=" + pass + " groups=" + std::to_string(groups) +
-        " rows=" + std::to_string(rows) + " n=" + std::to_string(layer.out) + " k=" + std::to_string(layer.in) +
-        " loads=" + loads);
+    add("grouped_product kernel=" + kernel + " format=" + format + " pass=" + pass +
+        " groups=" + std::to_string(groups) + " rows=" + std::to_string(rows) +
+        " n=" + std::to_string(layer.out) + " k=" + std::to_string(layer.in) + " loads=" + loads);
   }
 
   void add_memory(const std::string& op, std::int64_t rows, std::int64_t cols, int top_k = 1) {
@@ -75,8 +80,8 @@ void add_launches(List& list) {
 void add_memory_ops(List& list, std::int64_t rows, std::int64_t cols) {
   list.add_memory("permute", rows, cols, 8);
   list.add_memory("unpermute", rows, cols, 8);
-  for (const char* op : {"swiglu", "swiglu_backward", "norm", "quantise", "transpose", "add", "cast", "grad_accumulate",
-                         "optimizer", "reduce", "copy", "fill"})
+  for (const char* op : {"swiglu", "swiglu_backward", "norm", "quantise", "transpose", "add", "cast",
+                         "grad_accumulate", "optimizer", "reduce", "copy", "fill"})
     list.add_memory(op, rows, cols);
 }
 
@@ -100,8 +105,8 @@ void add_copies(List& list) {
       list.add(std::string("copy direction=") + direction + " bytes=" + std::to_string(bytes));
 }
 
-void add_grouped(List& list, const char* kernel, const char* format, std::initializer_list<std::int64_t> groups,
-                 std::initializer_list<std::int64_t> rows) {
+void add_grouped(List& list, const char* kernel, const char* format,
+                 std::initializer_list<std::int64_t> groups, std::initializer_list<std::int64_t> rows) {
   for (const Layer& layer : kExperts)
     for (const std::int64_t g : groups)
       for (const std::int64_t r : rows)
@@ -138,7 +143,8 @@ std::vector<Case> default_cases() {
   add_memory_ops(list, 256, 4096);
   for (const std::int64_t tokens : {4096, 16384})
     for (const Layer& layer : {kCore[0], kCore[1], kCore[2], kCore[3]})
-      for (const char* format : {"fp16", "tf32", "fp32", "fp8_block"}) list.add_gemm(format, "forward", tokens, layer);
+      for (const char* format : {"fp16", "tf32", "fp32", "fp8_block"})
+        list.add_gemm(format, "forward", tokens, layer);
   for (const Layer& layer : kExperts)
     for (const char* loads : {"zipf_0.5", "zipf_1.0"})
       for (const char* kernel : {"per_expert", "cublas_grouped"})

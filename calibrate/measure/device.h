@@ -75,7 +75,8 @@ class Unsupported : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// The device failed in a way that may spoil all that follows (a sticky CUDA error): the run ends, results stay.
+/// The device failed in a way that may spoil all that follows (a sticky CUDA error): the run ends, results
+/// stay.
 class DeviceLost : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;

@@ -31,7 +31,8 @@ class Batches {
       const base::Seconds time = workload_.run(repetitions);
       if (time.s() > 0.0 && std::isfinite(time.s())) return time;
       if (++discarded_ >= kMostDiscarded)
-        throw BadMeasurement(text("%.0f batches without a time above zero, the last of %g s", discarded_, time.s()));
+        throw BadMeasurement(
+            text("%.0f batches without a time above zero, the last of %g s", discarded_, time.s()));
     }
   }
   int discarded() const { return discarded_; }
@@ -69,8 +70,9 @@ std::vector<std::string> find_throttling(const Measurement& m) {
   if (m.after.sm_mhz && m.after.max_sm_mhz && *m.after.sm_mhz < kThrottleClock * *m.after.max_sm_mhz)
     reasons.push_back(text("sm_clock %.0f of %.0f MHz", *m.after.sm_mhz, *m.after.max_sm_mhz));
   for (const std::string& reason : m.after.throttle) reasons.push_back(reason);
-  if (m.drift > kThrottleDrift) reasons.push_back(text("slowed by %.1f %% over %.0f batches", 100.0 * (m.drift - 1.0),
-                                                       static_cast<double>(m.batch_seconds.size())));
+  if (m.drift > kThrottleDrift)
+    reasons.push_back(text("slowed by %.1f %% over %.0f batches", 100.0 * (m.drift - 1.0),
+                           static_cast<double>(m.batch_seconds.size())));
   return reasons;
 }
 
@@ -78,9 +80,12 @@ std::vector<std::string> find_throttling(const Measurement& m) {
 
 std::string name(StopReason reason) {
   switch (reason) {
-    case StopReason::kPrecise: return "precise";
-    case StopReason::kBudget: return "budget";
-    case StopReason::kBatches: break;
+    case StopReason::kPrecise:
+      return "precise";
+    case StopReason::kBudget:
+      return "budget";
+    case StopReason::kBatches:
+      break;
   }
   return "batches";
 }

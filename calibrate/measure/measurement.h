@@ -9,11 +9,12 @@ namespace moeplan::calibrate {
 
 /// When a case has been measured well enough.
 struct StopRule {
-  double precision = 0.005;                            ///< half the 95 % interval of the median, over the median
-  int least_batches = 7;                               ///< fewer give no 95 % interval
+  double precision = 0.005;  ///< half the 95 % interval of the median, over the median
+  int least_batches = 7;     ///< fewer give no 95 % interval
   int most_batches = 100;
   base::Seconds batch = base::Seconds::from_us(1000);  ///< a batch of repetitions lasts about this, or one
-  base::Seconds budget = base::Seconds::from_ms(250);  ///< device time of one case, the first batches excepted
+  base::Seconds budget =
+      base::Seconds::from_ms(250);  ///< device time of one case, the first batches excepted
   base::Seconds warm_up = base::Seconds::from_ms(3);
 };
 
@@ -69,8 +70,8 @@ struct SustainedRun {
   double factor() const { return burst / settled; }
 };
 
-/// Runs batches of about 50 ms for `length`, by the clock; stops early where `length` of device time has passed
-/// (a clock that stands still must not make it run for ever).
+/// Runs batches of about 50 ms for `length`, by the clock; stops early where `length` of device time has
+/// passed (a clock that stands still must not make it run for ever).
 SustainedRun measure_sustained(Device& device, Workload& workload, base::Seconds length, Clock& clock);
 
 }  // namespace moeplan::calibrate

@@ -85,7 +85,8 @@ ResultFile::ResultFile(std::string path) : path_(std::move(path)) {
     const std::string opening = "{\"schema\": \"" + std::string(kSchema) + "\"";
     int line_number = 0;
     if (whole == 0 && text.substr(0, opening.size()) != opening.substr(0, text.size()))
-      fail(path_ + ":1", "is no line of measurements (schema " + std::string(kSchema) + "); name another file");
+      fail(path_ + ":1",
+           "is no line of measurements (schema " + std::string(kSchema) + "); name another file");
     while (!rest.empty()) {
       ++line_number;
       const std::size_t end = rest.find('\n');
@@ -116,8 +117,9 @@ void ResultFile::write_line(const std::string& line) {
     const ssize_t done = ::write(descriptor_, rest.data(), rest.size());
     if (done < 0 && errno == EINTR) continue;
     if (done < 0)
-      fail(path_, std::string("cannot be written: ") + std::strerror(errno) + "; the lines before stand, run again with the "
-                  "same file to go on");
+      fail(path_, std::string("cannot be written: ") + std::strerror(errno) +
+                      "; the lines before stand, run again with the "
+                      "same file to go on");
     rest.remove_prefix(static_cast<std::size_t>(done));
   }
 }
@@ -130,11 +132,13 @@ void ResultFile::write_provenance(const std::vector<std::pair<std::string, std::
   write_line(line.take());
 }
 
-void ResultFile::write(const Case& what, const Workload& workload, const Measurement& m, const std::string& date) {
+void ResultFile::write(const Case& what, const Workload& workload, const Measurement& m,
+                       const std::string& date) {
   JsonLine line = start(what, "measured");
   line.number("seconds", m.median.s()).number("low", m.low.s()).number("high", m.high.s());
   line.number("fastest", m.fastest.s()).number("deviation", m.deviation);
-  line.count("batches", static_cast<std::int64_t>(m.batch_seconds.size())).count("repetitions", m.repetitions);
+  line.count("batches", static_cast<std::int64_t>(m.batch_seconds.size()))
+      .count("repetitions", m.repetitions);
   line.count("outliers", m.outliers).count("discarded", m.discarded).number("drift", m.drift);
   line.text("stop", name(m.stop)).texts("throttled", m.throttle);
   add_workload(line, workload, m.median);
@@ -144,9 +148,12 @@ void ResultFile::write(const Case& what, const Workload& workload, const Measure
   finished_.insert(what.key());
 }
 
-void ResultFile::write(const Case& what, const Workload& workload, const SustainedRun& run, const std::string& date) {
+void ResultFile::write(const Case& what, const Workload& workload, const SustainedRun& run,
+                       const std::string& date) {
   JsonLine line = start(what, "measured");
-  line.number("seconds", run.settled.s()).number("burst_seconds", run.burst.s()).number("factor", run.factor());
+  line.number("seconds", run.settled.s())
+      .number("burst_seconds", run.burst.s())
+      .number("factor", run.factor());
   add_workload(line, workload, run.settled);
   std::string trace = "[";
   for (const TracePoint& point : run.trace) {

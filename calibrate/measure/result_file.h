@@ -9,8 +9,8 @@
 
 namespace moeplan::calibrate {
 
-/// The file of measurements, schema moeplan.measurement/1: JSON lines, each written and flushed as soon as it is
-/// there, so that a killed run loses the case under way and no more. The first line of every run is its
+/// The file of measurements, schema moeplan.measurement/1: JSON lines, each written and flushed as soon as it
+/// is there, so that a killed run loses the case under way and no more. The first line of every run is its
 /// provenance; the lines after it hold for that GPU and software (docs/formats/measurements.md).
 class ResultFile {
  public:
@@ -27,8 +27,10 @@ class ResultFile {
   std::size_t finished() const { return finished_.size(); }
 
   /// Each throws EnvironmentError where the line cannot be written; what stood there before is kept.
-  void write_provenance(const std::vector<std::pair<std::string, std::string>>& facts, const std::string& date);
-  void write(const Case& what, const Workload& workload, const Measurement& measured, const std::string& date);
+  void write_provenance(const std::vector<std::pair<std::string, std::string>>& facts,
+                        const std::string& date);
+  void write(const Case& what, const Workload& workload, const Measurement& measured,
+             const std::string& date);
   void write(const Case& what, const Workload& workload, const SustainedRun& run, const std::string& date);
   /// status "unsupported" or "failed".
   void write_reason(const Case& what, const std::string& status, const std::string& reason);

@@ -47,7 +47,8 @@ class Session {
         ordinary_ += now - start;
         ++ordinary_count_;
       }
-      log << text("[%4d/%d] ", static_cast<int>(i) + 1, static_cast<int>(todo.size())) << what.key() << ": " << outcome
+      log << text("[%4d/%d] ", static_cast<int>(i) + 1, static_cast<int>(todo.size())) << what.key() << ": "
+          << outcome
           << text("  (%.0f of %.0f s, about %.0f s left)\n", now.s(), budget_.s(), left(todo, i + 1, now).s())
           << std::flush;
     }
@@ -61,7 +62,8 @@ class Session {
   }
 
   base::Seconds needed(const Case& what) const {
-    return what.kind() == "sustained" ? base::Seconds::of(static_cast<double>(what.number("seconds"))) : mean();
+    return what.kind() == "sustained" ? base::Seconds::of(static_cast<double>(what.number("seconds")))
+                                      : mean();
   }
 
   base::Seconds left(const std::vector<const Case*>& todo, std::size_t from, base::Seconds now) const {

@@ -24,8 +24,8 @@ double robust_deviation(std::span<const double> values);
 inline constexpr double kOutlierDeviations = 6.0;
 int count_outliers(std::span<const double> values);
 
-/// Median of the last third over that of the first third: above 1, the device slowed down while it was measured.
-/// 1 below 6 values.
+/// Median of the last third over that of the first third: above 1, the device slowed down while it was
+/// measured. 1 below 6 values.
 double drift(std::span<const double> values);
 
 }  // namespace moeplan::calibrate

@@ -13,7 +13,8 @@ namespace moeplan::calibrate {
 /// Throws DeviceLost with the call and CUDA's words; Unsupported where memory ran out, which is not sticky.
 inline void check(cudaError_t error, const char* call) {
   if (error == cudaSuccess) return;
-  const std::string text = std::string(call) + ": " + cudaGetErrorName(error) + ", " + cudaGetErrorString(error);
+  const std::string text =
+      std::string(call) + ": " + cudaGetErrorName(error) + ", " + cudaGetErrorString(error);
   if (error == cudaErrorMemoryAllocation) {
     cudaGetLastError();
     throw Unsupported(text);

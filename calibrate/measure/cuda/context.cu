@@ -46,20 +46,27 @@ __global__ void count_words(const std::uint32_t* data, std::size_t count, std::u
 
 std::size_t bytes_of(Element element) {
   switch (element) {
-    case Element::kFp32: return 4;
+    case Element::kFp32:
+      return 4;
     case Element::kFp16:
-    case Element::kBf16: return 2;
-    case Element::kFp8: break;
+    case Element::kBf16:
+      return 2;
+    case Element::kFp8:
+      break;
   }
   return 1;
 }
 
 cudaDataType_t data_type(Element element) {
   switch (element) {
-    case Element::kFp32: return CUDA_R_32F;
-    case Element::kFp16: return CUDA_R_16F;
-    case Element::kBf16: return CUDA_R_16BF;
-    case Element::kFp8: break;
+    case Element::kFp32:
+      return CUDA_R_32F;
+    case Element::kFp16:
+      return CUDA_R_16F;
+    case Element::kBf16:
+      return CUDA_R_16BF;
+    case Element::kFp8:
+      break;
   }
   return CUDA_R_8F_E4M3;
 }
@@ -101,8 +108,12 @@ void Context::fill_random(Element element) {
   const std::size_t count = input_bytes_ / bytes_of(element);
   const int blocks = properties_.multiProcessorCount * 8;
   switch (element) {
-    case Element::kFp32: fill_normal<<<blocks, kThreads, 0, stream_>>>(reinterpret_cast<float*>(input_), count); break;
-    case Element::kFp16: fill_normal<<<blocks, kThreads, 0, stream_>>>(reinterpret_cast<__half*>(input_), count); break;
+    case Element::kFp32:
+      fill_normal<<<blocks, kThreads, 0, stream_>>>(reinterpret_cast<float*>(input_), count);
+      break;
+    case Element::kFp16:
+      fill_normal<<<blocks, kThreads, 0, stream_>>>(reinterpret_cast<__half*>(input_), count);
+      break;
     case Element::kBf16:
       fill_normal<<<blocks, kThreads, 0, stream_>>>(reinterpret_cast<__nv_bfloat16*>(input_), count);
       break;
@@ -137,7 +148,8 @@ void* Context::output(std::size_t bytes, int fill) {
 int Context::buffer_sets(bool cold, std::size_t input_bytes, std::size_t output_bytes) const {
   if (!cold) return 1;
   const std::size_t in = round_up(input_bytes), out = round_up(output_bytes);
-  const std::size_t wanted = 3 * static_cast<std::size_t>(properties_.l2CacheSize) / std::max<std::size_t>(in + out, 1) + 1;
+  const std::size_t wanted =
+      3 * static_cast<std::size_t>(properties_.l2CacheSize) / std::max<std::size_t>(in + out, 1) + 1;
   std::size_t sets = std::min<std::size_t>(wanted, kMostSets);
   if (in > 0) sets = std::min(sets, input_bytes_ / in);
   if (out > 0) sets = std::min(sets, output_bytes_ / out);
@@ -147,7 +159,8 @@ int Context::buffer_sets(bool cold, std::size_t input_bytes, std::size_t output_
 std::uint64_t Context::count_equal(const void* data, std::size_t bytes, std::uint32_t word) {
   MOEPLAN_CUDA(cudaMemsetAsync(counter_, 0, sizeof *counter_, stream_));
   count_words<<<properties_.multiProcessorCount * 8, kThreads, 0, stream_>>>(
-      static_cast<const std::uint32_t*>(data), bytes / 4, word, reinterpret_cast<unsigned long long*>(counter_));
+      static_cast<const std::uint32_t*>(data), bytes / 4, word,
+      reinterpret_cast<unsigned long long*>(counter_));
   MOEPLAN_CUDA(cudaGetLastError());
   std::uint64_t found = 0;
   MOEPLAN_CUDA(cudaMemcpyAsync(&found, counter_, sizeof found, cudaMemcpyDeviceToHost, stream_));
@@ -213,20 +226,23 @@ void require_gpu() {
   int driver = 0, count = 0;
   const cudaError_t version = cudaDriverGetVersion(&driver);
   if (version != cudaSuccess || driver == 0)
-    throw base::EnvironmentError("no NVIDIA driver was found on this machine; install it, or in a container pass the GPU "
-                                 "through (docker run --gpus all)");
+    throw base::EnvironmentError(
+        "no NVIDIA driver was found on this machine; install it, or in a container pass the GPU "
+        "through (docker run --gpus all)");
   const cudaError_t error = cudaGetDeviceCount(&count);
   if (error == cudaErrorInsufficientDriver) {
     int runtime = 0;
     cudaRuntimeGetVersion(&runtime);
-    throw base::EnvironmentError("the NVIDIA driver is too old: it supports CUDA " + std::to_string(driver / 1000) + "." +
-                                 std::to_string(driver % 1000 / 10) + ", this program was built with CUDA " +
-                                 std::to_string(runtime / 1000) + "." + std::to_string(runtime % 1000 / 10) +
+    throw base::EnvironmentError("the NVIDIA driver is too old: it supports CUDA " +
+                                 std::to_string(driver / 1000) + "." + std::to_string(driver % 1000 / 10) +
+                                 ", this program was built with CUDA " + std::to_string(runtime / 1000) +
+                                 "." + std::to_string(runtime % 1000 / 10) +
                                  "; update the driver, or build with an older toolkit");
   }
   if (error == cudaErrorNoDevice || (error == cudaSuccess && count == 0))
-    throw base::EnvironmentError("there is an NVIDIA driver but no GPU that may be used; see nvidia-smi, and whether "
-                                 "CUDA_VISIBLE_DEVICES hides it");
+    throw base::EnvironmentError(
+        "there is an NVIDIA driver but no GPU that may be used; see nvidia-smi, and whether "
+        "CUDA_VISIBLE_DEVICES hides it");
   if (error != cudaSuccess)
     throw base::EnvironmentError(std::string("the GPU cannot be used: ") + cudaGetErrorString(error));
 }

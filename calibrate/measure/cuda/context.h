@@ -15,15 +15,17 @@ enum class Element { kFp32, kFp16, kBf16, kFp8 };
 std::size_t bytes_of(Element element);
 cudaDataType_t data_type(Element element);
 
-/// One GPU made ready: a stream, cuBLAS handles with workspaces, and one large allocation from which the operands
-/// of every case are cut, so that no case waits for cudaMalloc.
+/// One GPU made ready: a stream, cuBLAS handles with workspaces, and one large allocation from which the
+/// operands of every case are cut, so that no case waits for cudaMalloc.
 ///
-/// The first part of the memory holds random normal values of one format, filled once and used by all cases; the
-/// second takes results, poisoned before every case.
+/// The first part of the memory holds random normal values of one format, filled once and used by all cases;
+/// the second takes results, poisoned before every case.
 class Context {
  public:
-  /// Takes at most so much device memory for inputs and for results, and no more than half and a quarter of it.
-  explicit Context(std::size_t most_input = std::size_t{24} << 30, std::size_t most_output = std::size_t{12} << 30);
+  /// Takes at most so much device memory for inputs and for results, and no more than half and a quarter of
+  /// it.
+  explicit Context(std::size_t most_input = std::size_t{24} << 30,
+                   std::size_t most_output = std::size_t{12} << 30);
   ~Context();
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
@@ -49,8 +51,8 @@ class Context {
   const void* first_output() const { return output_; }
   static std::size_t round_up(std::size_t bytes) { return (bytes + 1023) / 1024 * 1024; }
 
-  /// Buffer sets that a case rotates among, so that what it reads has left the L2: as many as make three times
-  /// the L2, as fit, and at most 64. One where `cold` is false.
+  /// Buffer sets that a case rotates among, so that what it reads has left the L2: as many as make three
+  /// times the L2, as fit, and at most 64. One where `cold` is false.
   int buffer_sets(bool cold, std::size_t input_bytes, std::size_t output_bytes) const;
 
   /// How many 4-byte words of the range equal `word`.
@@ -73,10 +75,11 @@ class Context {
   std::uint64_t* counter_ = nullptr;
 };
 
-/// Times launches on the context's stream: `repetitions` of them captured into a CUDA graph with an event before and
-/// one after, both nodes of the graph, so that neither the host nor the graph's own start is in the time. A kernel's
-/// time holds the gap to the next one, as in a training step. Where the launches cannot be captured (a library that
-/// copies from the host) the same launches are timed on the stream, and uses_graph() says so.
+/// Times launches on the context's stream: `repetitions` of them captured into a CUDA graph with an event
+/// before and one after, both nodes of the graph, so that neither the host nor the graph's own start is in
+/// the time. A kernel's time holds the gap to the next one, as in a training step. Where the launches cannot
+/// be captured (a library that copies from the host) the same launches are timed on the stream, and
+/// uses_graph() says so.
 class GraphTimer {
  public:
   explicit GraphTimer(Context& context);

@@ -38,15 +38,14 @@ class CudaDevice : public Device {
         {"cublas", lt_version()}};
     for (auto& fact : nvml_.facts()) facts.push_back(std::move(fact));
     const DeviceState state = nvml_.state();
-    if (state.max_sm_mhz) facts.emplace_back("max_sm_mhz", std::to_string(static_cast<int>(*state.max_sm_mhz)));
+    if (state.max_sm_mhz)
+      facts.emplace_back("max_sm_mhz", std::to_string(static_cast<int>(*state.max_sm_mhz)));
     return facts;
   }
 
   DeviceState state() override { return nvml_.state(); }
 
-  std::unique_ptr<Workload> prepare(const Case& what) override {
-    return make_workload(context_, what);
-  }
+  std::unique_ptr<Workload> prepare(const Case& what) override { return make_workload(context_, what); }
 
  private:
   Context context_;

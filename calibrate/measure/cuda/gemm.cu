@@ -36,7 +36,8 @@ class GemmWorkload : public Workload {
 
   std::string fault() override {
     for (void* d : d_)
-      if (std::string found = find_unwritten(context_, d, problem_.d_bytes(), problem_.accumulates()); !found.empty())
+      if (std::string found = find_unwritten(context_, d, problem_.d_bytes(), problem_.accumulates());
+          !found.empty())
         return found;
     return "";
   }
@@ -47,7 +48,8 @@ class GemmWorkload : public Workload {
   double bytes() const override { return problem_.bytes(); }
   std::string software() const override { return lt_version(); }
   std::string notes_json() const override {
-    return "\"buffer_sets\": " + std::to_string(sets_) + ", \"graph\": " + (timer_.uses_graph() ? "true" : "false");
+    return "\"buffer_sets\": " + std::to_string(sets_) +
+           ", \"graph\": " + (timer_.uses_graph() ? "true" : "false");
   }
 
  private:
@@ -62,7 +64,8 @@ class GemmWorkload : public Workload {
 }  // namespace
 
 double GemmProblem::bytes() const {
-  return static_cast<double>(a_bytes() + b_bytes()) + (accumulates() ? 2.0 : 1.0) * static_cast<double>(d_bytes());
+  return static_cast<double>(a_bytes() + b_bytes()) +
+         (accumulates() ? 2.0 : 1.0) * static_cast<double>(d_bytes());
 }
 
 GemmPass gemm_pass(const std::string& pass) {
@@ -97,11 +100,12 @@ LtGemm::LtGemm(Context& context, const GemmProblem& problem) : problem_(problem)
 
   // cuBLAS is column-major: what is computed is D^T[n][m] = B^T A^T, so B comes first.
   // Column-major sizes and leading dimensions of the memory as the class comment has it.
-  const bool b_is_n_by_k = is_tn;                                                     // rows of k values
-  const bool a_is_k_by_m = !is_tn && problem.pass == GemmPass::kWeightGradient;       // rows of m values
+  const bool b_is_n_by_k = is_tn;                                                // rows of k values
+  const bool a_is_k_by_m = !is_tn && problem.pass == GemmPass::kWeightGradient;  // rows of m values
   set(operation_, CUBLASLT_MATMUL_DESC_TRANSA, b_is_n_by_k ? CUBLAS_OP_T : CUBLAS_OP_N);
   set(operation_, CUBLASLT_MATMUL_DESC_TRANSB, a_is_k_by_m ? CUBLAS_OP_T : CUBLAS_OP_N);
-  const auto create = [&](cublasLtMatrixLayout_t* layout, cudaDataType_t type, std::uint64_t rows, std::uint64_t cols) {
+  const auto create = [&](cublasLtMatrixLayout_t* layout, cudaDataType_t type, std::uint64_t rows,
+                          std::uint64_t cols) {
     MOEPLAN_CUDA(cublasLtMatrixLayoutCreate(layout, type, rows, cols, static_cast<std::int64_t>(rows)));
   };
   create(&first_, operand, b_is_n_by_k ? k : n, b_is_n_by_k ? n : k);
@@ -116,8 +120,8 @@ LtGemm::LtGemm(Context& context, const GemmProblem& problem) : problem_(problem)
                                        sizeof workspace);
   cublasLtMatmulHeuristicResult_t found{};
   int count = 0;
-  const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(handle_, operation_, first_, second_, result_, result_,
-                                                               preference, 1, &found, &count);
+  const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(handle_, operation_, first_, second_, result_,
+                                                               result_, preference, 1, &found, &count);
   cublasLtMatmulPreferenceDestroy(preference);
   if (status != CUBLAS_STATUS_SUCCESS || count == 0)
     throw Unsupported(lt_version() + " has no algorithm for it: " + cublasGetStatusString(status));
@@ -128,7 +132,8 @@ void LtGemm::set_scales(Context& context) {
   // Scales of one: their values do not change the time, that they are read does.
   const bool blocks = problem_.format.block_scales;
   const auto up = [](std::int64_t x) { return static_cast<std::size_t>((x + 127) / 128 + 3) / 4 * 4; };
-  const std::size_t of_b = blocks ? up(problem_.k) * std::max(up(problem_.n), static_cast<std::size_t>(problem_.n)) : 1;
+  const std::size_t of_b =
+      blocks ? up(problem_.k) * std::max(up(problem_.n), static_cast<std::size_t>(problem_.n)) : 1;
   const std::size_t of_a = blocks ? up(problem_.k) * static_cast<std::size_t>((problem_.m + 3) / 4 * 4) : 1;
   const std::vector<float> ones(of_a + of_b, 1.0f);
   MOEPLAN_CUDA(cudaMalloc(&scales_, ones.size() * sizeof(float)));
@@ -140,7 +145,8 @@ void LtGemm::set_scales(Context& context) {
   if (blocks) {
     // The weights have 128x128 blocks; a weight gradient has no weights, both its operands are 1x128.
     set(operation_, CUBLASLT_MATMUL_DESC_A_SCALE_MODE,
-        problem_.accumulates() ? CUBLASLT_MATMUL_MATRIX_SCALE_VEC128_32F : CUBLASLT_MATMUL_MATRIX_SCALE_BLK128x128_32F);
+        problem_.accumulates() ? CUBLASLT_MATMUL_MATRIX_SCALE_VEC128_32F
+                               : CUBLASLT_MATMUL_MATRIX_SCALE_BLK128x128_32F);
     set(operation_, CUBLASLT_MATMUL_DESC_B_SCALE_MODE, CUBLASLT_MATMUL_MATRIX_SCALE_VEC128_32F);
   }
   const std::int8_t fast = !blocks && problem_.pass == GemmPass::kForward ? 1 : 0;

@@ -20,15 +20,15 @@ GemmFormat gemm_format(const std::string& format, const std::string& pass);
 enum class GemmPass { kForward, kDataGradient, kWeightGradient };
 GemmPass gemm_pass(const std::string& pass);
 
-/// One product D[m][n] (+)= A[m][k] B[k][n], sizes as sim::GemmShape counts them, in the memory layout that a linear
-/// layer has (row-major x[T][in], W[out][in], dy[T][out]):
+/// One product D[m][n] (+)= A[m][k] B[k][n], sizes as sim::GemmShape counts them, in the memory layout that a
+/// linear layer has (row-major x[T][in], W[out][in], dy[T][out]):
 ///
 ///     forward          y  = x W^T      A = x  [m][k]   B = W  [n][k]   ("TN" to cuBLAS)
 ///     data_gradient    dx = dy W       A = dy [m][k]   B = W  [k][n]   ("NN")
 ///     weight_gradient  dW += dy^T x    A = dy [k][m]   B = x  [k][n]   ("NT"), fp32 sums
 ///
-/// Hopper's and Ada's fp8 products exist as TN only, so frameworks hand transposed copies of W, x and dy to the
-/// gradients: in fp8 every pass has A [m][k] and B [n][k], and the transposes are kernels of their own.
+/// Hopper's and Ada's fp8 products exist as TN only, so frameworks hand transposed copies of W, x and dy to
+/// the gradients: in fp8 every pass has A [m][k] and B [n][k], and the transposes are kernels of their own.
 struct GemmProblem {
   GemmFormat format;
   GemmPass pass = GemmPass::kForward;
@@ -39,7 +39,9 @@ struct GemmProblem {
   std::size_t a_bytes() const { return static_cast<std::size_t>(m * k) * bytes_of(format.operand); }
   std::size_t b_bytes() const { return static_cast<std::size_t>(k * n) * bytes_of(format.operand); }
   std::size_t d_bytes() const { return static_cast<std::size_t>(m * n) * bytes_of(format.result); }
-  double flops() const { return 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k); }
+  double flops() const {
+    return 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
+  }
   /// Operands once, the result once, twice where it is added to.
   double bytes() const;
 };
@@ -70,7 +72,8 @@ class LtGemm {
 /// "cuBLASLt 13.1.0, first heuristic".
 std::string lt_version();
 
-/// Whether results of a product are sound, for the words of `fault()`: poison left, or zeros where it was added to.
+/// Whether results of a product are sound, for the words of `fault()`: poison left, or zeros where it was
+/// added to.
 std::string find_unwritten(Context& context, const void* data, std::size_t bytes, bool started_from_zero);
 
 std::unique_ptr<Workload> make_gemm(Context& context, const Case& what);

@@ -36,9 +36,13 @@ GroupedProblem read_problem(const Case& what) {
 class GroupedWorkload : public Workload {
  public:
   GroupedWorkload(Context& context, GroupedProblem problem, bool starts_from_zero)
-      : context_(context), problem_(std::move(problem)), timer_(context), starts_from_zero_(starts_from_zero) {
+      : context_(context),
+        problem_(std::move(problem)),
+        timer_(context),
+        starts_from_zero_(starts_from_zero) {
     context.reset();
-    const std::size_t a = problem_.bytes_of(&GemmProblem::a_bytes), b = problem_.bytes_of(&GemmProblem::b_bytes);
+    const std::size_t a = problem_.bytes_of(&GemmProblem::a_bytes),
+                      b = problem_.bytes_of(&GemmProblem::b_bytes);
     d_bytes_ = problem_.bytes_of(&GemmProblem::d_bytes);
     sets_ = context.buffer_sets(true, a + b + 2048, d_bytes_);
     const Element element = problem_.products.front().format.operand;
@@ -54,7 +58,8 @@ class GroupedWorkload : public Workload {
   }
   std::string fault() override {
     for (void* d : d_)
-      if (std::string found = find_unwritten(context_, d, d_bytes_, starts_from_zero_); !found.empty()) return found;
+      if (std::string found = find_unwritten(context_, d, d_bytes_, starts_from_zero_); !found.empty())
+        return found;
     return "";
   }
   int least_repetitions() const override { return sets_; }
@@ -71,7 +76,8 @@ class GroupedWorkload : public Workload {
     return writes_only ? total - static_cast<double>(d_bytes_) : total;
   }
   std::string notes_json() const override {
-    return "\"buffer_sets\": " + std::to_string(sets_) + ", \"graph\": " + (timer_.uses_graph() ? "true" : "false");
+    return "\"buffer_sets\": " + std::to_string(sets_) +
+           ", \"graph\": " + (timer_.uses_graph() ? "true" : "false");
   }
 
  protected:
@@ -97,7 +103,8 @@ class PerExpert : public GroupedWorkload {
     // Experts of the same size share a plan.
     for (std::size_t i = 0; i < plans_.size(); ++i) {
       const auto same = [&](std::size_t j) {
-        return problem_.products[j].m == problem_.products[i].m && problem_.products[j].k == problem_.products[i].k;
+        return problem_.products[j].m == problem_.products[i].m &&
+               problem_.products[j].k == problem_.products[i].k;
       };
       plans_[i] = i;
       for (std::size_t j = 0; j < i && plans_[i] == i; ++j)
@@ -119,12 +126,14 @@ class PerExpert : public GroupedWorkload {
   void launch(std::size_t set) override {
     cudaStream_t stream = context_.stream();
     MOEPLAN_CUDA(cudaEventRecord(fork_, stream));
-    for (int s = 0; s < Context::kSideStreams; ++s) MOEPLAN_CUDA(cudaStreamWaitEvent(context_.side_stream(s), fork_, 0));
+    for (int s = 0; s < Context::kSideStreams; ++s)
+      MOEPLAN_CUDA(cudaStreamWaitEvent(context_.side_stream(s), fork_, 0));
     std::size_t a = 0, b = 0, d = 0;
     for (std::size_t i = 0; i < problem_.products.size(); ++i) {
       const GemmProblem& p = problem_.products[i];
       const int s = static_cast<int>(i) % Context::kSideStreams;
-      gemms_[plans_[i]]->launch(a_[set] + a, b_[set] + b, d_[set] + d, context_.side_stream(s), context_.workspace(s + 1));
+      gemms_[plans_[i]]->launch(a_[set] + a, b_[set] + b, d_[set] + d, context_.side_stream(s),
+                                context_.workspace(s + 1));
       a += p.a_bytes();
       b += p.b_bytes();
       d += p.d_bytes();
@@ -141,8 +150,8 @@ class PerExpert : public GroupedWorkload {
   cudaEvent_t fork_ = nullptr, joins_[Context::kSideStreams] = {};
 };
 
-/// cublasGemmGroupedBatchedEx: all experts in one call. It has no fp8, and its results have the operands' format, so a
-/// weight gradient writes bf16 and adds to nothing.
+/// cublasGemmGroupedBatchedEx: all experts in one call. It has no fp8, and its results have the operands'
+/// format, so a weight gradient writes bf16 and adds to nothing.
 class CublasGrouped : public GroupedWorkload {
  public:
   CublasGrouped(Context& context, GroupedProblem problem)
@@ -165,8 +174,9 @@ class CublasGrouped : public GroupedWorkload {
     sizes_.assign(count, 1);
     std::vector<char*> pointers;
     for (std::size_t set = 0; set < a_.size(); ++set) {
-      for (const auto& [start, part] : {std::pair{b_[set], &GemmProblem::b_bytes}, std::pair{a_[set], &GemmProblem::a_bytes},
-                                        std::pair{d_[set], &GemmProblem::d_bytes}}) {
+      for (const auto& [start, part] :
+           {std::pair{b_[set], &GemmProblem::b_bytes}, std::pair{a_[set], &GemmProblem::a_bytes},
+            std::pair{d_[set], &GemmProblem::d_bytes}}) {
         char* at = start;
         for (const GemmProblem& p : problem_.products) {
           pointers.push_back(at);
@@ -175,8 +185,8 @@ class CublasGrouped : public GroupedWorkload {
       }
     }
     MOEPLAN_CUDA(cudaMalloc(&pointers_, pointers.size() * sizeof(char*)));
-    MOEPLAN_CUDA(cudaMemcpyAsync(pointers_, pointers.data(), pointers.size() * sizeof(char*), cudaMemcpyHostToDevice,
-                                 context.stream()));
+    MOEPLAN_CUDA(cudaMemcpyAsync(pointers_, pointers.data(), pointers.size() * sizeof(char*),
+                                 cudaMemcpyHostToDevice, context.stream()));
     MOEPLAN_CUDA(cudaStreamSynchronize(context.stream()));
   }
 
@@ -191,10 +201,10 @@ class CublasGrouped : public GroupedWorkload {
     const std::size_t count = problem_.products.size();
     const cudaDataType_t type = data_type(problem_.products.front().format.operand);
     void** b = pointers_ + set * 3 * count;
-    MOEPLAN_CUDA(cublasGemmGroupedBatchedEx(context_.blas(), operation_b_.data(), operation_a_.data(), m_.data(), n_.data(),
-                                            k_.data(), ones_.data(), b, type, ld_b_.data(), b + count, type, ld_a_.data(),
-                                            zeros_.data(), b + 2 * count, type, ld_d_.data(), static_cast<int>(count),
-                                            sizes_.data(), CUBLAS_COMPUTE_32F));
+    MOEPLAN_CUDA(cublasGemmGroupedBatchedEx(
+        context_.blas(), operation_b_.data(), operation_a_.data(), m_.data(), n_.data(), k_.data(),
+        ones_.data(), b, type, ld_b_.data(), b + count, type, ld_a_.data(), zeros_.data(), b + 2 * count,
+        type, ld_d_.data(), static_cast<int>(count), sizes_.data(), CUBLAS_COMPUTE_32F));
   }
 
  private:

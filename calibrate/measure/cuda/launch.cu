@@ -18,7 +18,11 @@ constexpr int kQueueRoom = 256;
 class HostWorkload : public Workload {
  public:
   HostWorkload(Context& context, std::string software, std::function<void()> call, bool waits, int most)
-      : context_(context), software_(std::move(software)), call_(std::move(call)), waits_(waits), most_(most) {}
+      : context_(context),
+        software_(std::move(software)),
+        call_(std::move(call)),
+        waits_(waits),
+        most_(most) {}
 
   base::Seconds run(int repetitions) override {
     MOEPLAN_CUDA(cudaStreamSynchronize(context_.stream()));
@@ -64,7 +68,9 @@ class EmptyKernels : public Workload {
     return base::Seconds::from_ms(milliseconds);
   }
   int most_repetitions() const override { return 1024; }
-  std::string software() const override { return in_graph_ ? "empty kernels of one CUDA graph" : "empty kernels, one stream"; }
+  std::string software() const override {
+    return in_graph_ ? "empty kernels of one CUDA graph" : "empty kernels, one stream";
+  }
 
  private:
   Context& context_;
@@ -77,8 +83,9 @@ class EmptyKernels : public Workload {
 class GraphLaunch : public HostWorkload {
  public:
   explicit GraphLaunch(Context& context)
-      : HostWorkload(context, "cudaGraphLaunch of " + std::to_string(kGraphNodes) + " empty kernels",
-                     [this, &context] { MOEPLAN_CUDA(cudaGraphLaunch(executable_, context.stream())); }, false, 8) {
+      : HostWorkload(
+            context, "cudaGraphLaunch of " + std::to_string(kGraphNodes) + " empty kernels",
+            [this, &context] { MOEPLAN_CUDA(cudaGraphLaunch(executable_, context.stream())); }, false, 8) {
     MOEPLAN_CUDA(cudaStreamBeginCapture(context.stream(), cudaStreamCaptureModeRelaxed));
     for (int i = 0; i < kGraphNodes; ++i) empty_kernel(context.stream());
     cudaGraph_t graph = nullptr;
@@ -97,9 +104,10 @@ class GraphLaunch : public HostWorkload {
 class ProductLaunch : public HostWorkload {
  public:
   explicit ProductLaunch(Context& context)
-      : HostWorkload(context, lt_version() + ", cublasLtMatmul of 256 x 256 x 256 in bf16",
-                     [this, &context] { gemm_.launch(a_, b_, d_, context.stream(), context.workspace(0)); }, false,
-                     kQueueRoom),
+      : HostWorkload(
+            context, lt_version() + ", cublasLtMatmul of 256 x 256 x 256 in bf16",
+            [this, &context] { gemm_.launch(a_, b_, d_, context.stream(), context.workspace(0)); }, false,
+            kQueueRoom),
         gemm_(context, kProblem) {
     context.reset();
     a_ = context.input(kProblem.a_bytes(), Element::kBf16);
@@ -117,8 +125,10 @@ class ProductLaunch : public HostWorkload {
 class EventRecord : public HostWorkload {
  public:
   explicit EventRecord(Context& context)
-      : HostWorkload(context, "cudaEventRecord",
-                     [this, &context] { MOEPLAN_CUDA(cudaEventRecord(event_, context.stream())); }, false, kQueueRoom) {
+      : HostWorkload(
+            context, "cudaEventRecord",
+            [this, &context] { MOEPLAN_CUDA(cudaEventRecord(event_, context.stream())); }, false,
+            kQueueRoom) {
     MOEPLAN_CUDA(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming));
   }
   ~EventRecord() override { cudaEventDestroy(event_); }
@@ -135,7 +145,8 @@ std::unique_ptr<Workload> make_launch(Context& context, const Case& what) {
   if (op == "kernel_host")
     return std::make_unique<HostWorkload>(context, "launch of an empty kernel", launch, false, kQueueRoom);
   if (op == "sync")
-    return std::make_unique<HostWorkload>(context, "empty kernel and cudaStreamSynchronize", launch, true, kQueueRoom);
+    return std::make_unique<HostWorkload>(context, "empty kernel and cudaStreamSynchronize", launch, true,
+                                          kQueueRoom);
   if (op == "graph_host") return std::make_unique<GraphLaunch>(context);
   if (op == "product_host") return std::make_unique<ProductLaunch>(context);
   if (op == "event_host") return std::make_unique<EventRecord>(context);

@@ -1,4 +1,5 @@
-// moeplan-measure: measures a GPU where nothing but CUDA is installed; `moeplan calibrate gpu` without the rest.
+// moeplan-measure: measures a GPU where nothing but CUDA is installed; `moeplan calibrate gpu` without the
+// rest.
 
 #include <algorithm>
 #include <exception>
@@ -17,12 +18,15 @@ namespace {
 using namespace moeplan;
 
 constexpr const char* kUsage =
-    "usage: moeplan-measure -o FILE.jsonl [--shapes FILE] [--cases KIND,...] [--budget SECONDS] [--precision PERCENT]\n"
+    "usage: moeplan-measure -o FILE.jsonl [--shapes FILE] [--cases KIND,...] [--budget SECONDS] [--precision "
+    "PERCENT]\n"
     "       moeplan-measure --list [--shapes FILE] [--cases KIND,...]\n"
     "       moeplan-measure --self-check\n\n"
     "Measures the first GPU; a run that was cut off goes on where it stood with the same -o.\n"
-    "  --shapes FILE        cases to measure, one a line, instead of the default list (print it with --list)\n"
-    "  --cases KIND,...     only cases of these kinds: gemm, grouped_product, memory, copy, launch, interference, sustained\n"
+    "  --shapes FILE        cases to measure, one a line, instead of the default list (print it with "
+    "--list)\n"
+    "  --cases KIND,...     only cases of these kinds: gemm, grouped_product, memory, copy, launch, "
+    "interference, sustained\n"
     "  --budget SECONDS     of the whole run (default 600)\n"
     "  --precision PERCENT  half the 95 % interval of the median at which a case is done (default 0.5)\n"
     "  --self-check         compares every product and kernel with a reference on the host\n"
@@ -104,7 +108,8 @@ std::vector<calibrate::Case> find_cases(const Options& options) {
   } else {
     std::ifstream file(options.shapes);
     std::stringstream text;
-    if (!file || !(text << file.rdbuf())) throw base::EnvironmentError(options.shapes + ": cannot be read, or is empty");
+    if (!file || !(text << file.rdbuf()))
+      throw base::EnvironmentError(options.shapes + ": cannot be read, or is empty");
     all = calibrate::parse_cases(text.str(), options.shapes);
   }
   if (options.kinds.empty()) return all;
@@ -122,10 +127,10 @@ int measure(const Options& options) {
   file.write_provenance(device->facts(), clock.date());
   calibrate::StopRule rule;
   rule.precision = options.precision / 100.0;
-  const calibrate::SessionResult r = calibrate::run_session(
-      *device, clock, cases, rule, base::Seconds::of(options.budget), file, std::cerr);
-  std::cerr << r.measured << " cases measured, " << r.done_before << " were there, " << r.unsupported << " not supported, "
-            << r.failed << " failed, " << r.left << " left for want of time\n";
+  const calibrate::SessionResult r =
+      calibrate::run_session(*device, clock, cases, rule, base::Seconds::of(options.budget), file, std::cerr);
+  std::cerr << r.measured << " cases measured, " << r.done_before << " were there, " << r.unsupported
+            << " not supported, " << r.failed << " failed, " << r.left << " left for want of time\n";
   return r.failed > 0 ? 1 : 0;
 }
 

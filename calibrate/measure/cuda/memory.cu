@@ -13,21 +13,23 @@ constexpr int kExperts = 64;
 
 /// Sizes of one set of buffers, and what to launch on it.
 struct Plan {
-  std::size_t input = 0;                 ///< bytes of random values
+  std::size_t input = 0;  ///< bytes of random values
   Element element = Element::kBf16;
-  std::size_t output = 0;                ///< bytes of poison, every one written
-  std::size_t sums = 0;                  ///< bytes that start as zeros and are read and written
-  double moved = 0.0;                    ///< bytes read plus written
+  std::size_t output = 0;  ///< bytes of poison, every one written
+  std::size_t sums = 0;    ///< bytes that start as zeros and are read and written
+  double moved = 0.0;      ///< bytes read plus written
   std::function<void(const char* in, char* out, char* sums, cudaStream_t)> launch;
 };
 
 class MemoryWorkload : public Workload {
  public:
-  MemoryWorkload(Context& context, Plan plan, bool cold) : context_(context), plan_(std::move(plan)), timer_(context) {
+  MemoryWorkload(Context& context, Plan plan, bool cold)
+      : context_(context), plan_(std::move(plan)), timer_(context) {
     context.reset();
     sets_ = context.buffer_sets(cold, plan_.input, plan_.output + plan_.sums);
     for (int i = 0; i < sets_; ++i) {
-      in_.push_back(plan_.input == 0 ? nullptr : static_cast<char*>(context.input(plan_.input, plan_.element)));
+      in_.push_back(plan_.input == 0 ? nullptr
+                                     : static_cast<char*>(context.input(plan_.input, plan_.element)));
       out_.push_back(plan_.output == 0 ? nullptr : static_cast<char*>(context.output(plan_.output, 0xff)));
       sums_.push_back(plan_.sums == 0 ? nullptr : static_cast<char*>(context.output(plan_.sums, 0)));
     }
@@ -41,12 +43,14 @@ class MemoryWorkload : public Workload {
   const T* upload(const std::vector<T>& values) {
     tables_.push_back(nullptr);
     MOEPLAN_CUDA(cudaMalloc(&tables_.back(), values.size() * sizeof(T)));
-    MOEPLAN_CUDA(cudaMemcpyAsync(tables_.back(), values.data(), values.size() * sizeof(T), cudaMemcpyHostToDevice,
-                                 context_.stream()));
+    MOEPLAN_CUDA(cudaMemcpyAsync(tables_.back(), values.data(), values.size() * sizeof(T),
+                                 cudaMemcpyHostToDevice, context_.stream()));
     MOEPLAN_CUDA(cudaStreamSynchronize(context_.stream()));
     return static_cast<const T*>(tables_.back());
   }
-  void set_launch(std::function<void(const char*, char*, char*, cudaStream_t)> launch) { plan_.launch = std::move(launch); }
+  void set_launch(std::function<void(const char*, char*, char*, cudaStream_t)> launch) {
+    plan_.launch = std::move(launch);
+  }
 
   base::Seconds run(int repetitions) override {
     return timer_.run(repetitions, [&](int i) {
@@ -68,7 +72,8 @@ class MemoryWorkload : public Workload {
   double bytes() const override { return plan_.moved; }
   std::string software() const override { return "moeplan-measure's own kernel"; }
   std::string notes_json() const override {
-    return "\"buffer_sets\": " + std::to_string(sets_) + ", \"graph\": " + (timer_.uses_graph() ? "true" : "false");
+    return "\"buffer_sets\": " + std::to_string(sets_) +
+           ", \"graph\": " + (timer_.uses_graph() ? "true" : "false");
   }
 
  private:
@@ -93,7 +98,8 @@ Plan make_plan(const std::string& op, std::int64_t rows, std::int64_t cols, int 
   Plan p;
   if (op == "permute") {
     p.input = 2 * n, p.output = 2 * n * k;
-    p.moved = static_cast<double>(2 * p.output + 4 * r * k);  // every row of the result is read once and written once
+    p.moved = static_cast<double>(2 * p.output +
+                                  4 * r * k);  // every row of the result is read once and written once
   } else if (op == "unpermute") {
     p.input = 2 * n * k, p.output = 2 * n;
     p.moved = static_cast<double>(p.input + p.output + 8 * r * k);
@@ -102,16 +108,24 @@ Plan make_plan(const std::string& op, std::int64_t rows, std::int64_t cols, int 
     p.launch = [=](auto in, auto out, auto, auto stream) { swiglu(b(in), b(out), rows, cols, stream); };
   } else if (op == "swiglu_backward") {
     p.input = 6 * n, p.output = 4 * n;
-    p.launch = [=](auto in, auto out, auto, auto stream) { swiglu_backward(b(in), b(in) + n, b(out), rows, cols, stream); };
+    p.launch = [=](auto in, auto out, auto, auto stream) {
+      swiglu_backward(b(in), b(in) + n, b(out), rows, cols, stream);
+    };
   } else if (op == "norm") {
     p.input = 2 * n + 2 * static_cast<std::size_t>(cols), p.output = 2 * n;
-    p.launch = [=](auto in, auto out, auto, auto stream) { rms_norm(b(in), b(in) + n, b(out), rows, cols, stream); };
+    p.launch = [=](auto in, auto out, auto, auto stream) {
+      rms_norm(b(in), b(in) + n, b(out), rows, cols, stream);
+    };
   } else if (op == "quantise") {
     p.input = 2 * n, p.output = n + n / 32;
-    p.launch = [=](auto in, auto out, auto, auto stream) { quantise(b(in), q(out), s(out + n), rows, cols, stream); };
+    p.launch = [=](auto in, auto out, auto, auto stream) {
+      quantise(b(in), q(out), s(out + n), rows, cols, stream);
+    };
   } else if (op == "transpose") {
     p.input = 2 * n, p.output = 2 * n;
-    p.launch = [=](auto in, auto out, auto, auto stream) { cast_transpose(b(in), q(out), q(out) + n, rows, cols, stream); };
+    p.launch = [=](auto in, auto out, auto, auto stream) {
+      cast_transpose(b(in), q(out), q(out) + n, rows, cols, stream);
+    };
   } else if (op == "add") {
     p.input = 4 * n, p.output = 2 * n;
     p.launch = [=](auto in, auto out, auto, auto stream) { add(b(in), b(in) + n, b(out), count, stream); };
@@ -138,7 +152,9 @@ Plan make_plan(const std::string& op, std::int64_t rows, std::int64_t cols, int 
     };
   } else {  // fill
     p.output = 2 * n;
-    p.launch = [=](auto, auto out, auto, auto stream) { MOEPLAN_CUDA(cudaMemsetAsync(out, 0, 2 * n, stream)); };
+    p.launch = [=](auto, auto out, auto, auto stream) {
+      MOEPLAN_CUDA(cudaMemsetAsync(out, 0, 2 * n, stream));
+    };
   }
   if (p.moved == 0.0) p.moved = static_cast<double>(p.input + p.output + 2 * p.sums);
   return p;
@@ -154,15 +170,15 @@ Routing make_routing(std::int64_t rows, int top_k, int experts) {
     // An odd step is prime to 64, so that the experts of a token differ.
     const std::uint64_t first = random >> 33, step = (random >> 20) | 1;
     for (int j = 0; j < top_k; ++j)
-      of_expert[(first + static_cast<std::uint64_t>(j) * step) % static_cast<std::uint64_t>(experts)].emplace_back(
-          static_cast<std::int32_t>(row), j);
+      of_expert[(first + static_cast<std::uint64_t>(j) * step) % static_cast<std::uint64_t>(experts)]
+          .emplace_back(static_cast<std::int32_t>(row), j);
   }
   Routing routing;
   routing.place.resize(static_cast<std::size_t>(rows * top_k));
   for (const auto& tokens : of_expert)
     for (const auto& [row, j] : tokens) {
-      routing.place[static_cast<std::size_t>(row) * static_cast<std::size_t>(top_k) + static_cast<std::size_t>(j)] =
-          static_cast<std::int32_t>(routing.source.size());
+      routing.place[static_cast<std::size_t>(row) * static_cast<std::size_t>(top_k) +
+                    static_cast<std::size_t>(j)] = static_cast<std::int32_t>(routing.source.size());
       routing.source.push_back(row);
     }
   return routing;
@@ -174,7 +190,8 @@ std::unique_ptr<Workload> make_memory(Context& context, const Case& what) {
   const int top_k = static_cast<int>(what.number("top_k"));
   if (cols % 128 != 0 || (op == "transpose" && rows % 64 != 0))
     throw Unsupported("cols must be a multiple of 128, and rows of a transpose one of 64");
-  if (top_k > kExperts) throw Unsupported("top_k is above the " + std::to_string(kExperts) + " experts of the routing");
+  if (top_k > kExperts)
+    throw Unsupported("top_k is above the " + std::to_string(kExperts) + " experts of the routing");
   auto workload =
       std::make_unique<MemoryWorkload>(context, make_plan(op, rows, cols, top_k), what.word("l2") == "cold");
   if (op == "permute" || op == "unpermute") {
@@ -186,8 +203,8 @@ std::unique_ptr<Workload> make_memory(Context& context, const Case& what) {
       });
     } else {
       const std::int32_t* place = workload->upload(routing.place);
-      const float* weight = workload->upload(
-          std::vector<float>(routing.place.size(), 1.0f / static_cast<float>(top_k)));
+      const float* weight =
+          workload->upload(std::vector<float>(routing.place.size(), 1.0f / static_cast<float>(top_k)));
       workload->set_launch([=](auto in, auto out, auto, auto stream) {
         unpermute(b(in), place, weight, b(out), rows, cols, top_k, stream);
       });

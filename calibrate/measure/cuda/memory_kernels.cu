@@ -35,14 +35,17 @@ __device__ Vector& as(T* pointer) {
 
 __device__ float f(bf16 x) { return __bfloat162float(x); }
 
-__device__ std::int64_t thread_index() { return static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; }
+__device__ std::int64_t thread_index() {
+  return static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+}
 __device__ std::int64_t thread_count() { return static_cast<std::int64_t>(gridDim.x) * blockDim.x; }
 
 __global__ void permute_rows(const bf16* in, const std::int32_t* source, bf16* out, std::int64_t cols) {
   const std::int64_t row = blockIdx.x;
   const bf16* from = in + source[row] * cols;
   bf16* to = out + row * cols;
-  for (std::int64_t c = threadIdx.x * 8; c < cols; c += blockDim.x * 8) as<Eight>(to + c) = as<Eight>(from + c);
+  for (std::int64_t c = threadIdx.x * 8; c < cols; c += blockDim.x * 8)
+    as<Eight>(to + c) = as<Eight>(from + c);
 }
 
 __global__ void unpermute_rows(const bf16* in, const std::int32_t* place, const float* weight, bf16* out,
@@ -82,7 +85,8 @@ __global__ void swiglu_backward_rows(const bf16* dy, const bf16* x, bf16* dx, st
   const bf16* in = x + blockIdx.x * 2 * cols;
   bf16* result = dx + blockIdx.x * 2 * cols;
   for (std::int64_t c = threadIdx.x * 8; c < cols; c += blockDim.x * 8) {
-    const Eight gate = as<Eight>(in + c), up = as<Eight>(in + cols + c), d = as<Eight>(dy + blockIdx.x * cols + c);
+    const Eight gate = as<Eight>(in + c), up = as<Eight>(in + cols + c),
+                d = as<Eight>(dy + blockIdx.x * cols + c);
     Eight of_gate, of_up;
 #pragma unroll
     for (int i = 0; i < 8; ++i) {
@@ -133,7 +137,8 @@ __global__ void quantise_blocks(const bf16* x, fp8* out, float* scales, std::int
 #pragma unroll
   for (int j = 0; j < 8; ++j) largest = fmaxf(largest, fabsf(f(v.v[j])));
   const unsigned lanes = 0xffffu << (threadIdx.x % 32 / 16 * 16);
-  for (int offset = 8; offset > 0; offset /= 2) largest = fmaxf(largest, __shfl_xor_sync(lanes, largest, offset));
+  for (int offset = 8; offset > 0; offset /= 2)
+    largest = fmaxf(largest, __shfl_xor_sync(lanes, largest, offset));
   const float scale = largest > 0.0f ? largest / kLargestFp8 : 1.0f, inverse = 1.0f / scale;
   EightFp8 result;
 #pragma unroll
@@ -143,9 +148,11 @@ __global__ void quantise_blocks(const bf16* x, fp8* out, float* scales, std::int
 }
 
 /// A tile of 64 x 64; the padding keeps the columns in different banks.
-__global__ void cast_transpose_tiles(const bf16* x, fp8* out, fp8* transposed, std::int64_t rows, std::int64_t cols) {
+__global__ void cast_transpose_tiles(const bf16* x, fp8* out, fp8* transposed, std::int64_t rows,
+                                     std::int64_t cols) {
   __shared__ fp8 tile[kTile][kTile + 4];
-  const std::int64_t row0 = static_cast<std::int64_t>(blockIdx.y) * kTile, col0 = static_cast<std::int64_t>(blockIdx.x) * kTile;
+  const std::int64_t row0 = static_cast<std::int64_t>(blockIdx.y) * kTile,
+                     col0 = static_cast<std::int64_t>(blockIdx.x) * kTile;
   const unsigned part = threadIdx.x % 8 * 8;
   for (unsigned r = threadIdx.x / 8; r < kTile; r += kThreads / 8) {
     const Eight v = as<Eight>(x + (row0 + r) * cols + col0 + part);
@@ -193,7 +200,8 @@ __global__ void adam_values(const float* gradient, float* first, float* second, 
   constexpr float kRate = 1e-4f, kBeta1 = 0.9f, kBeta2 = 0.95f, kEpsilon = 1e-8f;
   for (std::int64_t i = thread_index(); i < fours; i += thread_count()) {
     const FourFloats g = as<FourFloats>(gradient + i * 4);
-    FourFloats m = as<FourFloats>(first + i * 4), v = as<FourFloats>(second + i * 4), w = as<FourFloats>(master + i * 4);
+    FourFloats m = as<FourFloats>(first + i * 4), v = as<FourFloats>(second + i * 4),
+               w = as<FourFloats>(master + i * 4);
     struct alignas(8) {
       bf16 v[4];
     } rounded;
@@ -227,7 +235,8 @@ constexpr int kCopyUnroll = 8;
 /// Shared memory that a block of sm_copy takes, so that no second block shares its SM.
 constexpr int kCopyShared = 160 << 10;
 
-__global__ void __launch_bounds__(kCopyThreads) copy_on_sms(const uint4* from, uint4* to, std::int64_t count) {
+__global__ void __launch_bounds__(kCopyThreads)
+    copy_on_sms(const uint4* from, uint4* to, std::int64_t count) {
   const std::int64_t step = thread_count();
   std::int64_t i = thread_index();
   for (; i + (kCopyUnroll - 1) * step < count; i += kCopyUnroll * step) {
@@ -269,23 +278,27 @@ void swiglu(const bf16* x, bf16* out, std::int64_t rows, std::int64_t cols, cuda
   checked();
 }
 
-void swiglu_backward(const bf16* dy, const bf16* x, bf16* dx, std::int64_t rows, std::int64_t cols, cudaStream_t stream) {
+void swiglu_backward(const bf16* dy, const bf16* x, bf16* dx, std::int64_t rows, std::int64_t cols,
+                     cudaStream_t stream) {
   swiglu_backward_rows<<<grid(rows), kRowThreads, 0, stream>>>(dy, x, dx, cols);
   checked();
 }
 
-void rms_norm(const bf16* x, const bf16* weight, bf16* out, std::int64_t rows, std::int64_t cols, cudaStream_t stream) {
+void rms_norm(const bf16* x, const bf16* weight, bf16* out, std::int64_t rows, std::int64_t cols,
+              cudaStream_t stream) {
   rms_norm_rows<<<grid(rows), kThreads, 0, stream>>>(x, weight, out, cols);
   checked();
 }
 
-void quantise(const bf16* x, fp8* out, float* scales, std::int64_t rows, std::int64_t cols, cudaStream_t stream) {
+void quantise(const bf16* x, fp8* out, float* scales, std::int64_t rows, std::int64_t cols,
+              cudaStream_t stream) {
   const std::int64_t eights = rows * cols / 8;
   quantise_blocks<<<grid((eights + kThreads - 1) / kThreads), kThreads, 0, stream>>>(x, out, scales, eights);
   checked();
 }
 
-void cast_transpose(const bf16* x, fp8* out, fp8* transposed, std::int64_t rows, std::int64_t cols, cudaStream_t stream) {
+void cast_transpose(const bf16* x, fp8* out, fp8* transposed, std::int64_t rows, std::int64_t cols,
+                    cudaStream_t stream) {
   const dim3 tiles(grid(cols / kTile), grid(rows / kTile));
   cast_transpose_tiles<<<tiles, kThreads, 0, stream>>>(x, out, transposed, rows, cols);
   checked();
@@ -308,7 +321,8 @@ void grad_accumulate(const bf16* x, float* sum, std::int64_t count, cudaStream_t
 
 void adam(const float* gradient, float* first, float* second, float* master, bf16* weight, std::int64_t count,
           cudaStream_t stream) {
-  adam_values<<<blocks_for(count / 4), kThreads, 0, stream>>>(gradient, first, second, master, weight, count / 4);
+  adam_values<<<blocks_for(count / 4), kThreads, 0, stream>>>(gradient, first, second, master, weight,
+                                                              count / 4);
   checked();
 }
 
@@ -319,8 +333,8 @@ void sum_of_squares(const float* x, float* sum, std::int64_t count, cudaStream_t
 
 void sm_copy(const void* from, void* to, std::int64_t bytes, int sms, cudaStream_t stream) {
   MOEPLAN_CUDA(cudaFuncSetAttribute(copy_on_sms, cudaFuncAttributeMaxDynamicSharedMemorySize, kCopyShared));
-  copy_on_sms<<<static_cast<unsigned>(sms), kCopyThreads, kCopyShared, stream>>>(static_cast<const uint4*>(from),
-                                                                               static_cast<uint4*>(to), bytes / 16);
+  copy_on_sms<<<static_cast<unsigned>(sms), kCopyThreads, kCopyShared, stream>>>(
+      static_cast<const uint4*>(from), static_cast<uint4*>(to), bytes / 16);
   checked();
 }
 

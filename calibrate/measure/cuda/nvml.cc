@@ -11,9 +11,11 @@ namespace {
 
 // From NVIDIA's NVML reference manual: these constants are part of its stable interface.
 constexpr unsigned kClockSm = 1, kClockMemory = 2, kTemperatureGpu = 0, kFieldPowerInstant = 186;
-constexpr std::pair<unsigned long long, const char*> kReasons[] = {
-    {0x4, "power_cap"},     {0x8, "hardware_slowdown"},   {0x20, "software_thermal"},
-    {0x40, "hardware_thermal"}, {0x80, "power_brake"}};
+constexpr std::pair<unsigned long long, const char*> kReasons[] = {{0x4, "power_cap"},
+                                                                   {0x8, "hardware_slowdown"},
+                                                                   {0x20, "software_thermal"},
+                                                                   {0x40, "hardware_thermal"},
+                                                                   {0x80, "power_brake"}};
 
 /// nvmlFieldValue_t.
 struct FieldValue {
@@ -74,7 +76,8 @@ DeviceState Nvml::state() const {
   unsigned milliwatt = 0;
   if (fields != nullptr && fields(device_, 1, &power) == 0 && power.status == 0)
     state.power_w = power.value.ui * 1e-3;
-  else if (const auto read = find<ReadNumber>("nvmlDeviceGetPowerUsage"); read != nullptr && read(device_, &milliwatt) == 0)
+  else if (const auto read = find<ReadNumber>("nvmlDeviceGetPowerUsage");
+           read != nullptr && read(device_, &milliwatt) == 0)
     state.power_w = milliwatt * 1e-3;
   const auto reasons = find<ReadMask>("nvmlDeviceGetCurrentClocksThrottleReasons");
   unsigned long long mask = 0;
@@ -87,7 +90,8 @@ DeviceState Nvml::state() const {
 std::vector<std::pair<std::string, std::string>> Nvml::facts() const {
   std::vector<std::pair<std::string, std::string>> facts;
   char text[96] = "";
-  if (const auto read = find<ReadText>("nvmlSystemGetDriverVersion"); read != nullptr && read(text, sizeof text) == 0)
+  if (const auto read = find<ReadText>("nvmlSystemGetDriverVersion");
+      read != nullptr && read(text, sizeof text) == 0)
     facts.emplace_back("driver", text);
   const auto limit = find<ReadNumber>("nvmlDeviceGetEnforcedPowerLimit");
   unsigned milliwatt = 0;

@@ -8,9 +8,9 @@
 
 namespace moeplan::calibrate {
 
-/// Clocks, power and temperature by NVIDIA's management library, opened at run time: where it is missing every
-/// value is absent and nothing else changes. Power is the momentary one (field 186) where the GPU has it; the
-/// plain query is a mean over a second on some.
+/// Clocks, power and temperature by NVIDIA's management library, opened at run time: where it is missing
+/// every value is absent and nothing else changes. Power is the momentary one (field 186) where the GPU has
+/// it; the plain query is a mean over a second on some.
 class Nvml {
  public:
   explicit Nvml(const std::string& pci_bus_id);

@@ -38,10 +38,18 @@ Values download(Context& context, const void* start, std::size_t offset, std::si
   for (std::size_t i = 0; i < count; ++i) {
     const unsigned char* at = bytes.data() + i * bytes_of(element);
     switch (element) {
-      case Element::kFp32: values[i] = decode_one<float>(at); break;
-      case Element::kFp16: values[i] = decode_one<__half>(at); break;
-      case Element::kBf16: values[i] = decode_one<__nv_bfloat16>(at); break;
-      case Element::kFp8: values[i] = decode_one<__nv_fp8_e4m3>(at); break;
+      case Element::kFp32:
+        values[i] = decode_one<float>(at);
+        break;
+      case Element::kFp16:
+        values[i] = decode_one<__half>(at);
+        break;
+      case Element::kBf16:
+        values[i] = decode_one<__nv_bfloat16>(at);
+        break;
+      case Element::kFp8:
+        values[i] = decode_one<__nv_fp8_e4m3>(at);
+        break;
     }
   }
   return values;
@@ -66,13 +74,14 @@ void add_product(const GemmProblem& p, const double* a, const double* b, Values&
     for (std::int64_t j = 0; j < p.n; ++j) {
       double sum = 0.0;
       for (std::int64_t l = 0; l < p.k; ++l)
-        sum += (a_is_k_by_m ? a[l * p.m + i] : a[i * p.k + l]) * (p.is_tn() ? b[j * p.k + l] : b[l * p.n + j]);
+        sum +=
+            (a_is_k_by_m ? a[l * p.m + i] : a[i * p.k + l]) * (p.is_tn() ? b[j * p.k + l] : b[l * p.n + j]);
       d.push_back(sum);
     }
 }
 
-/// The largest relative error that a format's rounding explains: of the result (bf16 2^-9, fp16 2^-12, each about half
-/// of that in the mean), of tf32 operands (2^-11), of fp8's sums on Hopper, which keep fewer bits.
+/// The largest relative error that a format's rounding explains: of the result (bf16 2^-9, fp16 2^-12, each
+/// about half of that in the mean), of tf32 operands (2^-11), of fp8's sums on Hopper, which keep fewer bits.
 double product_limit(const GemmFormat& format) {
   if (format.result == Element::kBf16) return format.operand == Element::kFp8 ? 1e-2 : 3e-3;
   if (format.operand == Element::kFp8) return 5e-3;
@@ -90,10 +99,12 @@ class Checker {
     check_memory();
     for (const char* text :
          {"copy direction=host_to_device bytes=1000000", "copy direction=device_to_host bytes=1000000",
-          "launch op=kernel_host", "launch op=kernel_stream", "launch op=graph_host", "launch op=graph_kernel",
-          "launch op=product_host", "launch op=event_host", "launch op=sync"})
-      check(text, [](const Case&) { return 0.0; }, 0.0);
-    std::printf("%d checks hold, %d fail, %d are not supported by this device or library\n", held_, failed_, unsupported_);
+          "launch op=kernel_host", "launch op=kernel_stream", "launch op=graph_host",
+          "launch op=graph_kernel", "launch op=product_host", "launch op=event_host", "launch op=sync"})
+      check(
+          text, [](const Case&) { return 0.0; }, 0.0);
+    std::printf("%d checks hold, %d fail, %d are not supported by this device or library\n", held_, failed_,
+                unsupported_);
     return failed_ == 0;
   }
 
@@ -108,8 +119,8 @@ class Checker {
       const std::string fault = workload->fault();
       const double found = fault.empty() ? error(what) : 1.0;
       const bool holds = fault.empty() && found <= limit;  // not: found > limit, which NaN would pass
-      std::printf("%-4s %s: error %.2g, limit %.2g %s\n", holds ? "ok" : "BAD", what.key().c_str(), found, limit,
-                  fault.c_str());
+      std::printf("%-4s %s: error %.2g, limit %.2g %s\n", holds ? "ok" : "BAD", what.key().c_str(), found,
+                  limit, fault.c_str());
       ++(holds ? held_ : failed_);
     } catch (const Unsupported& reason) {
       std::printf("--   %s: %s\n", what.key().c_str(), reason.what());
@@ -122,11 +133,12 @@ class Checker {
     for (const char* format : {"fp32", "tf32", "fp16", "bf16", "fp8_tensor", "fp8_block"})
       for (const char* pass : {"forward", "data_gradient", "weight_gradient"}) {
         const bool blocks = std::string(format) == "fp8_block";
-        const GemmProblem p{gemm_format(format, pass), gemm_pass(pass), blocks ? 128 : 144, blocks ? 256 : 272,
-                            blocks ? 384 : 208};
-        check(std::string("gemm l2=hot format=") + format + " pass=" + pass + " m=" + std::to_string(p.m) +
-                  " n=" + std::to_string(p.n) + " k=" + std::to_string(p.k),
-              [&](const Case&) { return product_error({p}); }, product_limit(p.format));
+        const GemmProblem p{gemm_format(format, pass), gemm_pass(pass), blocks ? 128 : 144,
+                            blocks ? 256 : 272, blocks ? 384 : 208};
+        check(
+            std::string("gemm l2=hot format=") + format + " pass=" + pass + " m=" + std::to_string(p.m) +
+                " n=" + std::to_string(p.n) + " k=" + std::to_string(p.k),
+            [&](const Case&) { return product_error({p}); }, product_limit(p.format));
       }
   }
 
@@ -144,7 +156,8 @@ class Checker {
       add_product(p, a.data() + a_at, b.data() + b_at, expected);
       a_at += z(p.m * p.k), b_at += z(p.k * p.n);
     }
-    return relative_error(download(context_, context_.first_output(), 0, expected.size(), first.format.result), expected);
+    return relative_error(
+        download(context_, context_.first_output(), 0, expected.size(), first.format.result), expected);
   }
 
   void check_grouped() {
@@ -160,9 +173,10 @@ class Checker {
               if (std::string(kernel) == "cublas_grouped") p.format.result = p.format.operand;
               products.push_back(p);
             }
-            check(std::string("grouped_product kernel=") + kernel + " format=" + format + " pass=" + pass +
-                      " groups=5 rows=64 n=128 k=192 loads=" + loads,
-                  [&](const Case&) { return product_error(products); }, product_limit(products.front().format));
+            check(
+                std::string("grouped_product kernel=") + kernel + " format=" + format + " pass=" + pass +
+                    " groups=5 rows=64 n=128 k=192 loads=" + loads,
+                [&](const Case&) { return product_error(products); }, product_limit(products.front().format));
           }
   }
 
@@ -171,12 +185,17 @@ class Checker {
     const struct {
       const char* op;
       double limit;
-    } ops[] = {{"permute", 0.0},   {"unpermute", 4e-3}, {"swiglu", 4e-3}, {"swiglu_backward", 4e-3}, {"norm", 4e-3},
-               {"quantise", 4e-2}, {"transpose", 4e-2}, {"add", 4e-3},    {"cast", 0.0},             {"grad_accumulate", 0.0},
-               {"optimizer", 4e-3}, {"reduce", 1e-5},   {"copy", 0.0},    {"fill", 0.0}};
+    } ops[] = {{"permute", 0.0},    {"unpermute", 4e-3},
+               {"swiglu", 4e-3},    {"swiglu_backward", 4e-3},
+               {"norm", 4e-3},      {"quantise", 4e-2},
+               {"transpose", 4e-2}, {"add", 4e-3},
+               {"cast", 0.0},       {"grad_accumulate", 0.0},
+               {"optimizer", 4e-3}, {"reduce", 1e-5},
+               {"copy", 0.0},       {"fill", 0.0}};
     for (const auto& [op, limit] : ops)
-      check(std::string("memory l2=hot op=") + op + " rows=192 cols=384 top_k=4",
-            [&](const Case& what) { return memory_error(what); }, limit);
+      check(
+          std::string("memory l2=hot op=") + op + " rows=192 cols=384 top_k=4",
+          [&](const Case& what) { return memory_error(what); }, limit);
   }
 
   Values input(std::size_t at, std::size_t count, Element element = Element::kBf16) {
@@ -188,7 +207,8 @@ class Checker {
 
   double memory_error(const Case& what) {
     const std::string& op = what.word("op");
-    const std::size_t rows = z(what.number("rows")), cols = z(what.number("cols")), k = z(what.number("top_k")), n = rows * cols;
+    const std::size_t rows = z(what.number("rows")), cols = z(what.number("cols")),
+                      k = z(what.number("top_k")), n = rows * cols;
     if (op == "permute" || op == "unpermute") return permutation_error(op, rows, cols, k);
     if (op == "quantise" || op == "transpose") return fp8_error(op, rows, cols);
     Values expected;
@@ -222,7 +242,8 @@ class Checker {
       return relative_error(output(0, n, Element::kFp32), input(0, n));  // one repetition onto zeros
     } else if (op == "optimizer") {
       // From zeros and after one step the master weight is -rate * 0.1 g / sqrt(0.05 g^2).
-      for (const double g : input(0, n, Element::kFp32)) expected.push_back(-1e-4 * 0.1 / std::sqrt(0.05) * (g > 0 ? 1 : -1));
+      for (const double g : input(0, n, Element::kFp32))
+        expected.push_back(-1e-4 * 0.1 / std::sqrt(0.05) * (g > 0 ? 1 : -1));
     } else if (op == "reduce") {
       double squares = 0.0;
       for (const double x : input(0, n, Element::kFp32)) squares += x * x;

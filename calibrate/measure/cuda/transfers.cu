@@ -31,15 +31,18 @@ class CopyWorkload : public Workload {
   CopyWorkload(Context& context, bool to_device, std::size_t bytes)
       : context_(context), to_device_(to_device), bytes_(bytes), host_(bytes), timer_(context) {
     context.reset();
-    // What is copied to the device is 0x5a in every byte, what is copied from it 0xa5: each end is poison to the other.
+    // What is copied to the device is 0x5a in every byte, what is copied from it 0xa5: each end is poison to
+    // the other.
     device_ = static_cast<char*>(context.output(bytes, 0xa5));
   }
   base::Seconds run(int repetitions) override {
     return timer_.run(repetitions, [&](int) {
       if (to_device_)
-        MOEPLAN_CUDA(cudaMemcpyAsync(device_, host_.data(), bytes_, cudaMemcpyHostToDevice, context_.stream()));
+        MOEPLAN_CUDA(
+            cudaMemcpyAsync(device_, host_.data(), bytes_, cudaMemcpyHostToDevice, context_.stream()));
       else
-        MOEPLAN_CUDA(cudaMemcpyAsync(host_.data(), device_, bytes_, cudaMemcpyDeviceToHost, context_.stream()));
+        MOEPLAN_CUDA(
+            cudaMemcpyAsync(host_.data(), device_, bytes_, cudaMemcpyDeviceToHost, context_.stream()));
     });
   }
   std::string fault() override {
@@ -51,7 +54,9 @@ class CopyWorkload : public Workload {
   int most_repetitions() const override { return 256; }
   double bytes() const override { return static_cast<double>(bytes_); }
   std::string software() const override { return "cudaMemcpyAsync, pinned host memory"; }
-  std::string notes_json() const override { return std::string("\"graph\": ") + (timer_.uses_graph() ? "true" : "false"); }
+  std::string notes_json() const override {
+    return std::string("\"graph\": ") + (timer_.uses_graph() ? "true" : "false");
+  }
 
  private:
   Context& context_;
@@ -73,13 +78,17 @@ struct Operation {
 
 class InterferenceWorkload : public Workload {
  public:
-  InterferenceWorkload(Context& context, const Case& what) : context_(context), sms_(static_cast<int>(what.number("sms"))) {
-    if (sms_ >= context.properties().multiProcessorCount) throw Unsupported("sms is as many as the GPU has, or more");
+  InterferenceWorkload(Context& context, const Case& what)
+      : context_(context), sms_(static_cast<int>(what.number("sms"))) {
+    if (sms_ >= context.properties().multiProcessorCount)
+      throw Unsupported("sms is as many as the GPU has, or more");
     context.reset();
-    problem_ = {gemm_format("bf16", "forward"), GemmPass::kForward, what.number("m"), what.number("n"), what.number("k")};
+    problem_ = {gemm_format("bf16", "forward"), GemmPass::kForward, what.number("m"), what.number("n"),
+                what.number("k")};
     measured_ = make(what.word("measured"));
     if (what.word("beside") != "nothing") beside_ = make(what.word("beside"));
-    if (beside_ && beside_->name == measured_.name) throw Unsupported("an operation beside itself is not measured");
+    if (beside_ && beside_->name == measured_.name)
+      throw Unsupported("an operation beside itself is not measured");
     for (cudaEvent_t* event : {&begin_, &end_, &beside_end_}) MOEPLAN_CUDA(cudaEventCreate(event));
     MOEPLAN_CUDA(cudaEventCreateWithFlags(&beside_started_, cudaEventDisableTiming));
   }
@@ -87,8 +96,8 @@ class InterferenceWorkload : public Workload {
     for (cudaEvent_t event : {begin_, end_, beside_end_, beside_started_}) cudaEventDestroy(event);
   }
 
-  /// The other operation starts first and goes on until after the last repetition of the measured one: where it ended
-  /// earlier the batch is run again with more of it.
+  /// The other operation starts first and goes on until after the last repetition of the measured one: where
+  /// it ended earlier the batch is run again with more of it.
   base::Seconds run(int repetitions) override {
     if (!beside_) return batch(repetitions, 0);
     if (beside_count_ == 0) estimate();
@@ -107,7 +116,9 @@ class InterferenceWorkload : public Workload {
   int most_repetitions() const override { return 16; }
   double flops() const override { return measured_.flops; }
   double bytes() const override { return measured_.bytes; }
-  std::string software() const override { return lt_version() + "; copies by cudaMemcpyAsync, sm_copy by own kernel"; }
+  std::string software() const override {
+    return lt_version() + "; copies by cudaMemcpyAsync, sm_copy by own kernel";
+  }
 
  private:
   using BadPair = Unsupported;
@@ -124,9 +135,10 @@ class InterferenceWorkload : public Workload {
     void* to = context_.output(kBesideBytes, 0);
     if (name == "host_to_device") {
       host_.emplace(kBesideBytes);
-      return {name, 0.0, static_cast<double>(kBesideBytes), [=, this](cudaStream_t stream) {
-                MOEPLAN_CUDA(cudaMemcpyAsync(to, host_->data(), kBesideBytes, cudaMemcpyHostToDevice, stream));
-              }};
+      return {
+          name, 0.0, static_cast<double>(kBesideBytes), [=, this](cudaStream_t stream) {
+            MOEPLAN_CUDA(cudaMemcpyAsync(to, host_->data(), kBesideBytes, cudaMemcpyHostToDevice, stream));
+          }};
     }
     void* from = context_.input(kBesideBytes, Element::kBf16);
     const double moved = 2.0 * static_cast<double>(kBesideBytes);
