@@ -205,6 +205,7 @@ int run_calibrate_fit(const CalibrateFitOptions& options, Console console) {
   fit_options.threads = options.common.threads;
   fit_options.devices = load_devices();
   fit_options.cluster = options.cluster;
+  fit_options.all_rows = options.all_rows;
   if (!options.device.empty())
     calibrate::apply_device(profile, find_device(options.device, fit_options.devices));
   const calibrate::FitReport report = calibrate::fit_profile(profile, samples, fit_options);

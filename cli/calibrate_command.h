@@ -22,6 +22,7 @@ struct CalibrateFitOptions {
   CommonOptions common;
   std::vector<std::string> samples;
   std::string device, base, cluster;
+  bool all_rows = false;
 };
 
 /// moeplan calibrate import FILE... [--index TABLE...] -o samples.jsonl: measurements become samples; rows

@@ -274,6 +274,8 @@ class Program {
     fit->add_option(
         "--cluster-id", o.cluster,
         "fit the NIC on the logs of this cluster (default: the one with most that can be fitted on)");
+    fit->add_flag("--all-rows", o.all_rows,
+                  "GEMM: once the rows left out have judged the fit, fit on all of them (for measurements of your own)");
     add_threads(fit, o.common);
     fit->add_option("-o,--output", o.common.output, "profile file")->required();
     fit->add_flag("--json", o.common.json, "what was fitted, and how well, on stdout as JSON");
@@ -284,7 +286,8 @@ class Program {
         "that were left out and predicted. Links are fitted on all-gathers and send/recv of few GPUs alone, "
         "all else is predicted (docs/models/collectives.md).\n\n"
         "  moeplan calibrate fit gemm.jsonl --base h100-sxm -o h100.yaml\n"
-        "  moeplan calibrate fit logs.jsonl ep.jsonl --base h100-sxm --device h100-sxm -o h100.yaml");
+        "  moeplan calibrate fit logs.jsonl ep.jsonl --base h100-sxm --device h100-sxm -o h100.yaml\n"
+        "  moeplan calibrate fit measured.jsonl --base h200-sxm --all-rows -o my-h200.yaml");
     fit->callback([this] { verb_ = [this] { return run_calibrate_fit(calibrate_fit_, console_); }; });
   }
 

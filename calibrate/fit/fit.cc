@@ -12,6 +12,7 @@
 #include "calibrate/fit/gemm_fit.h"
 #include "calibrate/fit/kernel_sections.h"
 #include "calibrate/fit/link_section.h"
+#include "calibrate/fit/measured_sections.h"
 #include "calibrate/fit/pass_fit.h"
 
 namespace moeplan::calibrate {
@@ -71,7 +72,7 @@ void renew_likes(sim::ProfileData& profile) {
   }
 }
 
-void fit_gemm_section(sim::ProfileData& profile, const std::vector<Sample>& samples, int threads,
+void fit_gemm_section(sim::ProfileData& profile, const std::vector<Sample>& samples, const FitOptions& options,
                       FitReport& report) {
   const std::map<sim::NumberFormat, GemmSamples> by_format = gemm_samples(samples, profile.name);
   sim::ProfileData device = profile;
@@ -89,11 +90,13 @@ void fit_gemm_section(sim::ProfileData& profile, const std::vector<Sample>& samp
     if (profile.peak[static_cast<std::size_t>(format)].flops_per_s() <= 0.0)
       throw base::InputError(fmt::format("samples of {} on {}, whose data sheet states no peak of it",
                                          name(format), profile.name));
-    if (fitted_rows(part.rows) < kLeastGemmRows)
-      throw base::InputError(fmt::format("found {} {} GEMM samples of {} to fit on, expected at least {}",
-                                         fitted_rows(part.rows), name(format), profile.name, kLeastGemmRows),
-                             "rows of every fifth (n, k) and of m above 3,276 only judge");
-    sim::GemmTable table = fit_gemm(device, format, part.rows, launch_s, threads);
+    if (fitted_rows(part.rows) < kLeastGemmRows) {
+      report.remarks.push_back(fmt::format("gemm {}: found {} samples to fit on, expected at least {}", name(format),
+                                           fitted_rows(part.rows), kLeastGemmRows));
+      continue;
+    }
+    sim::GemmTable table = fit_gemm(device, format, part.rows, launch_s, options.threads,
+                                    options.all_rows ? GemmHoldOut::kThenAllRows : GemmHoldOut::kOnlyJudge);
     if (format == sim::NumberFormat::kBf16) launch_s = table.launch_s;
     table.origin.source = join(part.citations);
     table.origin.software = join(part.software);
@@ -113,11 +116,14 @@ void fit_gemm_section(sim::ProfileData& profile, const std::vector<Sample>& samp
     report.parts.push_back(std::move(part_report));
     profile.gemm[static_cast<std::size_t>(format)] = std::move(table);
   }
-  renew_likes(profile);
   if (by_format.empty()) {
     report.kept.push_back("gemm");
     return;
   }
+  if (software.empty())
+    throw base::InputError(fmt::format("found too few GEMM samples of {}: {}", profile.name, report.remarks.back()),
+                           "rows of every fifth (n, k) and of m above 3,276 only judge");
+  renew_likes(profile);
   profile.software = join(software);
   profile.method = sim::TimingMethod::kBurst;
 }
@@ -144,10 +150,11 @@ std::string describe(const FittedPart& part) {
 FitReport fit_profile(sim::ProfileData& profile, const std::vector<Sample>& samples,
                       const FitOptions& options) {
   FitReport report;
-  fit_gemm_section(profile, samples, options.threads, report);
+  fit_gemm_section(profile, samples, options, report);
   fit_grouped_section(profile, samples, options.threads, report);
   fit_attention_section(profile, samples, options.threads, report);
-  report.kept.emplace_back("memory_ops");
+  fit_gemm_passes(profile, samples, report);
+  fit_memory_section(profile, samples, report);
   fit_link_section(profile, samples, options, report);
   fit_expert_parallel_section(profile, samples, options, report);
   if (!report.parts.empty() || !report.fitted.empty() || samples.empty()) return report;

@@ -55,6 +55,7 @@ std::string describe(const FittedPart& part);
 
 struct FitOptions {
   int threads = 0;
+  bool all_rows = false;  ///< GEMM tables: after the rows left out have judged the fit, all are fitted on
   std::vector<DeviceFacts> devices;  ///< line rates of the GPUs that samples are of
   std::string cluster;  ///< whose logs the NIC's constants come from; empty: the one with most of them
 };

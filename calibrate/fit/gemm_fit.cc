@@ -283,31 +283,40 @@ Apart refit_residuals(const sim::ProfileData& device, sim::NumberFormat format, 
 
 sim::Interval range_of(const std::vector<double>& values) { return {values.front(), values.back()}; }
 
+/// A table fitted on all of `rows`; its band from refits.
+sim::GemmTable fit_table(const sim::ProfileData& device, sim::NumberFormat format, const Rows& rows,
+                         std::optional<double> launch_s, int threads) {
+  Mechanism best = fit_mechanism(device, format, rows, launch_s, {}, kRounds);
+  const Effects effects = find_effects(device, format, rows, launch_s, best);
+  sim::GemmTable& table = best.table;
+  fit_correction(device, table, rows);
+  std::vector<Compared> on_fitted;
+  for (const GemmMeasurement& row : rows) on_fitted.push_back(compare(device, table, row));
+  table.origin.fitted = summarise(on_fitted);
+  const Apart apart = refit_residuals(device, format, rows, launch_s, effects, threads);
+  table.origin.band = find_band(apart.rows.empty() ? on_fitted : apart.rows);
+  table.beyond = sim::BandGrowth{distinct(rows, &sim::GemmRow::m).back(), significant(apart.growth)};
+  table.origin.evidence = sim::Evidence::kMeasured;
+  return std::move(best.table);
+}
+
 }  // namespace
 
 sim::GemmTable fit_gemm(const sim::ProfileData& device, sim::NumberFormat format, const Rows& rows,
-                        std::optional<double> launch_s, int threads) {
+                        std::optional<double> launch_s, int threads, GemmHoldOut hold_out) {
   Rows fitted, held;
   for (const GemmMeasurement& row : rows) (sim::left_out_of_fit(row.row) ? held : fitted).push_back(row);
   MOEPLAN_CHECK(fitted.size() >= kLeastGemmRows, "too few rows to fit a GEMM table");
-  Mechanism best = fit_mechanism(device, format, fitted, launch_s, {}, kRounds);
-  const Effects effects = find_effects(device, format, fitted, launch_s, best);
-  sim::GemmTable& table = best.table;
-  fit_correction(device, table, fitted);
+  sim::GemmTable table = fit_table(device, format, fitted, launch_s, threads);
+  std::vector<Compared> on_held;
+  for (const GemmMeasurement& row : held) on_held.push_back(compare(device, table, row));
+  if (hold_out == GemmHoldOut::kThenAllRows && !held.empty()) table = fit_table(device, format, rows, launch_s, threads);
   table.m = range_of(distinct(rows, &sim::GemmRow::m));
   table.n = range_of(distinct(rows, &sim::GemmRow::n));
   table.k = range_of(distinct(rows, &sim::GemmRow::k));
-  std::vector<Compared> on_fitted, on_held;
-  for (const GemmMeasurement& row : fitted) on_fitted.push_back(compare(device, table, row));
-  for (const GemmMeasurement& row : held) on_held.push_back(compare(device, table, row));
-  table.origin.fitted = summarise(on_fitted);
   if (!held.empty()) table.origin.left_out = summarise(on_held);
-  const Apart apart = refit_residuals(device, format, fitted, launch_s, effects, threads);
-  table.origin.band = find_band(apart.rows.empty() ? on_fitted : apart.rows);
-  if (!held.empty())
-    table.beyond = sim::BandGrowth{distinct(fitted, &sim::GemmRow::m).back(), significant(apart.growth)};
-  table.origin.evidence = sim::Evidence::kMeasured;
-  return std::move(best.table);
+  if (held.empty()) table.beyond.reset();
+  return table;
 }
 
 }  // namespace moeplan::calibrate

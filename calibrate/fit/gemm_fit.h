@@ -13,6 +13,12 @@ struct GemmMeasurement {
   double seconds = 0.0;
 };
 
+/// What becomes of the rows that left_out_of_fit() names.
+enum class GemmHoldOut {
+  kOnlyJudge,    ///< never fitted on: what published accuracy rests on
+  kThenAllRows,  ///< they judge a first fit (its residuals are `left_out`), then all rows are fitted on
+};
+
 /// Fits the table of one format; what it evaluates is sim::gemm_time itself.
 ///
 /// Two stages, both on the mean |log(predicted / measured)| of rows that left_out_of_fit() does not name: the
@@ -24,7 +30,7 @@ struct GemmMeasurement {
 /// launch_s: of another format on this GPU; empty to fit it. Requires at least kLeastGemmRows fitted rows.
 sim::GemmTable fit_gemm(const sim::ProfileData& device, sim::NumberFormat format,
                         const std::vector<GemmMeasurement>& rows, std::optional<double> launch_s,
-                        int threads);
+                        int threads, GemmHoldOut hold_out = GemmHoldOut::kOnlyJudge);
 inline constexpr std::size_t kLeastGemmRows = 40;
 
 }  // namespace moeplan::calibrate

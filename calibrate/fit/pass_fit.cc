@@ -31,6 +31,26 @@ using Pairs = std::map<std::pair<std::string, std::string>, std::map<Key, Pair>>
 
 std::string_view chip_of(std::string_view gpu) { return gpu.substr(0, gpu.find('-')); }
 
+/// Of a shape that one GPU ran under several softwares only the pair with the shortest times: what a framework
+/// picks.
+void keep_fastest(Pairs& pairs) {
+  std::map<std::pair<std::string, Key>, double> best;
+  const auto whole = [](const Pair& pair) { return pair.forward > 0.0 && pair.other > 0.0; };
+  for (const auto& [owner, shapes] : pairs) {
+    for (const auto& [key, pair] : shapes) {
+      if (!whole(pair)) continue;
+      const auto at = best.emplace(std::pair(owner.first, key), pair.forward + pair.other).first;
+      at->second = std::min(at->second, pair.forward + pair.other);
+    }
+  }
+  for (auto& [owner, shapes] : pairs) {
+    const std::string& gpu = owner.first;
+    std::erase_if(shapes, [&](const auto& entry) {
+      return !whole(entry.second) || entry.second.forward + entry.second.other > best.at({gpu, entry.first});
+    });
+  }
+}
+
 std::optional<PassRatio> ratio_of(const Pairs& pairs, const std::string& gpu, double flop_ratio) {
   std::map<std::string, std::vector<double>> by_gpu;
   std::set<std::string> software;
@@ -99,6 +119,7 @@ std::optional<PassRatio> fit_attention_backward(const std::vector<Sample>& sampl
                       [{s->batch, s->seq, s->heads, s->kv_heads, s->head_dim, s->v_dim, s->causal ? 1 : 0}];
     (s->pass == sim::AttentionPass::kBackward ? pair.other : pair.forward) = sample.time.s();
   }
+  keep_fastest(pairs);
   return ratio_of(pairs, gpu, kBackwardFlopRatio);
 }
 

@@ -25,6 +25,7 @@ struct PassRatio {
 /// "a100-sxm") stands for the GPU, interpolated. Empty where there is no pair at all.
 std::optional<PassRatio> fit_grouped_pass(const std::vector<Sample>& samples, const std::string& gpu,
                                           sim::GemmPass pass);
+/// Of several softwares on one GPU the fastest of each shape counts.
 /// unlike: of the pairs whose keys and values differ in size (MLA), else of those where they do not.
 std::optional<PassRatio> fit_attention_backward(const std::vector<Sample>& samples, const std::string& gpu,
                                                 bool unlike);

@@ -12,6 +12,7 @@
 #include "calibrate/import/collective_import.h"
 #include "calibrate/import/expert_parallel_import.h"
 #include "calibrate/import/kernel_table.h"
+#include "calibrate/import/measurement_import.h"
 #include "calibrate/import/published_table.h"
 
 namespace moeplan::calibrate {
@@ -19,7 +20,7 @@ namespace moeplan::calibrate {
 namespace {
 
 constexpr const char* kKnown =
-    "known are, found by content: logs of nccl-tests and rccl-tests (text or JSON), and CSV tables of GEMM, "
+    "known are, found by content: logs of nccl-tests and rccl-tests (text or JSON), lines of moeplan-measure, and CSV tables of GEMM, "
     "grouped GEMM and attention times, of collectives on one node (op, num_gpus, size_bytes, latency_us), "
     "and "
     "of DeepEP, HybridEP and NVLink all-to-all times; docs/formats/samples.md lists their columns";
@@ -147,7 +148,10 @@ void import_table(const std::string& text, const std::string& file, const Import
 void import_text(const std::string& text, const std::string& file, const ImportFacts& facts,
                  ImportResult& result) {
   base::require_text(text, file, "measurements");
-  if (is_json(text)) {
+  if (is_measurement_file(text)) {
+    result.kinds[file] = "measurements of moeplan-measure";
+    import_measurements(text, file, facts, result);
+  } else if (is_json(text)) {
     if (header_line(text).find("\"moeplan.sample/1\"") != std::string_view::npos)
       refuse(file, "found samples, expected measurements", "give them to `moeplan calibrate fit`");
     require_log_json(text, file);

@@ -63,9 +63,17 @@ struct GroupedProductSample {
   std::int64_t groups = 0, rows = 0, n = 0, k = 0;
 };
 
+/// A kernel that is bound by memory; bytes read plus written, each operand once. `variant` tells kernels of one
+/// class apart ("swiglu_backward").
+struct MemorySample {
+  sim::MemoryOp op = sim::MemoryOp::kCopy;
+  std::string variant;
+  base::Bytes bytes;
+};
+
 using SampleShape = std::variant<GemmSample, GroupedGemmSample, AttentionSample, CollectiveShape,
-                                 ExpertParallelShape, GroupedProductSample>;
-/// "gemm", "grouped_gemm", "attention", "collective", "expert_parallel", "grouped_product".
+                                 ExpertParallelShape, GroupedProductSample, MemorySample>;
+/// "gemm", "grouped_gemm", "attention", "collective", "expert_parallel", "grouped_product", "memory_op".
 std::string_view kind_name(const SampleShape& shape);
 
 /// One measured time: what ran where, under which software and method, and who says so.

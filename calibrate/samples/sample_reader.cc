@@ -149,6 +149,14 @@ SampleShape read_expert_parallel(ObjectReader& at) {
   return s;
 }
 
+SampleShape read_memory_op(ObjectReader& at) {
+  MemorySample s;
+  s.op = sim::parse_memory_op(at.one_of("op", sim::memory_op_names())).value_or(sim::MemoryOp::kCopy);
+  s.variant = at.value_or<std::string>("variant", std::string(sim::name(s.op)));
+  s.bytes = base::Bytes::of(read_count(at, "bytes"));
+  return s;
+}
+
 SampleShape read_shape(const std::string& kind, ObjectReader at) {
   SampleShape shape;
   if (kind == "gemm") shape = read_gemm(at);
@@ -157,6 +165,7 @@ SampleShape read_shape(const std::string& kind, ObjectReader at) {
   if (kind == "collective") shape = read_collective(at);
   if (kind == "expert_parallel") shape = read_expert_parallel(at);
   if (kind == "grouped_product") shape = read_grouped_product(at);
+  if (kind == "memory_op") shape = read_memory_op(at);
   at.finish();
   return shape;
 }
@@ -166,7 +175,7 @@ Sample read_sample(const base::Document& document, base::DiagnosticSink& sink) {
   Sample sample;
   top.one_of("schema", {"moeplan.sample/1"});
   const std::string kind = top.one_of(
-      "kind", {"gemm", "grouped_gemm", "attention", "collective", "expert_parallel", "grouped_product"});
+      "kind", {"gemm", "grouped_gemm", "attention", "collective", "expert_parallel", "grouped_product", "memory_op"});
   sample.gpu = top.required<std::string>("gpu");
   sample.software = top.required<std::string>("software");
   sample.method = sim::parse_timing_method(top.one_of("method", {"burst", "sustained"}))

@@ -12,7 +12,7 @@ namespace moeplan::calibrate {
 namespace {
 
 constexpr std::array<std::string_view, std::variant_size_v<SampleShape>> kKindNames{
-    "gemm", "grouped_gemm", "attention", "collective", "expert_parallel", "grouped_product"};
+    "gemm", "grouped_gemm", "attention", "collective", "expert_parallel", "grouped_product", "memory_op"};
 
 /// In GB/s where that reads back to the same rate.
 std::string rate_text(base::BytesPerSecond rate) {
@@ -86,6 +86,14 @@ std::string shape_text(const GroupedProductSample& s) {
   line.number("rows", s.rows);
   line.number("n", s.n);
   line.number("k", s.k);
+  return line.take();
+}
+
+std::string shape_text(const MemorySample& s) {
+  Line line;
+  line.text("op", sim::name(s.op));
+  if (s.variant != sim::name(s.op)) line.text("variant", s.variant);
+  line.number("bytes", s.bytes.count());
   return line.take();
 }
 
