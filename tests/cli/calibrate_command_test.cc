@@ -147,8 +147,8 @@ TEST_F(CalibrateCommandTest, a_log_of_another_collective_than_it_says_is_refused
 
 TEST_F(CalibrateCommandTest, text_of_no_known_kind_is_told_with_the_kinds_that_are_known) {
   const std::string known =
-      "    hint: known are, found by content: logs of nccl-tests and rccl-tests (text or JSON), and CSV "
-      "tables";
+      "    hint: known are, found by content: logs of nccl-tests and rccl-tests (text or JSON), lines of "
+      "moeplan-measure, and CSV tables";
   expect_refused(
       "Dear all, the cluster is slow, please look\n",
       ":1:1: error: found a table of no known kind, its columns: \"Dear all\", \" the cluster is slow\", "
