@@ -12,6 +12,7 @@
 #include "cli/calibrate_command.h"
 #include "cli/command.h"
 #include "cli/export_command.h"
+#include "cli/gpu_command.h"
 #include "cli/import_command.h"
 #include "cli/network_command.h"
 #include "cli/plan_command.h"
@@ -197,16 +198,71 @@ class Program {
   }
 
   void declare_calibrate() {
-    CLI::App* verb =
-        app_.add_subcommand("calibrate", "Turn measurements into samples, and samples into a profile");
+    CLI::App* verb = app_.add_subcommand(
+        "calibrate", "Measure a GPU, turn measurements into samples, and samples into a profile");
     verb->require_subcommand(1);
     verb->footer(
+        "  moeplan calibrate gpu --for qwen3-235b-a22b -o gpu.jsonl\n"
         "  moeplan calibrate import gemm.csv -o gemm.jsonl\n"
         "  moeplan calibrate import all_gather_2x8.log sendrecv_2x8.log --gpu h100-sxm --nodes 2 "
         "--gpus-per-node 8 --nic \"400 Gb/s\" -o links.jsonl\n"
         "  moeplan calibrate fit gemm.jsonl links.jsonl --base h100-sxm -o h100.yaml");
+    declare_calibrate_gpu(verb);
     declare_calibrate_import(verb);
     declare_calibrate_fit(verb);
+  }
+
+  void declare_calibrate_gpu(CLI::App* verb) {
+    CLI::App* gpu = verb->add_subcommand(
+        "gpu", "Measure the first GPU: products, grouped products, memory-bound kernels, host overheads");
+    CalibrateGpuOptions& o = calibrate_gpu_;
+    CLI::Option* output = gpu->add_option(
+        "-o,--output", o.common.output,
+        "file of measurements (docs/formats/measurements.md); an interrupted run goes on where it stood");
+    CLI::Option* models = gpu->add_option("--for", o.models,
+                                          "measure what plans of this model ask for: a config.json, or the "
+                                          "name of a shipped one; may repeat");
+    models->allow_extra_args(false);
+    CLI::Option* shapes =
+        gpu->add_option("--shapes", o.shapes, "file of cases, one a line, as --list writes them");
+    CLI::Option* kinds = gpu->add_option("--cases", o.kinds,
+                                         "only these kinds: gemm,grouped_product,memory,copy,launch,"
+                                         "interference,sustained");
+    CLI::Option* budget =
+        gpu->add_option("--budget", o.budget_s, "seconds for the whole run")->capture_default_str();
+    CLI::Option* precision =
+        gpu->add_option("--precision", o.precision,
+                        "percent of the median at which half its 95 % interval is narrow enough")
+            ->capture_default_str();
+    CLI::Option* list = gpu->add_flag("--list", o.is_list, "write the cases to stdout; needs no GPU");
+    CLI::Option* check = gpu->add_flag("--self-check", o.is_self_check,
+                                       "compare every product and kernel with a reference on the host");
+    CLI::Option* compare =
+        gpu->add_option("--compare", o.compare, "OLD NEW: what changed between two files; needs no GPU")
+            ->expected(2)
+            ->type_name("FILE FILE");
+    for (CLI::Option* other : {output, budget, precision}) {
+      list->excludes(other);
+      check->excludes(other);
+      compare->excludes(other);
+    }
+    for (CLI::Option* other : {models, shapes, kinds}) {
+      check->excludes(other);
+      compare->excludes(other);
+    }
+    check->excludes(list);
+    compare->excludes(list)->excludes(check);
+    gpu->add_flag("--json", o.common.json, "of --compare: the result as JSON")->needs(compare);
+    gpu->add_flag("-v,--verbose", o.common.verbose, "of --compare: name every case")->needs(compare);
+    add_quiet(gpu, o.common);
+    gpu->footer(
+        "Without --for and --shapes a list for common MoE models is measured. The most important cases come "
+        "first; --budget cuts off the rest.\n\n"
+        "  moeplan calibrate gpu -o gpu.jsonl --budget 300\n"
+        "  moeplan calibrate gpu --for qwen3-235b-a22b --list > shapes.txt    (on a laptop)\n"
+        "  moeplan-measure --shapes shapes.txt -o gpu.jsonl                   (on a GPU machine)\n"
+        "  moeplan calibrate gpu --compare last_month.jsonl gpu.jsonl");
+    gpu->callback([this] { verb_ = [this] { return run_calibrate_gpu(calibrate_gpu_, console_); }; });
   }
 
   void declare_calibrate_import(CLI::App* verb) {
@@ -322,6 +378,7 @@ class Program {
   ImportOptions import_;
   NetworkOptions network_;
   ShowOptions show_;
+  CalibrateGpuOptions calibrate_gpu_;
   CalibrateImportOptions calibrate_import_;
   CalibrateFitOptions calibrate_fit_;
 };

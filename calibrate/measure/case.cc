@@ -126,6 +126,26 @@ std::vector<std::string> case_kinds() {
   return names;
 }
 
+std::set<std::string> parse_kinds(std::string_view list) {
+  std::set<std::string> kinds;
+  for (std::size_t at = 0; at <= list.size();) {
+    const std::size_t end = std::min(list.find(',', at), list.size());
+    const std::string kind(list.substr(at, end - at));
+    try {
+      kinds.insert(find_kind(kind).kind);
+    } catch (const CaseError& error) {
+      throw CaseError(static_cast<int>(at) + 1, error.what());
+    }
+    at = end + 1;
+  }
+  return kinds;
+}
+
+std::vector<Case> keep_kinds(std::vector<Case> cases, const std::set<std::string>& kinds) {
+  if (!kinds.empty()) std::erase_if(cases, [&](const Case& what) { return kinds.count(what.kind()) == 0; });
+  return cases;
+}
+
 Case Case::parse(std::string_view text) {
   const std::vector<Word> words = split(text);
   if (words.empty()) throw CaseError(1, "an empty case, expected KIND key=value ...");

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -50,6 +51,12 @@ class Case {
 
 /// "gemm", "grouped_product" ... in the order of the default list.
 std::vector<std::string> case_kinds();
+
+/// The kinds of a list "gemm,memory". Throws CaseError where one is unknown.
+std::set<std::string> parse_kinds(std::string_view list);
+
+/// The cases of these kinds, in their order; all of them where no kind is named.
+std::vector<Case> keep_kinds(std::vector<Case> cases, const std::set<std::string>& kinds);
 
 /// Every case of a plain text, one a line; "#" starts a comment. Throws CaseError whose message names
 /// FILE:LINE:COLUMN, and collects no further than the first fault.

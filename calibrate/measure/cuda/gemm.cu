@@ -96,21 +96,22 @@ LtGemm::LtGemm(Context& context, const GemmProblem& problem) : problem_(problem)
              k = static_cast<std::uint64_t>(problem.k);
   const cudaDataType_t operand = data_type(problem.format.operand), result = data_type(problem.format.result);
   MOEPLAN_CUDA(cublasLtMatmulDescCreate(
-      &operation_, problem.format.tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, CUDA_R_32F));
+      &parts_.operation, problem.format.tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F,
+      CUDA_R_32F));
 
   // cuBLAS is column-major: what is computed is D^T[n][m] = B^T A^T, so B comes first.
   // Column-major sizes and leading dimensions of the memory as the class comment has it.
   const bool b_is_n_by_k = is_tn;                                                // rows of k values
   const bool a_is_k_by_m = !is_tn && problem.pass == GemmPass::kWeightGradient;  // rows of m values
-  set(operation_, CUBLASLT_MATMUL_DESC_TRANSA, b_is_n_by_k ? CUBLAS_OP_T : CUBLAS_OP_N);
-  set(operation_, CUBLASLT_MATMUL_DESC_TRANSB, a_is_k_by_m ? CUBLAS_OP_T : CUBLAS_OP_N);
+  set(parts_.operation, CUBLASLT_MATMUL_DESC_TRANSA, b_is_n_by_k ? CUBLAS_OP_T : CUBLAS_OP_N);
+  set(parts_.operation, CUBLASLT_MATMUL_DESC_TRANSB, a_is_k_by_m ? CUBLAS_OP_T : CUBLAS_OP_N);
   const auto create = [&](cublasLtMatrixLayout_t* layout, cudaDataType_t type, std::uint64_t rows,
                           std::uint64_t cols) {
     MOEPLAN_CUDA(cublasLtMatrixLayoutCreate(layout, type, rows, cols, static_cast<std::int64_t>(rows)));
   };
-  create(&first_, operand, b_is_n_by_k ? k : n, b_is_n_by_k ? n : k);
-  create(&second_, operand, a_is_k_by_m ? m : k, a_is_k_by_m ? k : m);
-  create(&result_, result, n, m);
+  create(&parts_.first, operand, b_is_n_by_k ? k : n, b_is_n_by_k ? n : k);
+  create(&parts_.second, operand, a_is_k_by_m ? m : k, a_is_k_by_m ? k : m);
+  create(&parts_.result, result, n, m);
   if (problem.format.operand == Element::kFp8) set_scales(context);
 
   cublasLtMatmulPreference_t preference = nullptr;
@@ -120,8 +121,9 @@ LtGemm::LtGemm(Context& context, const GemmProblem& problem) : problem_(problem)
                                        sizeof workspace);
   cublasLtMatmulHeuristicResult_t found{};
   int count = 0;
-  const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(handle_, operation_, first_, second_, result_,
-                                                               result_, preference, 1, &found, &count);
+  const cublasStatus_t status =
+      cublasLtMatmulAlgoGetHeuristic(handle_, parts_.operation, parts_.first, parts_.second, parts_.result,
+                                     parts_.result, preference, 1, &found, &count);
   cublasLtMatmulPreferenceDestroy(preference);
   if (status != CUBLAS_STATUS_SUCCESS || count == 0)
     throw Unsupported(lt_version() + " has no algorithm for it: " + cublasGetStatusString(status));
@@ -136,35 +138,36 @@ void LtGemm::set_scales(Context& context) {
       blocks ? up(problem_.k) * std::max(up(problem_.n), static_cast<std::size_t>(problem_.n)) : 1;
   const std::size_t of_a = blocks ? up(problem_.k) * static_cast<std::size_t>((problem_.m + 3) / 4 * 4) : 1;
   const std::vector<float> ones(of_a + of_b, 1.0f);
-  MOEPLAN_CUDA(cudaMalloc(&scales_, ones.size() * sizeof(float)));
-  MOEPLAN_CUDA(cudaMemcpyAsync(scales_, ones.data(), ones.size() * sizeof(float), cudaMemcpyHostToDevice,
-                               context.stream()));
+  MOEPLAN_CUDA(cudaMalloc(&parts_.scales, ones.size() * sizeof(float)));
+  MOEPLAN_CUDA(cudaMemcpyAsync(parts_.scales, ones.data(), ones.size() * sizeof(float),
+                               cudaMemcpyHostToDevice, context.stream()));
   MOEPLAN_CUDA(cudaStreamSynchronize(context.stream()));
-  set(operation_, CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, static_cast<const void*>(scales_));
-  set(operation_, CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, static_cast<const void*>(scales_ + of_b));
+  set(parts_.operation, CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, static_cast<const void*>(parts_.scales));
+  set(parts_.operation, CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, static_cast<const void*>(parts_.scales + of_b));
   if (blocks) {
     // The weights have 128x128 blocks; a weight gradient has no weights, both its operands are 1x128.
-    set(operation_, CUBLASLT_MATMUL_DESC_A_SCALE_MODE,
+    set(parts_.operation, CUBLASLT_MATMUL_DESC_A_SCALE_MODE,
         problem_.accumulates() ? CUBLASLT_MATMUL_MATRIX_SCALE_VEC128_32F
                                : CUBLASLT_MATMUL_MATRIX_SCALE_BLK128x128_32F);
-    set(operation_, CUBLASLT_MATMUL_DESC_B_SCALE_MODE, CUBLASLT_MATMUL_MATRIX_SCALE_VEC128_32F);
+    set(parts_.operation, CUBLASLT_MATMUL_DESC_B_SCALE_MODE, CUBLASLT_MATMUL_MATRIX_SCALE_VEC128_32F);
   }
   const std::int8_t fast = !blocks && problem_.pass == GemmPass::kForward ? 1 : 0;
-  set(operation_, CUBLASLT_MATMUL_DESC_FAST_ACCUM, fast);
+  set(parts_.operation, CUBLASLT_MATMUL_DESC_FAST_ACCUM, fast);
 }
 
-LtGemm::~LtGemm() {
-  cudaFree(scales_);
-  if (result_ != nullptr) cublasLtMatrixLayoutDestroy(result_);
-  if (second_ != nullptr) cublasLtMatrixLayoutDestroy(second_);
-  if (first_ != nullptr) cublasLtMatrixLayoutDestroy(first_);
-  if (operation_ != nullptr) cublasLtMatmulDescDestroy(operation_);
+LtGemm::Parts::~Parts() {
+  cudaFree(scales);
+  if (result != nullptr) cublasLtMatrixLayoutDestroy(result);
+  if (second != nullptr) cublasLtMatrixLayoutDestroy(second);
+  if (first != nullptr) cublasLtMatrixLayoutDestroy(first);
+  if (operation != nullptr) cublasLtMatmulDescDestroy(operation);
 }
 
 void LtGemm::launch(const void* a, const void* b, void* d, cudaStream_t stream, void* workspace) {
   const float one = 1.0f, beta = problem_.accumulates() ? 1.0f : 0.0f;
-  MOEPLAN_CUDA(cublasLtMatmul(handle_, operation_, &one, b, first_, a, second_, &beta, d, result_, d, result_,
-                              &algorithm_, workspace, Context::kWorkspaceBytes, stream));
+  MOEPLAN_CUDA(cublasLtMatmul(handle_, parts_.operation, &one, b, parts_.first, a, parts_.second, &beta, d,
+                              parts_.result, d, parts_.result, &algorithm_, workspace,
+                              Context::kWorkspaceBytes, stream));
 }
 
 std::string find_unwritten(Context& context, const void* data, std::size_t bytes, bool started_from_zero) {

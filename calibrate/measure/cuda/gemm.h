@@ -52,21 +52,28 @@ class LtGemm {
  public:
   /// Throws Unsupported where cuBLASLt has no algorithm.
   LtGemm(Context& context, const GemmProblem& problem);
-  ~LtGemm();
-  LtGemm(const LtGemm&) = delete;
-  LtGemm& operator=(const LtGemm&) = delete;
 
   void launch(const void* a, const void* b, void* d, cudaStream_t stream, void* workspace);
 
  private:
+  /// Freed also where the constructor of LtGemm throws, as it does for every unsupported case.
+  struct Parts {
+    Parts() = default;
+    ~Parts();
+    Parts(const Parts&) = delete;
+    Parts& operator=(const Parts&) = delete;
+
+    cublasLtMatmulDesc_t operation = nullptr;
+    cublasLtMatrixLayout_t first = nullptr, second = nullptr, result = nullptr;
+    float* scales = nullptr;
+  };
+
   void set_scales(Context& context);
 
   GemmProblem problem_;
   cublasLtHandle_t handle_;
-  cublasLtMatmulDesc_t operation_ = nullptr;
-  cublasLtMatrixLayout_t first_ = nullptr, second_ = nullptr, result_ = nullptr;
+  Parts parts_;
   cublasLtMatmulAlgo_t algorithm_{};
-  float* scales_ = nullptr;
 };
 
 /// "cuBLASLt 13.1.0, first heuristic".

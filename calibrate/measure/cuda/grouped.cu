@@ -193,7 +193,13 @@ class CublasGrouped : public GroupedWorkload {
   ~CublasGrouped() override { cudaFree(pointers_); }
 
   std::string software() const override {
-    return "cuBLAS " + lt_version().substr(9, lt_version().find(',') - 9) + ", cublasGemmGroupedBatchedEx";
+    const GemmProblem& first = problem_.products.front();
+    std::string text =
+        "cuBLAS " + lt_version().substr(9, lt_version().find(',') - 9) + ", cublasGemmGroupedBatchedEx";
+    if (first.accumulates())
+      text += first.format.operand == Element::kFp16 ? ", written in fp16, not added to fp32"
+                                                     : ", written in bf16, not added to fp32";
+    return text;
   }
 
  protected:

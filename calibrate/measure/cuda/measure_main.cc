@@ -1,7 +1,6 @@
 // moeplan-measure: measures a GPU where nothing but CUDA is installed; `moeplan calibrate gpu` without the
 // rest.
 
-#include <algorithm>
 #include <exception>
 #include <fstream>
 #include <iostream>
@@ -24,7 +23,8 @@ constexpr const char* kUsage =
     "       moeplan-measure --self-check\n\n"
     "Measures the first GPU; a run that was cut off goes on where it stood with the same -o.\n"
     "  --shapes FILE        cases to measure, one a line, instead of the default list (print it with "
-    "--list)\n"
+    "--list;\n"
+    "                       `moeplan calibrate gpu --for MODEL --list` writes those of a model)\n"
     "  --cases KIND,...     only cases of these kinds: gemm, grouped_product, memory, copy, launch, "
     "interference, sustained\n"
     "  --budget SECONDS     of the whole run (default 600)\n"
@@ -56,18 +56,6 @@ double positive(const std::string& option, const std::string& text) {
   return value;
 }
 
-std::set<std::string> split_kinds(const std::string& text) {
-  const std::vector<std::string> known = calibrate::case_kinds();
-  std::set<std::string> kinds;
-  std::stringstream list(text);
-  for (std::string kind; std::getline(list, kind, ',');) {
-    if (std::find(known.begin(), known.end(), kind) == known.end())
-      throw UsageError("--cases: kind \"" + kind + "\" is unknown");
-    kinds.insert(kind);
-  }
-  return kinds;
-}
-
 Options parse(int argc, char** argv) {
   Options options;
   for (int i = 1; i < argc; ++i) {
@@ -81,7 +69,11 @@ Options parse(int argc, char** argv) {
     } else if (option == "--shapes") {
       options.shapes = value();
     } else if (option == "--cases") {
-      options.kinds = split_kinds(value());
+      try {
+        options.kinds = calibrate::parse_kinds(value());
+      } catch (const calibrate::CaseError& error) {
+        throw UsageError("--cases: " + std::string(error.what()));
+      }
     } else if (option == "--budget") {
       options.budget = positive(option, value());
     } else if (option == "--precision") {
@@ -112,11 +104,7 @@ std::vector<calibrate::Case> find_cases(const Options& options) {
       throw base::EnvironmentError(options.shapes + ": cannot be read, or is empty");
     all = calibrate::parse_cases(text.str(), options.shapes);
   }
-  if (options.kinds.empty()) return all;
-  std::vector<calibrate::Case> kept;
-  for (calibrate::Case& what : all)
-    if (options.kinds.count(what.kind()) > 0) kept.push_back(std::move(what));
-  return kept;
+  return calibrate::keep_kinds(std::move(all), options.kinds);
 }
 
 int measure(const Options& options) {
