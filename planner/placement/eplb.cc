@@ -1,8 +1,12 @@
 #include "planner/placement/eplb.h"
 
 #include <algorithm>
+#include <bit>
+#include <cstdint>
+#include <functional>
 #include <numeric>
 #include <utility>
+#include <vector>
 
 #include "planner/placement/replicas.h"
 
@@ -18,6 +22,23 @@ struct Packed {
   std::vector<std::int32_t> place;
 };
 
+/// A load and a number as one key: floats that are not negative order as their bits do.
+std::uint64_t key_of(float load, std::size_t index) {
+  return std::uint64_t{std::bit_cast<std::uint32_t>(load)} << 32U | static_cast<std::uint64_t>(index);
+}
+std::size_t index_of(std::uint64_t key) { return static_cast<std::size_t>(key & 0xffffffffU); }
+
+/// Restores a heap whose top was changed. `before(a, b)`: a belongs above b.
+template <class Before>
+void sift_down(std::vector<std::uint64_t>& heap, Before before) {
+  for (std::size_t at = 0, child = 1; child < heap.size(); child = 2 * at + 1) {
+    if (child + 1 < heap.size() && before(heap[child + 1], heap[child])) ++child;
+    if (!before(heap[child], heap[at])) return;
+    std::swap(heap[child], heap[at]);
+    at = child;
+  }
+}
+
 /// Heaviest first to the lightest pack with room.
 Packed pack_evenly(const Weights& weight, int packs) {
   const auto room = static_cast<std::int32_t>(weight.size() / static_cast<std::size_t>(packs));
@@ -26,29 +47,27 @@ Packed pack_evenly(const Weights& weight, int packs) {
     std::iota(result.pack.begin(), result.pack.end(), 0);
     return result;
   }
-  std::vector<std::pair<float, std::int32_t>> order(weight.size());
-  for (std::size_t i = 0; i < weight.size(); ++i) order[i] = {-weight[i], static_cast<std::int32_t>(i)};
+  std::vector<std::uint64_t> order(weight.size());  // heaviest first: the lowest key of the negative order
+  for (std::size_t i = 0; i < weight.size(); ++i) order[i] = key_of(weight[i], i) ^ (~std::uint64_t{0} << 32U);
   std::sort(order.begin(), order.end());
   // Packs with room, the lightest on top of the heap (ties: the lowest).
-  std::vector<std::pair<float, std::int32_t>> heap;
-  for (std::int32_t p = 0; p < packs; ++p) heap.emplace_back(0.0F, -p);
-  const auto lighter = [](const auto& a, const auto& b) {
-    return a.first > b.first || (a.first == b.first && a.second < b.second);
-  };
-  std::vector<std::int32_t> items(static_cast<std::size_t>(packs), 0);
-  for (const auto& [negative, item] : order) {
-    std::pop_heap(heap.begin(), heap.end(), lighter);
-    auto& [load, key] = heap.back();
-    const auto p = static_cast<std::size_t>(-key);
-    const auto i = static_cast<std::size_t>(item);
-    result.pack[i] = -key;
+  std::vector<std::uint64_t> heap;
+  for (std::size_t p = 0; p < static_cast<std::size_t>(packs); ++p) heap.push_back(key_of(0.0F, p));
+  std::vector<float> load(heap.size(), 0.0F);
+  std::vector<std::int32_t> items(heap.size(), 0);
+  for (const std::uint64_t key : order) {
+    const std::size_t i = index_of(key);
+    const std::size_t p = index_of(heap.front());
+    result.pack[i] = static_cast<std::int32_t>(p);
     result.place[i] = items[p]++;
-    load += weight[i];
+    load[p] += weight[i];
     if (items[p] == room) {
+      heap.front() = heap.back();
       heap.pop_back();
     } else {
-      std::push_heap(heap.begin(), heap.end(), lighter);
+      heap.front() = key_of(load[p], p);
     }
+    sift_down(heap, std::less<>());
   }
   return result;
 }
@@ -58,16 +77,16 @@ std::vector<std::int32_t> replicate(const Weights& weight, std::size_t slots, st
   std::vector<std::int32_t> expert_of(weight.size());
   std::iota(expert_of.begin(), expert_of.end(), 0);
   copies.assign(weight.size(), 1);
-  std::vector<std::pair<float, std::int32_t>> heap;
-  for (std::size_t e = 0; e < weight.size(); ++e) heap.emplace_back(weight[e], -static_cast<std::int32_t>(e));
+  // The largest load / copies on top; ties to the lower expert, hence the number turned round.
+  const std::size_t last = weight.size() - 1;
+  std::vector<std::uint64_t> heap;
+  for (std::size_t e = 0; e < weight.size(); ++e) heap.push_back(key_of(weight[e], last - e));
   std::make_heap(heap.begin(), heap.end());
   while (expert_of.size() < slots) {
-    std::pop_heap(heap.begin(), heap.end());
-    auto& [load, key] = heap.back();
-    const auto e = static_cast<std::size_t>(-key);
-    expert_of.push_back(-key);
-    load = weight[e] / static_cast<float>(++copies[e]);
-    std::push_heap(heap.begin(), heap.end());
+    const std::size_t e = last - index_of(heap.front());
+    expert_of.push_back(static_cast<std::int32_t>(e));
+    heap.front() = key_of(weight[e] / static_cast<float>(++copies[e]), last - e);
+    sift_down(heap, std::greater<>());
   }
   return expert_of;
 }

@@ -8,6 +8,7 @@
 #include "planner/placement/exact.h"
 #include "planner/placement/local_search.h"
 #include "planner/placement/lower_bound.h"
+#include "planner/placement/placement.h"
 #include "planner/placement/replicas.h"
 #include "planner/placement/snake.h"
 
@@ -15,8 +16,9 @@ namespace moeplan::planner {
 
 namespace {
 
+constexpr double kRounding = 1e-9;
 constexpr double kCloseEnough = 1e-4;   ///< above the bound: the search goes on
-constexpr double kExchangeGap = 2e-5;   ///< above the bound: the exchange goes on
+constexpr double kExchangeGap = 1e-4;   ///< above the bound: the exchange goes on
 /// Above the bound, of one iteration: replica counts are worth changing. Loads are not known better than that.
 constexpr double kGoodEnough = 2e-3;
 constexpr std::size_t kSmallSlots = 64;
@@ -158,10 +160,14 @@ class MoeplanSolver : public PlacementSolver {
     for (std::size_t e = 0; e < replicas.size(); ++e) floor = std::max(floor, layer.mean[e] / replicas[e]);
     PackedGpus best = deal_out(list_replicas(layer.mean, replicas), shape.gpus);
     exchange_evenly(best, floor * (1 + kExchangeGap));
-    if (largest_load(best) > floor * (1 + kCloseEnough)) {
-      PackedGpus other = pack_without_duplicates(make_eplb(true)->solve(layer), layer.mean, shape);
-      exchange_evenly(other, floor * (1 + kExchangeGap));
-      if (largest_load(other) < largest_load(best) && !has_duplicates(other)) best = std::move(other);
+    if (largest_load(best) > floor * (1 + kRounding)) {
+      const Slots slots = make_eplb(true)->solve(layer);
+      const std::vector<double> load = rank_loads(layer.mean, slots, shape.gpus);
+      if (*std::max_element(load.begin(), load.end()) < largest_load(best)) {
+        PackedGpus other = pack_without_duplicates(slots, layer.mean, shape);
+        exchange_evenly(other, floor * (1 + kExchangeGap));
+        if (largest_load(other) < largest_load(best) && !has_duplicates(other)) best = std::move(other);
+      }
     }
     if (layer.iterations == 1 && largest_load(best) <= floor * (1 + kGoodEnough)) return best.slots();
     return search(layer, best.slots());

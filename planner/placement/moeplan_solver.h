@@ -18,8 +18,8 @@ struct MoeplanEffort {
 ///
 ///     counts   = replicas with the smallest largest slot load, at most one a GPU        (count_replicas)
 ///     start    = deal out in rounds, then exchange on the mean load                     (deal_out, exchange_evenly)
-///     if more than 1e-4 above the bound: start from global EPLB's map too, duplicates swapped away; the better one
-///     several iterations, or still above the bound: local search on the mean of the maxima, replica counts included
+///     if above the bound: where global EPLB's map is better, start from that, duplicates swapped away
+///     several iterations, or 0.2 % above the bound: local search on the mean of the maxima, replica counts included
 ///     small and still above the bound: restarts, then branch and bound
 /// With groups: groups to nodes by weight and exchanges, then each node as above.
 /// Never worse than global EPLB on the loads that it is given, unless EPLB gains by two replicas on one GPU, which

@@ -12,7 +12,9 @@ namespace moeplan::planner {
 namespace {
 
 constexpr int kRoundsPerGpu = 50;
-/// A swap has to lower the pair's larger load by this share of it, else rounding would swap for ever.
+/// A swap has to take this share of what the busiest GPU has above the target off it: many tiny steps do little.
+constexpr double kLeastShare = 0.05;
+/// And this share of its load, else rounding would swap for ever.
 constexpr double kLeastGain = 1e-12;
 
 bool holds(std::span<const Replica> gpu, std::int32_t expert) {
@@ -60,30 +62,47 @@ double sum_of(std::span<const Replica> gpu) {
   return sum;
 }
 
-/// One round of the exchange; false where no swap helps.
-bool exchange_once(PackedGpus& gpus, std::size_t busy, std::vector<std::size_t>& order) {
-  const double load = gpus.load[busy];
-  // The lightest first; a full sort only where the lightest has no swap to offer.
-  const auto lightest = std::min_element(gpus.load.begin(), gpus.load.end());
-  const auto try_gpu = [&](std::size_t g) {
-    if (g == busy) return false;
-    const Swap swap = find_swap(gpus.gpu(busy), gpus.gpu(g), load, gpus.load[g]);
-    if (!(swap.largest < load * (1 - kLeastGain))) return false;
+/// GPUs in rising order of load (ties: the lower GPU), kept up to date.
+class LoadOrder {
+ public:
+  explicit LoadOrder(const std::vector<double>& load) : load_(load), order_(load.size()) {
+    std::iota(order_.begin(), order_.end(), std::size_t{0});
+    std::sort(order_.begin(), order_.end(), [&](std::size_t a, std::size_t b) { return before(a, b); });
+  }
+  std::size_t operator[](std::size_t rank) const { return order_[rank]; }
+  std::size_t busiest() const { return order_.back(); }
+  /// Puts the GPU at `rank` where its load now belongs.
+  void restore(std::size_t rank) {
+    for (; rank > 0 && before(order_[rank], order_[rank - 1]); --rank) std::swap(order_[rank], order_[rank - 1]);
+    for (; rank + 1 < order_.size() && before(order_[rank + 1], order_[rank]); ++rank)
+      std::swap(order_[rank], order_[rank + 1]);
+  }
+
+ private:
+  bool before(std::size_t a, std::size_t b) const { return load_[a] < load_[b] || (load_[a] == load_[b] && a < b); }
+  const std::vector<double>& load_;
+  std::vector<std::size_t> order_;
+};
+
+/// One round of the exchange; false where no swap brings the busiest GPU below `limit`.
+bool exchange_once(PackedGpus& gpus, LoadOrder& order, double limit) {
+  const std::size_t busy = order.busiest();
+  const std::size_t last = gpus.load.size() - 1;
+  for (std::size_t rank = 0; rank < last; ++rank) {
+    const std::size_t g = order[rank];
+    if (gpus.load[g] >= limit) return false;
+    const Swap swap = find_swap(gpus.gpu(busy), gpus.gpu(g), gpus.load[busy], gpus.load[g]);
+    if (!(swap.largest < limit)) continue;
     std::swap(gpus.gpu(busy)[swap.from], gpus.gpu(g)[swap.to]);
     restore_order(gpus.gpu(busy), swap.from);
     restore_order(gpus.gpu(g), swap.to);
     gpus.load[busy] = sum_of(gpus.gpu(busy));
     gpus.load[g] = sum_of(gpus.gpu(g));
+    order.restore(last);
+    order.restore(order[rank] == g ? rank : rank + 1);
     return true;
-  };
-  const auto first = static_cast<std::size_t>(lightest - gpus.load.begin());
-  if (try_gpu(first)) return true;
-  order.resize(gpus.load.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
-    return gpus.load[a] < gpus.load[b] || (gpus.load[a] == gpus.load[b] && a < b);
-  });
-  return std::any_of(order.begin(), order.end(), [&](std::size_t g) { return g != first && try_gpu(g); });
+  }
+  return false;
 }
 
 }  // namespace
@@ -124,12 +143,13 @@ PackedGpus deal_out(std::span<const Replica> replicas, int gpus) {
 
 void exchange_evenly(PackedGpus& gpus, double target) {
   if (gpus.load.size() < 2 || gpus.slots_per_gpu < 2) return;
-  std::vector<std::size_t> order;
+  LoadOrder order(gpus.load);
   const std::size_t most = gpus.load.size() * kRoundsPerGpu;
   for (std::size_t round = 0; round < most; ++round) {
-    const auto busiest = std::max_element(gpus.load.begin(), gpus.load.end());
-    if (*busiest <= target) return;
-    if (!exchange_once(gpus, static_cast<std::size_t>(busiest - gpus.load.begin()), order)) return;
+    const double load = gpus.load[order.busiest()];
+    if (load <= target) return;
+    const double limit = load - std::max(kLeastShare * (load - target), kLeastGain * load);
+    if (!exchange_once(gpus, order, limit)) return;
   }
 }
 

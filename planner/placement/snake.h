@@ -39,7 +39,7 @@ PackedGpus deal_out(std::span<const Replica> replicas, int gpus);
 ///     repeat: h = busiest GPU; for g from the lightest on:
 ///               the pair (a on h, b on g) with a - b nearest to half of load(h) - load(g), found by a merge
 ///               of the two sorted lists; b not on h, a not on g
-///               if it lowers max(load(h), load(g)): swap, next round
+///               if it brings max(load(h), load(g)) below load(h) by 5 % of load(h) - target: swap, next round
 ///             until no g is left or load(h) <= target
 /// Cost: O(gpus + slots_per_gpu) for a round that finds its swap at the first g; at most 50 rounds a GPU.
 void exchange_evenly(PackedGpus& gpus, double target);
