@@ -13,12 +13,22 @@ namespace moeplan::cli {
 
 namespace {
 
+constexpr double kRounding = 1e-9;
+
 const planner::SolverStudy& chosen_study(const PlaceReport& report) {
   return *std::find_if(report.study.solvers.begin(), report.study.solvers.end(),
                        [&](const planner::SolverStudy& one) { return one.name == report.chosen; });
 }
 
 std::string range_text(const planner::IterationRange& range) { return fmt::format("{}:{}", range.first, range.last); }
+
+/// In how many of all windows and layers the chosen solver's largest load is higher than this one's.
+std::size_t count_lost(const planner::SolverStudy& one, const planner::SolverStudy& chosen) {
+  std::size_t lost = 0;
+  for (std::size_t i = 0; i < one.by_case.size(); ++i)
+    lost += chosen.by_case[i] > one.by_case[i] * (1 + kRounding) ? 1U : 0U;
+  return lost;
+}
 
 /// "+13.2 % +- 0.4": how much higher the largest load of this solver is than that of the chosen one.
 std::string gain_text(const planner::SolverStudy& one, const planner::SolverStudy& chosen) {
@@ -28,7 +38,7 @@ std::string gain_text(const planner::SolverStudy& one, const planner::SolverStud
                                   : fmt::format("{:+.2f} % +- {:.2f}", 100 * gain.mean, 100 * gain.half_width);
 }
 
-void write_solver(base::JsonWriter& json, const planner::SolverStudy& one) {
+void write_solver(base::JsonWriter& json, const planner::SolverStudy& one, const planner::SolverStudy& chosen) {
   json.begin_object();
   json.field("solver", one.name);
   if (!one.refusal.empty()) {
@@ -40,6 +50,8 @@ void write_solver(base::JsonWriter& json, const planner::SolverStudy& one) {
     json.field("worst", one.worst);
     json.field("duplicates", one.duplicates);
     json.field("avoidable_duplicates", one.avoidable);
+    json.field("chosen_lost", static_cast<std::int64_t>(count_lost(one, chosen)));
+    json.field("cases", static_cast<std::int64_t>(one.by_case.size()));
   }
   json.end_object();
 }
@@ -89,8 +101,8 @@ std::string write_place_table(const PlaceReport& report) {
                           ? fmt::format(", and so on: {} windows", study.windows.size())
                           : "");
   const bool times = !report.layer_times.empty();
-  text += fmt::format("{:<12} {:>8} {:>8} {:>8} {:>8} {:>11}{}  {}\n", "solver", "planned", "gap", "scored", "worst",
-                      "duplicates", times ? fmt::format(" {:>12}", "layer time") : "", "scored against chosen");
+  text += fmt::format("{:<12} {:>8} {:>8} {:>8} {:>8} {:>11}{} {:>12}  {}\n", "solver", "planned", "gap", "scored", "worst",
+                      "duplicates", times ? fmt::format(" {:>12}", "layer time") : "", "chosen lost", "against chosen");
   const planner::SolverStudy& chosen = chosen_study(report);
   for (std::size_t i = 0; i < study.solvers.size(); ++i) {
     const planner::SolverStudy& one = study.solvers[i];
@@ -98,13 +110,16 @@ std::string write_place_table(const PlaceReport& report) {
       text += fmt::format("{:<12} {}\n", one.name, one.refusal);
       continue;
     }
-    text += fmt::format("{:<12} {:>8.4f} {:>7.2f}% {:>8.4f} {:>8.4f} {:>11.2f}{}  {}\n", one.name, one.planned,
+    text += fmt::format("{:<12} {:>8.4f} {:>7.2f}% {:>8.4f} {:>8.4f} {:>11.2f}{} {:>12}  {}\n", one.name, one.planned,
                         100 * one.gap, one.scored, one.worst, one.duplicates,
                         times ? fmt::format(" {:>12}", base::pretty(base::Seconds::of(report.layer_times[i]))) : "",
-                        gain_text(one, chosen));
+                        fmt::format("{}/{}", count_lost(one, chosen), one.by_case.size()), gain_text(one, chosen));
   }
   text += fmt::format("{:<12} {:>8.4f} {:>8} {:>8.4f}\n", "lower bound", study.bound, "", study.scored_bound);
-  return text + "\nplanned, scored, worst: largest load of a GPU over the mean, mean over iterations and layers\n";
+  return text +
+         "\nplanned, scored: largest load of a GPU over the mean, mean over iterations and layers; worst: of one layer\n"
+         "chosen lost: windows x layers in which the chosen solver scored higher than this one\n"
+         "against chosen: how much higher this one scored, mean over windows and 90 % interval\n";
 }
 
 std::string write_place_json(const PlaceReport& report) {
@@ -119,7 +134,7 @@ std::string write_place_json(const PlaceReport& report) {
   json.field("scored_lower_bound", report.study.scored_bound);
   json.key("solvers");
   json.begin_array();
-  for (const planner::SolverStudy& one : report.study.solvers) write_solver(json, one);
+  for (const planner::SolverStudy& one : report.study.solvers) write_solver(json, one, chosen_study(report));
   json.end_array();
   json.key("layers");
   json.begin_array();

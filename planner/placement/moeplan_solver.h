@@ -18,6 +18,7 @@ struct MoeplanEffort {
 ///
 ///     counts   = replicas with the smallest largest slot load, at most one a GPU        (count_replicas)
 ///     start    = deal out in rounds, then exchange on the mean load                     (deal_out, exchange_evenly)
+///     one expert rules the busiest GPU: even the others out                             (exchange_all)
 ///     if above the bound: where global EPLB's map is better, start from that, duplicates swapped away
 ///     several iterations, or 0.2 % above the bound: local search on the mean of the maxima, replica counts included
 ///     small and still above the bound: restarts, then branch and bound

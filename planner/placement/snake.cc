@@ -70,7 +70,6 @@ class LoadOrder {
     std::sort(order_.begin(), order_.end(), [&](std::size_t a, std::size_t b) { return before(a, b); });
   }
   std::size_t operator[](std::size_t rank) const { return order_[rank]; }
-  std::size_t busiest() const { return order_.back(); }
   /// Puts the GPU at `rank` where its load now belongs.
   void restore(std::size_t rank) {
     for (; rank > 0 && before(order_[rank], order_[rank - 1]); --rank) std::swap(order_[rank], order_[rank - 1]);
@@ -84,11 +83,10 @@ class LoadOrder {
   std::vector<std::size_t> order_;
 };
 
-/// One round of the exchange; false where no swap brings the busiest GPU below `limit`.
-bool exchange_once(PackedGpus& gpus, LoadOrder& order, double limit) {
-  const std::size_t busy = order.busiest();
-  const std::size_t last = gpus.load.size() - 1;
-  for (std::size_t rank = 0; rank < last; ++rank) {
+/// One swap between the GPU at rank `top` and a lighter one; false where none brings it below `limit`.
+bool exchange_once(PackedGpus& gpus, LoadOrder& order, std::size_t top, double limit) {
+  const std::size_t busy = order[top];
+  for (std::size_t rank = 0; rank < top; ++rank) {
     const std::size_t g = order[rank];
     if (gpus.load[g] >= limit) return false;
     const Swap swap = find_swap(gpus.gpu(busy), gpus.gpu(g), gpus.load[busy], gpus.load[g]);
@@ -98,11 +96,21 @@ bool exchange_once(PackedGpus& gpus, LoadOrder& order, double limit) {
     restore_order(gpus.gpu(g), swap.to);
     gpus.load[busy] = sum_of(gpus.gpu(busy));
     gpus.load[g] = sum_of(gpus.gpu(g));
-    order.restore(last);
+    order.restore(top);
     order.restore(order[rank] == g ? rank : rank + 1);
     return true;
   }
   return false;
+}
+
+/// Exchanges for the GPU at rank `top` until it is at the target or no swap helps.
+void exchange_below(PackedGpus& gpus, LoadOrder& order, std::size_t top, double target, std::size_t& rounds) {
+  for (; rounds > 0; --rounds) {
+    const double load = gpus.load[order[top]];
+    if (load <= target) return;
+    const double limit = load - std::max(kLeastShare * (load - target), kLeastGain * load);
+    if (!exchange_once(gpus, order, top, limit)) return;
+  }
 }
 
 }  // namespace
@@ -144,12 +152,20 @@ PackedGpus deal_out(std::span<const Replica> replicas, int gpus) {
 void exchange_evenly(PackedGpus& gpus, double target) {
   if (gpus.load.size() < 2 || gpus.slots_per_gpu < 2) return;
   LoadOrder order(gpus.load);
-  const std::size_t most = gpus.load.size() * kRoundsPerGpu;
-  for (std::size_t round = 0; round < most; ++round) {
-    const double load = gpus.load[order.busiest()];
-    if (load <= target) return;
-    const double limit = load - std::max(kLeastShare * (load - target), kLeastGain * load);
-    if (!exchange_once(gpus, order, limit)) return;
+  std::size_t rounds = gpus.load.size() * kRoundsPerGpu;
+  exchange_below(gpus, order, gpus.load.size() - 1, target, rounds);
+}
+
+void exchange_all(PackedGpus& gpus, double tolerance) {
+  if (gpus.load.size() < 2 || gpus.slots_per_gpu < 2) return;
+  LoadOrder order(gpus.load);
+  std::size_t rounds = gpus.load.size() * kRoundsPerGpu;
+  double left = std::accumulate(gpus.load.begin(), gpus.load.end(), 0.0);
+  for (std::size_t top = gpus.load.size() - 1; top > 0; --top) {
+    const double target = left / static_cast<double>(top + 1) * (1 + tolerance);
+    exchange_below(gpus, order, top, target, rounds);
+    if (gpus.load[order[top]] <= target) return;  // the rest is even, too
+    left -= gpus.load[order[top]];
   }
 }
 

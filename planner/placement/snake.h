@@ -44,4 +44,9 @@ PackedGpus deal_out(std::span<const Replica> replicas, int gpus);
 /// Cost: O(gpus + slots_per_gpu) for a round that finds its swap at the first g; at most 50 rounds a GPU.
 void exchange_evenly(PackedGpus& gpus, double target);
 
+/// The same for the busiest GPU, then among the others for the busiest of those, and so on, each towards the mean of
+/// what is left. Where one expert rules the busiest GPU, this evens out the rest: loads drift, and the next
+/// iteration's busiest may be another.
+void exchange_all(PackedGpus& gpus, double tolerance);
+
 }  // namespace moeplan::planner
