@@ -16,6 +16,10 @@ class Contiguous : public PlacementSolver {
     sort_slots_of_gpus(slots, layer.shape.slots_per_gpu);
     return slots;
   }
+  std::string find_refusal(const LayerProblem& layer) const override {
+    const bool splits = layer.shape.groups > 1 && layer.shape.nodes() > 1 && layer.shape.slots() != layer.experts;
+    return splits ? "contiguous order with spare slots keeps no group on one node" : "";
+  }
 };
 
 class RoundRobin : public PlacementSolver {

@@ -16,7 +16,7 @@ struct ExactResult {
 
 struct ExactOptions {
   double tolerance = 1e-6;           ///< share of the objective
-  std::int64_t max_nodes = 20'000'000;
+  std::int64_t max_nodes = 2'000'000;
 };
 
 /// Most GPUs that the search takes: it goes through sets of them.
@@ -31,7 +31,8 @@ inline constexpr int kMaxExactGpus = 10;
 /// Requires: gpus <= kMaxExactGpus, slots_per_gpu <= experts, groups = 1
 ExactResult solve_exactly(const LayerProblem& layer, const Slots& start, const ExactOptions& options = {});
 
-/// solve_exactly() as a solver: refuses more than 16 experts, 8 GPUs or 48 slots.
+/// solve_exactly() as a solver: refuses more than 16 experts, 8 GPUs or 48 slots. Where the nodes run out it gives the
+/// best that it found.
 std::unique_ptr<PlacementSolver> make_exact();
 
 }  // namespace moeplan::planner
