@@ -1,6 +1,7 @@
 #include "cli/place_command.h"
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -13,13 +14,16 @@
 #include "base/diagnostics.h"
 #include "base/files.h"
 #include "base/json_writer.h"
+#include "base/parallel.h"
 #include "base/quantity_text.h"
 #include "cli/place_report.h"
+#include "planner/placement/place_by_time.h"
 #include "planner/placement/checker.h"
 #include "planner/placement/maps.h"
 #include "planner/placement/study.h"
 #include "sim/workload/model.h"
 #include "sim/workload/plan.h"
+#include "sim/workload/run.h"
 #include "topology/cluster.h"
 
 namespace moeplan::cli {
@@ -27,6 +31,7 @@ namespace moeplan::cli {
 namespace {
 
 constexpr std::int64_t kBf16Bytes = 2;
+constexpr int kTimedIterations = 4;  ///< of those scored on, that layer times are taken of
 
 /// What the files and options name.
 struct Inputs {
@@ -34,6 +39,11 @@ struct Inputs {
   std::optional<sim::ModelSpec> model;
   std::optional<sim::PlanSpec> plan;
   std::unique_ptr<sim::ExpertLoads> loads;
+  std::optional<sim::Profile> profile;
+  std::optional<sim::RunSpec> run;
+
+  bool has_times() const { return run.has_value(); }
+  sim::Job job() const { return {cluster, *profile, *model, *run, *loads}; }
 };
 
 [[noreturn]] void refuse(const std::string& message, const std::string& hint = "") {
@@ -75,12 +85,23 @@ void check_sizes(const sim::LoadOptions& load) {
 }
 
 Inputs load_inputs(const PlaceOptions& options) {
-  Inputs inputs{topology::load_cluster(base::resolve_config("clusters", options.cluster)), {}, {}, nullptr};
+  Inputs inputs{topology::load_cluster(base::resolve_config("clusters", options.cluster)), {}, {}, nullptr, {}, {}};
   if (!options.model.empty()) inputs.model = sim::load_model(base::resolve_config("models", options.model));
   if (!options.plan.empty()) inputs.plan = sim::load_plan(options.plan);
   const sim::LoadOptions load = load_options(options, inputs.model);
   check_sizes(load);
   inputs.loads = sim::load_expert_loads(options.load, load);
+  if (options.objective == "layer_time" && (options.model.empty() || options.run.empty()))
+    refuse("--objective layer_time needs --model and --run", "they say how long a GPU works on a token");
+  if (!options.run.empty()) {
+    if (!inputs.model) refuse("--run needs --model", "layer times are simulated with both");
+    if (options.roll > 0) refuse("--run and --roll do not go together", "layer times are those of one window");
+    inputs.run = sim::load_run(base::resolve_config("runs", options.run));
+    const std::string profile = options.profile.empty() ? inputs.cluster.profile() : options.profile;
+    inputs.profile = sim::load_profile(base::resolve_config("profiles", profile));
+  } else if (options.split != "even" || !options.profile.empty() || options.sharing != "bound") {
+    refuse("--split, --profile and --sharing are of simulated layer times", "add --model M --run R");
+  }
   return inputs;
 }
 
@@ -162,6 +183,56 @@ std::int64_t count_moved(const planner::SlotShape& shape, int experts, const std
   return moved;
 }
 
+planner::TokenSplit split_of(const PlaceOptions& options) {
+  return options.split == "locality" ? planner::TokenSplit::kLocality : planner::TokenSplit::kEven;
+}
+
+planner::SolverStudy* find_solver(planner::Study& study, const std::string& name) {
+  const auto found = std::find_if(study.solvers.begin(), study.solvers.end(),
+                                  [&](const planner::SolverStudy& one) { return one.name == name; });
+  return found == study.solvers.end() ? nullptr : &*found;
+}
+
+/// Replaces the chosen solver's placement by the one with the shortest layer times.
+void place_by_time(const PlaceOptions& options, const Inputs& inputs, PlaceReport& report) {
+  if (options.solver != "moeplan")
+    refuse(fmt::format("--objective layer_time is of solver moeplan, not of {}", options.solver));
+  planner::Study& study = report.study;
+  std::vector<const sim::Placement*> candidates;
+  for (const planner::SolverStudy& one : study.solvers) {
+    if (one.refusal.empty() && one.avoidable <= 0) candidates.push_back(&one.placement);
+  }
+  const sim::Job job = inputs.job();
+  const planner::LayerTimeModel model(job, report.shape.gpus, sim::NetworkMode::kBound);
+  const planner::Window& window = study.windows.front();
+  const planner::SolverStudy& load_only = *find_solver(study, "moeplan");
+  const auto begin = std::chrono::steady_clock::now();
+  planner::TimedPlacement timed =
+      planner::place_by_layer_time(model, *inputs.loads, window.train, report.shape, load_only.placement, candidates,
+                                   split_of(options), options.common.threads);
+  study.solvers.push_back(planner::study_placement(*inputs.loads, report.shape, window, "moeplan_time",
+                                                   std::move(timed.placement), study.bound));
+  study.solvers.back().seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  report.chosen = "moeplan_time";
+}
+
+/// Layer times of every solver's placement.
+void time_solvers(const PlaceOptions& options, const Inputs& inputs, PlaceReport& report) {
+  const sim::Job job = inputs.job();
+  const planner::LayerTimeModel model(job, report.shape.gpus,
+                                      options.sharing == "flow" ? sim::NetworkMode::kFlow : sim::NetworkMode::kBound);
+  for (const planner::SolverStudy& one : report.study.solvers) {
+    std::vector<double> times(one.placement.slots.size());
+    base::parallel_for(times.size(), options.common.threads, [&](std::size_t l) {
+      times[l] = planner::mean_layer_time(model, *inputs.loads, report.study.windows.front().score,
+                                          static_cast<int>(l), report.shape, one.placement.slots[l],
+                                          split_of(options), kTimedIterations);
+    });
+    report.times.push_back(std::move(times));
+  }
+}
+
+/// Share of its expert's tokens that each slot gets.
 std::vector<double> even_split(const std::vector<std::int32_t>& slots, int experts) {
   std::vector<int> count(static_cast<std::size_t>(experts), 0);
   for (const std::int32_t e : slots) ++count[static_cast<std::size_t>(e)];
@@ -170,7 +241,21 @@ std::vector<double> even_split(const std::vector<std::int32_t>& slots, int exper
   return split;
 }
 
-void fill_layers(const Inputs& inputs, PlaceReport& report) {
+/// The same where tokens prefer their own node and all nodes send alike.
+std::vector<double> local_split(const std::vector<std::int32_t>& slots, int experts, const planner::SlotShape& shape) {
+  constexpr std::int32_t kTokens = 1'000'000;
+  const sim::RoutingMatrix routing{
+      shape.gpus, experts,
+      std::vector<std::int32_t>(static_cast<std::size_t>(shape.gpus) * static_cast<std::size_t>(experts), kTokens)};
+  const sim::MoeTraffic traffic = planner::split_tokens(routing, shape, slots, planner::TokenSplit::kLocality);
+  std::vector<double> split;
+  for (const std::int64_t tokens : traffic.slot_tokens)
+    split.push_back(static_cast<double>(tokens) / kTokens / shape.gpus);
+  return split;
+}
+
+void fill_layers(const PlaceOptions& options, const Inputs& inputs, PlaceReport& report) {
+  const std::size_t chosen = static_cast<std::size_t>(find_solver(report.study, report.chosen) - report.study.solvers.data());
   const planner::PlacementProblem score =
       planner::make_problem(*inputs.loads, report.study.windows.front().score, report.shape);
   for (int l = 0; l < score.layers; ++l) {
@@ -178,11 +263,13 @@ void fill_layers(const Inputs& inputs, PlaceReport& report) {
     PlacedLayerReport layer;
     layer.max_over_mean = planner::check_layer(score.shape, score.experts, score.layer(l).load, slots).max_over_mean;
     layer.lower_bound = report.study.layer_bound[static_cast<std::size_t>(l)];
-    layer.split = even_split(slots, score.experts);
+    layer.split = options.split == "locality" ? local_split(slots, score.experts, report.shape)
+                                               : even_split(slots, score.experts);
     if (inputs.model) {
       layer.moved_bytes =
           count_moved(report.shape, score.experts, slots) * sim::expert_parameters(*inputs.model) * kBf16Bytes;
     }
+    if (!report.times.empty()) layer.layer_time_s = report.times[chosen][static_cast<std::size_t>(l)];
     report.layers.push_back(std::move(layer));
   }
 }
@@ -231,12 +318,12 @@ int run_place(const PlaceOptions& options, Console console) {
   if (!fault.empty()) refuse(fault);
   report.study =
       planner::run_study(*inputs.loads, report.shape, windows, choose_solvers(options), options.common.threads);
-  for (const planner::SolverStudy& one : report.study.solvers) {
-    if (one.name != options.solver) continue;
-    if (!one.refusal.empty()) refuse(fmt::format("--solver {}: {}", options.solver, one.refusal));
-    report.placement = one.placement;
-  }
-  fill_layers(inputs, report);
+  const planner::SolverStudy& wanted = *find_solver(report.study, options.solver);
+  if (!wanted.refusal.empty()) refuse(fmt::format("--solver {}: {}", options.solver, wanted.refusal));
+  if (options.objective == "layer_time") place_by_time(options, inputs, report);
+  report.placement = find_solver(report.study, report.chosen)->placement;
+  if (inputs.has_times()) time_solvers(options, inputs, report);
+  fill_layers(options, inputs, report);
   if (!options.common.output.empty()) write_files(options, inputs, report);
   if (!options.common.stats.empty()) write_stats(options.common.stats, report.study);
   console.out << (options.common.json ? write_place_json(report) : write_place_table(report));

@@ -11,7 +11,7 @@ struct PlaceOptions {
   std::string cluster;
   std::string load;
   std::string model;           ///< empty: experts, layers and top-k come from the load file or the options
-  std::string run;             ///< with a model: layer times are simulated
+  std::string run;             ///< with a model: layer times are simulated on the first window
   std::string profile;         ///< empty = the one that the cluster names
   std::string plan;            ///< a plan file that the placement goes into; empty = none
   bool map_layers = false;
@@ -23,7 +23,8 @@ struct PlaceOptions {
   int slots_per_gpu = 0;       ///< the same for one GPU
   std::string solver = "moeplan";
   std::string objective = "load";  ///< load or layer_time
-  std::string split = "even";      ///< even or locality
+  std::string split = "even";      ///< even or locality: how replicas share tokens
+  std::string sharing = "bound";   ///< of links, in the layer times that are reported: bound or flow
   bool keep_groups = false;        ///< a group of group-limited routing stays on one node
   bool no_compare = false;         ///< only the chosen solver
   std::string train_on;            ///< "A:B": iterations A .. B-1; empty = all

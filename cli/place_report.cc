@@ -1,13 +1,11 @@
 #include "cli/place_report.h"
 
-#include <algorithm>
+#include <numeric>
 
 #include <fmt/format.h>
 
 #include "base/files.h"
 #include "base/json_writer.h"
-#include "base/units.h"
-#include "base/quantity_text.h"
 
 namespace moeplan::cli {
 
@@ -15,30 +13,51 @@ namespace {
 
 constexpr double kRounding = 1e-9;
 
-const planner::SolverStudy& chosen_study(const PlaceReport& report) {
-  return *std::find_if(report.study.solvers.begin(), report.study.solvers.end(),
-                       [&](const planner::SolverStudy& one) { return one.name == report.chosen; });
-}
-
 std::string range_text(const planner::IterationRange& range) { return fmt::format("{}:{}", range.first, range.last); }
 
-/// In how many of all windows and layers the chosen solver's largest load is higher than this one's.
-std::size_t count_lost(const planner::SolverStudy& one, const planner::SolverStudy& chosen) {
-  std::size_t lost = 0;
-  for (std::size_t i = 0; i < one.by_case.size(); ++i)
-    lost += chosen.by_case[i] > one.by_case[i] * (1 + kRounding) ? 1U : 0U;
-  return lost;
+/// What solvers are compared by, case by case: simulated layer times where there are any, else max/mean.
+struct Cases {
+  const std::vector<double>& one;
+  const std::vector<double>& chosen;
+
+  /// In how many the chosen solver is the worse.
+  std::size_t lost() const {
+    std::size_t count = 0;
+    for (std::size_t i = 0; i < one.size(); ++i) count += chosen[i] > one[i] * (1 + kRounding) ? 1U : 0U;
+    return count;
+  }
+};
+
+std::size_t index_of(const PlaceReport& report, const std::string& solver) {
+  std::size_t i = 0;
+  while (report.study.solvers[i].name != solver) ++i;
+  return i;
 }
 
-/// "+13.2 % +- 0.4": how much higher the largest load of this solver is than that of the chosen one.
-std::string gain_text(const planner::SolverStudy& one, const planner::SolverStudy& chosen) {
-  if (one.name == chosen.name) return "chosen";
-  const planner::PairedGain gain = planner::paired_gain(one.by_window, chosen.by_window);
+Cases cases_of(const PlaceReport& report, std::size_t i) {
+  const std::size_t chosen = index_of(report, report.chosen);
+  if (report.times.empty()) return {report.study.solvers[i].by_case, report.study.solvers[chosen].by_case};
+  return {report.times[i], report.times[chosen]};
+}
+
+double mean_of(const std::vector<double>& values) {
+  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
+
+/// "+13.2 % +- 0.4": how much worse this solver is than the chosen one.
+std::string gain_text(const PlaceReport& report, std::size_t i) {
+  const planner::SolverStudy& one = report.study.solvers[i];
+  if (one.name == report.chosen) return "chosen";
+  const Cases cases = cases_of(report, i);
+  if (!report.times.empty()) return fmt::format("{:+.2f} %", 100 * (mean_of(cases.one) / mean_of(cases.chosen) - 1));
+  const std::size_t chosen = index_of(report, report.chosen);
+  const planner::PairedGain gain = planner::paired_gain(one.by_window, report.study.solvers[chosen].by_window);
   return one.by_window.size() < 2 ? fmt::format("{:+.2f} %", 100 * gain.mean)
                                   : fmt::format("{:+.2f} % +- {:.2f}", 100 * gain.mean, 100 * gain.half_width);
 }
 
-void write_solver(base::JsonWriter& json, const planner::SolverStudy& one, const planner::SolverStudy& chosen) {
+void write_solver(base::JsonWriter& json, const PlaceReport& report, std::size_t i) {
+  const planner::SolverStudy& one = report.study.solvers[i];
   json.begin_object();
   json.field("solver", one.name);
   if (!one.refusal.empty()) {
@@ -50,8 +69,9 @@ void write_solver(base::JsonWriter& json, const planner::SolverStudy& one, const
     json.field("worst", one.worst);
     json.field("duplicates", one.duplicates);
     json.field("avoidable_duplicates", one.avoidable);
-    json.field("chosen_lost", static_cast<std::int64_t>(count_lost(one, chosen)));
-    json.field("cases", static_cast<std::int64_t>(one.by_case.size()));
+    if (!report.times.empty()) json.field("layer_time_s", mean_of(report.times[i]));
+    json.field("chosen_lost", static_cast<std::int64_t>(cases_of(report, i).lost()));
+    json.field("cases", static_cast<std::int64_t>(cases_of(report, i).one.size()));
   }
   json.end_object();
 }
@@ -100,10 +120,9 @@ std::string write_place_table(const PlaceReport& report) {
                       study.windows.size() > 1
                           ? fmt::format(", and so on: {} windows", study.windows.size())
                           : "");
-  const bool times = !report.layer_times.empty();
+  const bool times = !report.times.empty();
   text += fmt::format("{:<12} {:>8} {:>8} {:>8} {:>8} {:>11}{} {:>12}  {}\n", "solver", "planned", "gap", "scored", "worst",
                       "duplicates", times ? fmt::format(" {:>12}", "layer time") : "", "chosen lost", "against chosen");
-  const planner::SolverStudy& chosen = chosen_study(report);
   for (std::size_t i = 0; i < study.solvers.size(); ++i) {
     const planner::SolverStudy& one = study.solvers[i];
     if (!one.refusal.empty()) {
@@ -112,14 +131,15 @@ std::string write_place_table(const PlaceReport& report) {
     }
     text += fmt::format("{:<12} {:>8.4f} {:>7.2f}% {:>8.4f} {:>8.4f} {:>11.2f}{} {:>12}  {}\n", one.name, one.planned,
                         100 * one.gap, one.scored, one.worst, one.duplicates,
-                        times ? fmt::format(" {:>12}", base::pretty(base::Seconds::of(report.layer_times[i]))) : "",
-                        fmt::format("{}/{}", count_lost(one, chosen), one.by_case.size()), gain_text(one, chosen));
+                        times ? fmt::format(" {:>12}", fmt::format("{:.4f} ms", 1e3 * mean_of(report.times[i]))) : "",
+                        fmt::format("{}/{}", cases_of(report, i).lost(), cases_of(report, i).one.size()), gain_text(report, i));
   }
   text += fmt::format("{:<12} {:>8.4f} {:>8} {:>8.4f}\n", "lower bound", study.bound, "", study.scored_bound);
-  return text +
-         "\nplanned, scored: largest load of a GPU over the mean, mean over iterations and layers; worst: of one layer\n"
-         "chosen lost: windows x layers in which the chosen solver scored higher than this one\n"
-         "against chosen: how much higher this one scored, mean over windows and 90 % interval\n";
+  text += "\nplanned, scored: largest load of a GPU over the mean, mean over iterations and layers; worst: of one layer\n";
+  return text + (times ? "chosen lost: layers whose simulated time is longer with the chosen solver than with this one\n"
+                         "against chosen: how much longer this one's layers take\n"
+                       : "chosen lost: windows x layers in which the chosen solver scored higher than this one\n"
+                         "against chosen: how much higher this one scored, mean over windows and 90 % interval\n");
 }
 
 std::string write_place_json(const PlaceReport& report) {
@@ -134,7 +154,7 @@ std::string write_place_json(const PlaceReport& report) {
   json.field("scored_lower_bound", report.study.scored_bound);
   json.key("solvers");
   json.begin_array();
-  for (const planner::SolverStudy& one : report.study.solvers) write_solver(json, one, chosen_study(report));
+  for (std::size_t i = 0; i < report.study.solvers.size(); ++i) write_solver(json, report, i);
   json.end_array();
   json.key("layers");
   json.begin_array();

@@ -25,7 +25,7 @@ struct PlaceReport {
   planner::SlotShape shape;
   int experts = 0;
   planner::Study study;
-  std::vector<double> layer_times;         ///< [solver of the study] s, mean over layers; empty: not simulated
+  std::vector<std::vector<double>> times;  ///< [solver of the study][layer] s; empty: not simulated
   sim::Placement placement;
   std::vector<PlacedLayerReport> layers;
 };

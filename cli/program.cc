@@ -152,6 +152,19 @@ class Program {
     verb->add_option("--solver,--algorithm", o.solver,
                      "contiguous, round_robin, lpt, eplb, eplb_global, moeplan or exact")
         ->capture_default_str();
+    verb->add_option("--objective", o.objective,
+                     "load (the largest load of a GPU), or layer_time (simulated; needs --model and --run)")
+        ->check(CLI::IsMember({"load", "layer_time"}))
+        ->capture_default_str();
+    verb->add_option("--run", o.run, "run file, or the name of a shipped one: layer times are simulated with it");
+    verb->add_option("--profile", o.profile, "profile of layer times (default: the one the cluster names)");
+    verb->add_option("--split", o.split,
+                     "of layer times: replicas share tokens evenly, or by locality: those on the source's node first")
+        ->check(CLI::IsMember({"even", "locality"}))
+        ->capture_default_str();
+    verb->add_option("--sharing", o.sharing, "of the layer times reported: bound or flow (slower)")
+        ->check(CLI::IsMember({"bound", "flow"}))
+        ->capture_default_str();
     verb->add_flag("--keep-groups", o.keep_groups, "keep the groups of group-limited routing on one node each");
     verb->add_flag("--no-compare", o.no_compare, "leave the other solvers out of the table");
     verb->add_option("--train-on", o.train_on, "A:B: plan on iterations A to B - 1 of the load (default: all)");

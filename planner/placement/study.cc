@@ -118,6 +118,18 @@ Study run_study(const sim::ExpertLoads& loads, const SlotShape& shape, const std
   return study;
 }
 
+SolverStudy study_placement(const sim::ExpertLoads& loads, const SlotShape& shape, const Window& window,
+                            const std::string& name, sim::Placement placement, double bound) {
+  SolverStudy study;
+  study.name = name;
+  study.planned = 0;
+  score_window(make_problem(loads, window.train, shape), make_problem(loads, window.score, shape), placement, study);
+  study.scored = mean_of(study.by_window);
+  study.gap = study.planned / bound - 1.0;
+  study.placement = std::move(placement);
+  return study;
+}
+
 PairedGain paired_gain(const std::vector<double>& baseline, const std::vector<double>& ours) {
   MOEPLAN_CHECK(baseline.size() == ours.size(), "paired values");
   std::vector<double> gain(ours.size());

@@ -57,6 +57,10 @@ struct Study {
 Study run_study(const sim::ExpertLoads& loads, const SlotShape& shape, const std::vector<Window>& windows,
                 const std::vector<std::string>& solvers, int threads);
 
+/// The same of one placement on one window, however it was made. `bound`: that of the study it joins.
+SolverStudy study_placement(const sim::ExpertLoads& loads, const SlotShape& shape, const Window& window,
+                            const std::string& name, sim::Placement placement, double bound);
+
 /// Mean of a[i]/b[i] - 1 over windows and the half-width of its 90 % interval (Student's t would add a tenth at 10
 /// windows; normal quantile 1.645). The interval is 0 with one window.
 struct PairedGain {
