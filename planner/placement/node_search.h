@@ -14,6 +14,9 @@ struct NodeCosts {
   double per_cross = 0.0;  ///< s for all of it through one GPU's NIC: the four all-to-alls together
 };
 
+/// What one layer's search may value: a layer of 288 slots on 32 GPUs takes some 2 ms.
+inline constexpr std::int64_t kNodeValuations = 12'000;
+
 /// A placement of one layer under change where tokens go to replicas on their own node (TokenSplit::kLocality).
 ///
 /// Model:   J = per_load * max_g L_g + per_cross * max(max_g in_g, max_n out_n / gpus_per_node)

@@ -9,8 +9,7 @@ namespace moeplan::planner {
 
 namespace {
 
-constexpr int kPlanSamples = 4;                ///< iterations that a candidate is timed on
-constexpr std::int64_t kValuations = 12'000;   ///< of the search, a layer
+constexpr int kPlanSamples = 4;  ///< iterations that a candidate is timed on
 
 sim::RoutingMatrix routing_of(const LayerTimeModel& model, const sim::ExpertLoads& loads, int iteration, int layer,
                               const SlotShape& shape) {
@@ -97,7 +96,7 @@ TimedPlacement place_by_layer_time(const LayerTimeModel& model, const sim::Exper
     if (search) {
       const NodeCosts costs = costs_at(model, routing_of(model, loads, train.first, layer, shape), shape, best);
       NodeSearch nodes(shape, loads.experts(), node_loads(model, loads, train, layer, shape), costs, best);
-      nodes.descend(kValuations);
+      nodes.descend(kNodeValuations);
       const Slots found = nodes.slots();
       const double t = time(found);
       if (t < shortest) {

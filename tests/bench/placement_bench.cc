@@ -9,6 +9,7 @@
 
 #include "base/random.h"
 #include "planner/placement/checker.h"
+#include "planner/placement/node_search.h"
 #include "planner/placement/solver.h"
 
 namespace moeplan::planner {
@@ -74,6 +75,36 @@ void Eplb(benchmark::State& state) { place(state, "eplb"); }
 void Moeplan(benchmark::State& state) { place(state, "moeplan"); }
 BENCHMARK(Eplb)->Apply(shapes);
 BENCHMARK(Moeplan)->Apply(shapes);
+
+/// Our solver, then the search over nodes with tokens split by locality: experts and links cost alike.
+void MoeplanNodes(benchmark::State& state) {
+  const auto arg = [&](std::size_t i) { return static_cast<int>(state.range(i)); };
+  const PlacementProblem problem =
+      make_problem(arg(0), arg(1), {arg(2), arg(3), arg(4), 1}, static_cast<Kind>(arg(5)));
+  const auto solver = make_solver("moeplan");
+  const auto nodes = static_cast<std::size_t>(problem.shape.nodes());
+  double before = 0;
+  double after = 0;
+  for (auto _ : state) {
+    before = after = 0;
+    for (int l = 0; l < problem.layers; ++l) {
+      const LayerProblem layer = problem.layer(l);
+      std::vector<double> source;
+      for (const double load : layer.mean) source.insert(source.end(), nodes, load / 1e6 / static_cast<double>(nodes));
+      NodeSearch search(problem.shape, problem.experts, source, {1.0, 1.0}, solver->solve(layer));
+      before += search.objective();
+      search.descend(kNodeValuations);
+      after += search.objective();
+      benchmark::DoNotOptimize(search.slots());
+    }
+  }
+  state.counters["gain"] = before / after - 1;
+}
+BENCHMARK(MoeplanNodes)
+    ->Args({58, 256, 32, 8, 9, kZipf})
+    ->Args({58, 256, 32, 8, 9, kLogNormal})
+    ->Args({1, 256, 1024, 8, 2, kZipf})
+    ->Unit(benchmark::kMillisecond);
 
 }  // namespace
 }  // namespace moeplan::planner
