@@ -17,9 +17,9 @@
 #include "base/parallel.h"
 #include "base/quantity_text.h"
 #include "cli/place_report.h"
-#include "planner/placement/place_by_time.h"
 #include "planner/placement/checker.h"
 #include "planner/placement/maps.h"
+#include "planner/placement/place_by_time.h"
 #include "planner/placement/study.h"
 #include "sim/workload/model.h"
 #include "sim/workload/plan.h"
@@ -85,7 +85,8 @@ void check_sizes(const sim::LoadOptions& load) {
 }
 
 Inputs load_inputs(const PlaceOptions& options) {
-  Inputs inputs{topology::load_cluster(base::resolve_config("clusters", options.cluster)), {}, {}, nullptr, {}, {}};
+  Inputs inputs{
+      topology::load_cluster(base::resolve_config("clusters", options.cluster)), {}, {}, nullptr, {}, {}};
   if (!options.model.empty()) inputs.model = sim::load_model(base::resolve_config("models", options.model));
   if (!options.plan.empty()) inputs.plan = sim::load_plan(options.plan);
   const sim::LoadOptions load = load_options(options, inputs.model);
@@ -95,7 +96,8 @@ Inputs load_inputs(const PlaceOptions& options) {
     refuse("--objective layer_time needs --model and --run", "they say how long a GPU works on a token");
   if (!options.run.empty()) {
     if (!inputs.model) refuse("--run needs --model", "layer times are simulated with both");
-    if (options.roll > 0) refuse("--run and --roll do not go together", "layer times are those of one window");
+    if (options.roll > 0)
+      refuse("--run and --roll do not go together", "layer times are those of one window");
     inputs.run = sim::load_run(base::resolve_config("runs", options.run));
     const std::string profile = options.profile.empty() ? inputs.cluster.profile() : options.profile;
     inputs.profile = sim::load_profile(base::resolve_config("profiles", profile));
@@ -106,7 +108,8 @@ Inputs load_inputs(const PlaceOptions& options) {
 }
 
 int choose_slots(const PlaceOptions& options, int experts, int ep) {
-  if (options.slots > 0 && options.slots_per_gpu > 0) refuse("--slots and --slots-per-gpu do not go together");
+  if (options.slots > 0 && options.slots_per_gpu > 0)
+    refuse("--slots and --slots-per-gpu do not go together");
   if (options.slots_per_gpu > 0) return options.slots_per_gpu;
   const int slots = options.slots > 0 ? options.slots : experts;
   if (slots % ep != 0) {
@@ -124,7 +127,8 @@ planner::SlotShape choose_shape(const PlaceOptions& options, const Inputs& input
   if (inputs.plan && shape.gpus != inputs.plan->layout.ep)
     refuse(fmt::format("--ep {} is not the plan's ep {}", options.ep, inputs.plan->layout.ep));
   if (shape.gpus > gpus)
-    refuse(fmt::format("--ep {} is more than the {} GPUs of cluster {}", shape.gpus, gpus, inputs.cluster.name()));
+    refuse(fmt::format("--ep {} is more than the {} GPUs of cluster {}", shape.gpus, gpus,
+                       inputs.cluster.name()));
   shape.gpus_per_node = std::min(shape.gpus, inputs.cluster.gpus_per_node());
   if (shape.gpus % shape.gpus_per_node != 0) {
     refuse(fmt::format("--ep {} is no whole number of nodes of {} GPUs", shape.gpus, shape.gpus_per_node));
@@ -144,7 +148,8 @@ planner::IterationRange parse_range(const std::string& flag, const std::string& 
   const auto first = base::parse_integer(text.substr(0, colon));
   const auto last = base::parse_integer(colon == std::string::npos ? std::string() : text.substr(colon + 1));
   if (!first || !last || *first < 0 || *last <= *first) {
-    refuse(fmt::format("{} {}: expected A:B, the iterations A to B - 1", flag, base::excerpt(text)), "e.g. 0:10");
+    refuse(fmt::format("{} {}: expected A:B, the iterations A to B - 1", flag, base::excerpt(text)),
+           "e.g. 0:10");
   }
   if (*last > iterations)
     refuse(fmt::format("{} {} reaches beyond the load's {} iterations", flag, text, iterations));
@@ -168,7 +173,8 @@ std::vector<std::string> choose_solvers(const PlaceOptions& options) {
 }
 
 /// Weights that GPUs do not hold under the contiguous start: experts that are new to them.
-std::int64_t count_moved(const planner::SlotShape& shape, int experts, const std::vector<std::int32_t>& slots) {
+std::int64_t count_moved(const planner::SlotShape& shape, int experts,
+                         const std::vector<std::int32_t>& slots) {
   std::int64_t moved = 0;
   const auto per_gpu = static_cast<std::size_t>(shape.slots_per_gpu);
   for (std::size_t g = 0; g < static_cast<std::size_t>(shape.gpus); ++g) {
@@ -208,19 +214,20 @@ void place_by_time(const PlaceOptions& options, const Inputs& inputs, PlaceRepor
   const planner::SolverStudy& load_only = *find_solver(study, "moeplan");
   const auto begin = std::chrono::steady_clock::now();
   planner::TimedPlacement timed =
-      planner::place_by_layer_time(model, *inputs.loads, window.train, report.shape, load_only.placement, candidates,
-                                   split_of(options), options.common.threads);
+      planner::place_by_layer_time(model, *inputs.loads, window.train, report.shape, load_only.placement,
+                                   candidates, split_of(options), options.common.threads);
   study.solvers.push_back(planner::study_placement(*inputs.loads, report.shape, window, "moeplan_time",
                                                    std::move(timed.placement), study.bound));
-  study.solvers.back().seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  study.solvers.back().seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   report.chosen = "moeplan_time";
 }
 
 /// Layer times of every solver's placement.
 void time_solvers(const PlaceOptions& options, const Inputs& inputs, PlaceReport& report) {
   const sim::Job job = inputs.job();
-  const planner::LayerTimeModel model(job, report.shape.gpus,
-                                      options.sharing == "flow" ? sim::NetworkMode::kFlow : sim::NetworkMode::kBound);
+  const planner::LayerTimeModel model(
+      job, report.shape.gpus, options.sharing == "flow" ? sim::NetworkMode::kFlow : sim::NetworkMode::kBound);
   for (const planner::SolverStudy& one : report.study.solvers) {
     std::vector<double> times(one.placement.slots.size());
     base::parallel_for(times.size(), options.common.threads, [&](std::size_t l) {
@@ -242,12 +249,15 @@ std::vector<double> even_split(const std::vector<std::int32_t>& slots, int exper
 }
 
 /// The same where tokens prefer their own node and all nodes send alike.
-std::vector<double> local_split(const std::vector<std::int32_t>& slots, int experts, const planner::SlotShape& shape) {
+std::vector<double> local_split(const std::vector<std::int32_t>& slots, int experts,
+                                const planner::SlotShape& shape) {
   constexpr std::int32_t kTokens = 1'000'000;
   const sim::RoutingMatrix routing{
       shape.gpus, experts,
-      std::vector<std::int32_t>(static_cast<std::size_t>(shape.gpus) * static_cast<std::size_t>(experts), kTokens)};
-  const sim::MoeTraffic traffic = planner::split_tokens(routing, shape, slots, planner::TokenSplit::kLocality);
+      std::vector<std::int32_t>(static_cast<std::size_t>(shape.gpus) * static_cast<std::size_t>(experts),
+                                kTokens)};
+  const sim::MoeTraffic traffic =
+      planner::split_tokens(routing, shape, slots, planner::TokenSplit::kLocality);
   std::vector<double> split;
   for (const std::int64_t tokens : traffic.slot_tokens)
     split.push_back(static_cast<double>(tokens) / kTokens / shape.gpus);
@@ -255,19 +265,21 @@ std::vector<double> local_split(const std::vector<std::int32_t>& slots, int expe
 }
 
 void fill_layers(const PlaceOptions& options, const Inputs& inputs, PlaceReport& report) {
-  const std::size_t chosen = static_cast<std::size_t>(find_solver(report.study, report.chosen) - report.study.solvers.data());
+  const std::size_t chosen =
+      static_cast<std::size_t>(find_solver(report.study, report.chosen) - report.study.solvers.data());
   const planner::PlacementProblem score =
       planner::make_problem(*inputs.loads, report.study.windows.front().score, report.shape);
   for (int l = 0; l < score.layers; ++l) {
     const std::vector<std::int32_t>& slots = report.placement.slots[static_cast<std::size_t>(l)];
     PlacedLayerReport layer;
-    layer.max_over_mean = planner::check_layer(score.shape, score.experts, score.layer(l).load, slots).max_over_mean;
+    layer.max_over_mean =
+        planner::check_layer(score.shape, score.experts, score.layer(l).load, slots).max_over_mean;
     layer.lower_bound = report.study.layer_bound[static_cast<std::size_t>(l)];
     layer.split = options.split == "locality" ? local_split(slots, score.experts, report.shape)
-                                               : even_split(slots, score.experts);
+                                              : even_split(slots, score.experts);
     if (inputs.model) {
-      layer.moved_bytes =
-          count_moved(report.shape, score.experts, slots) * sim::expert_parameters(*inputs.model) * kBf16Bytes;
+      layer.moved_bytes = count_moved(report.shape, score.experts, slots) *
+                          sim::expert_parameters(*inputs.model) * kBf16Bytes;
     }
     if (!report.times.empty()) layer.layer_time_s = report.times[chosen][static_cast<std::size_t>(l)];
     report.layers.push_back(std::move(layer));
@@ -297,7 +309,8 @@ void write_files(const PlaceOptions& options, const Inputs& inputs, const PlaceR
     text = sim::write_placement(report.placement);
   }
   base::write_file_atomically(options.common.output, text);
-  const std::filesystem::path maps = std::filesystem::path(options.common.output).replace_extension(".eplb.json");
+  const std::filesystem::path maps =
+      std::filesystem::path(options.common.output).replace_extension(".eplb.json");
   base::write_file_atomically(maps.string(),
                               planner::write_maps_json(planner::make_maps(report.placement, report.experts)));
 }
@@ -316,8 +329,8 @@ int run_place(const PlaceOptions& options, Console console) {
   const std::string fault =
       planner::find_problem_fault(planner::make_problem(*inputs.loads, windows.front().train, report.shape));
   if (!fault.empty()) refuse(fault);
-  report.study =
-      planner::run_study(*inputs.loads, report.shape, windows, choose_solvers(options), options.common.threads);
+  report.study = planner::run_study(*inputs.loads, report.shape, windows, choose_solvers(options),
+                                    options.common.threads);
   const planner::SolverStudy& wanted = *find_solver(report.study, options.solver);
   if (!wanted.refusal.empty()) refuse(fmt::format("--solver {}: {}", options.solver, wanted.refusal));
   if (options.objective == "layer_time") place_by_time(options, inputs, report);

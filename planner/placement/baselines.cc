@@ -17,7 +17,8 @@ class Contiguous : public PlacementSolver {
     return slots;
   }
   std::string find_refusal(const LayerProblem& layer) const override {
-    const bool splits = layer.shape.groups > 1 && layer.shape.nodes() > 1 && layer.shape.slots() != layer.experts;
+    const bool splits =
+        layer.shape.groups > 1 && layer.shape.nodes() > 1 && layer.shape.slots() != layer.experts;
     return splits ? "contiguous order with spare slots keeps no group on one node" : "";
   }
 };

@@ -12,7 +12,8 @@ namespace {
 std::string find_fault(const SlotShape& shape, int experts, std::span<const std::int32_t> slots) {
   const std::int64_t wanted = std::int64_t{shape.gpus} * shape.slots_per_gpu;
   if (static_cast<std::int64_t>(slots.size()) != wanted)
-    return fmt::format("found {} slots, expected {} GPUs x {}", slots.size(), shape.gpus, shape.slots_per_gpu);
+    return fmt::format("found {} slots, expected {} GPUs x {}", slots.size(), shape.gpus,
+                       shape.slots_per_gpu);
   std::set<std::int32_t> placed;
   for (const std::int32_t expert : slots) {
     if (expert < 0 || expert >= experts) return fmt::format("there is no expert {}", expert);
@@ -59,7 +60,8 @@ LayerScore check_layer(const SlotShape& shape, int experts, std::span<const doub
     for (const auto& held : gpu) {
       double carried = 0;
       for (const std::int32_t expert : held)
-        carried += loads[i * static_cast<std::size_t>(experts) + static_cast<std::size_t>(expert)] / copies[expert];
+        carried +=
+            loads[i * static_cast<std::size_t>(experts) + static_cast<std::size_t>(expert)] / copies[expert];
       most = carried > most ? carried : most;
       all += carried;
     }

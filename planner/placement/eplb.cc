@@ -48,7 +48,8 @@ Packed pack_evenly(const Weights& weight, int packs) {
     return result;
   }
   std::vector<std::uint64_t> order(weight.size());  // heaviest first: the lowest key of the negative order
-  for (std::size_t i = 0; i < weight.size(); ++i) order[i] = key_of(weight[i], i) ^ (~std::uint64_t{0} << 32U);
+  for (std::size_t i = 0; i < weight.size(); ++i)
+    order[i] = key_of(weight[i], i) ^ (~std::uint64_t{0} << 32U);
   std::sort(order.begin(), order.end());
   // Packs with room, the lightest on top of the heap (ties: the lowest).
   std::vector<std::uint64_t> heap;
@@ -92,8 +93,8 @@ std::vector<std::int32_t> replicate(const Weights& weight, std::size_t slots, st
 }
 
 /// Steps 2 and 3 on some GPUs. `experts`: the numbers that weight's entries stand for.
-void place_on_gpus(const Weights& weight, const std::vector<std::int32_t>& experts, int gpus, int slots_per_gpu,
-                   Slots& slots) {
+void place_on_gpus(const Weights& weight, const std::vector<std::int32_t>& experts, int gpus,
+                   int slots_per_gpu, Slots& slots) {
   std::vector<int> copies;
   const auto per_gpu = static_cast<std::size_t>(slots_per_gpu);
   const std::vector<std::int32_t> held = replicate(weight, static_cast<std::size_t>(gpus) * per_gpu, copies);
@@ -106,8 +107,8 @@ void place_on_gpus(const Weights& weight, const std::vector<std::int32_t>& exper
   const std::size_t first = slots.size();
   slots.resize(first + held.size());
   for (std::size_t s = 0; s < held.size(); ++s) {
-    slots[first + static_cast<std::size_t>(packed.pack[s]) * per_gpu + static_cast<std::size_t>(packed.place[s])] =
-        experts[static_cast<std::size_t>(held[s])];
+    slots[first + static_cast<std::size_t>(packed.pack[s]) * per_gpu +
+          static_cast<std::size_t>(packed.place[s])] = experts[static_cast<std::size_t>(held[s])];
   }
 }
 
@@ -124,7 +125,8 @@ class Eplb : public PlacementSolver {
   Slots solve(const LayerProblem& layer) const override {
     const SlotShape& shape = layer.shape;
     Weights weight(layer.mean.size());
-    std::transform(layer.mean.begin(), layer.mean.end(), weight.begin(), [](double w) { return static_cast<float>(w); });
+    std::transform(layer.mean.begin(), layer.mean.end(), weight.begin(),
+                   [](double w) { return static_cast<float>(w); });
     std::vector<std::int32_t> experts(weight.size());
     std::iota(experts.begin(), experts.end(), 0);
     Slots slots;

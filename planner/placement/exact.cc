@@ -108,8 +108,8 @@ class BranchAndBound {
     return -1;
   }
 
-  /// Sets of GPUs with room, of `count` members, of likes only the first ones; GPUs that must take this expert to
-  /// be filled at all are in each.
+  /// Sets of GPUs with room, of `count` members, of likes only the first ones; GPUs that must take this
+  /// expert to be filled at all are in each.
   void list_sets(std::size_t depth, const double* load, std::vector<std::uint32_t>& sets) const {
     const auto left = static_cast<int>(order_.size() - depth);
     std::uint32_t must = 0;
@@ -217,8 +217,9 @@ class Exact : public PlacementSolver {
     const SlotShape& s = layer.shape;
     if (s.groups > 1) return "the exact search knows no groups";
     if (layer.experts > kMostExperts || s.gpus > kMostGpus || s.slots() > kMostSlots) {
-      return fmt::format("{} experts on {} GPUs with {} slots are too many for the exact search (at most {}, {}, {})",
-                         layer.experts, s.gpus, s.slots(), kMostExperts, kMostGpus, kMostSlots);
+      return fmt::format(
+          "{} experts on {} GPUs with {} slots are too many for the exact search (at most {}, {}, {})",
+          layer.experts, s.gpus, s.slots(), kMostExperts, kMostGpus, kMostSlots);
     }
     return "";
   }

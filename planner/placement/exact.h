@@ -9,13 +9,13 @@ namespace moeplan::planner {
 
 struct ExactResult {
   Slots slots;
-  double objective = 0;   ///< mean over iterations of the largest GPU load
-  bool proven = false;    ///< nothing is better by more than the tolerance; false: the nodes ran out
+  double objective = 0;  ///< mean over iterations of the largest GPU load
+  bool proven = false;   ///< nothing is better by more than the tolerance; false: the nodes ran out
   std::int64_t nodes = 0;
 };
 
 struct ExactOptions {
-  double tolerance = 1e-6;           ///< share of the objective
+  double tolerance = 1e-6;  ///< share of the objective
   std::int64_t max_nodes = 2'000'000;
 };
 
@@ -31,8 +31,8 @@ inline constexpr int kMaxExactGpus = 10;
 /// Requires: gpus <= kMaxExactGpus, slots_per_gpu <= experts, groups = 1
 ExactResult solve_exactly(const LayerProblem& layer, const Slots& start, const ExactOptions& options = {});
 
-/// solve_exactly() as a solver: refuses more than 16 experts, 8 GPUs or 48 slots. Where the nodes run out it gives the
-/// best that it found.
+/// solve_exactly() as a solver: refuses more than 16 experts, 8 GPUs or 48 slots. Where the nodes run out it
+/// gives the best that it found.
 std::unique_ptr<PlacementSolver> make_exact();
 
 }  // namespace moeplan::planner

@@ -36,7 +36,8 @@ struct ReplicaIndex {
 
 ReplicaIndex index_replicas(const Slots& slots, const SlotShape& shape, std::size_t experts) {
   const auto nodes = static_cast<std::size_t>(shape.nodes());
-  const auto per_node = static_cast<std::size_t>(shape.gpus_per_node) * static_cast<std::size_t>(shape.slots_per_gpu);
+  const auto per_node =
+      static_cast<std::size_t>(shape.gpus_per_node) * static_cast<std::size_t>(shape.slots_per_gpu);
   ReplicaIndex index{std::vector<std::vector<std::size_t>>(experts),
                      std::vector<std::vector<std::size_t>>(experts * nodes)};
   for (std::size_t s = 0; s < slots.size(); ++s) {
@@ -69,7 +70,8 @@ sim::MoeTraffic split_tokens(const sim::RoutingMatrix& routing, const SlotShape&
     for (std::size_t e = 0; e < experts; ++e) {
       if (row[e] == 0) continue;
       const std::vector<std::size_t>& near = index.on_node[e * nodes + node];
-      const std::vector<std::size_t>& targets = split == TokenSplit::kEven || near.empty() ? index.all[e] : near;
+      const std::vector<std::size_t>& targets =
+          split == TokenSplit::kEven || near.empty() ? index.all[e] : near;
       const auto tokens = static_cast<std::size_t>(row[e]);
       const std::size_t n = targets.size();
       for (std::size_t i = 0; i < n; ++i) {
@@ -116,7 +118,8 @@ std::int64_t LayerTimeModel::tokens() const { return parts_->stage.kernels().tok
 LayerTime LayerTimeModel::time(const sim::MoeTraffic& traffic) const {
   sim::AllToAllTimes comm;
   const Parts& p = *parts_;
-  if (traffic.expert_group > 1) comm = sim::solve_all_to_alls(p.network, p.stage.ranks(), traffic, p.exchange);
+  if (traffic.expert_group > 1)
+    comm = sim::solve_all_to_alls(p.network, p.stage.ranks(), traffic, p.exchange);
   const sim::MoeTimes moe = sim::build_moe_times(p.stage.kernels(), traffic, comm, p.exchange.pieces);
   return {slowest(moe.dispatch),         slowest(moe.experts),          slowest(moe.combine),
           slowest(moe.combine_gradient), slowest(moe.experts_backward), slowest(moe.dispatch_gradient)};

@@ -15,8 +15,8 @@ enum class TokenSplit {
   kLocality,  ///< those on the source's node alike; where there is none, all alike (LAER's "lite routing")
 };
 
-/// Where the tokens of one micro-batch go in one layer. Rank i of the EP group is source i. What does not divide goes
-/// round from replica (source mod c) on.
+/// Where the tokens of one micro-batch go in one layer. Rank i of the EP group is source i. What does not
+/// divide goes round from replica (source mod c) on.
 sim::MoeTraffic split_tokens(const sim::RoutingMatrix& routing, const SlotShape& shape, const Slots& slots,
                              TokenSplit split);
 
@@ -30,10 +30,12 @@ struct LayerTime {
 
 /// Times layers of one EP group that starts at rank 0 of the cluster, one micro-batch of one sequence a GPU.
 ///
-/// Model:   all ranks wait for the slowest at each of dispatch, experts and combine, forward and backward: the
-///          grouped products of the profile on the slots' tokens, the all-to-all of the plan's dispatcher on the
-///          cluster's links (bound or flow)
-/// Not modelled: what replicas cost outside of the layer (their gradients' reduction and weight refresh each step,
+/// Model:   all ranks wait for the slowest at each of dispatch, experts and combine, forward and backward:
+/// the
+///          grouped products of the profile on the slots' tokens, the all-to-all of the plan's dispatcher on
+///          the cluster's links (bound or flow)
+/// Not modelled: what replicas cost outside of the layer (their gradients' reduction and weight refresh each
+/// step,
 ///          optimizer memory), overlap of dispatch and experts
 /// Cost:    four all-to-alls of gpus^2 flows
 class LayerTimeModel {

@@ -141,7 +141,8 @@ double PlacementSearch::objective_after(std::size_t slot, std::size_t expert) co
     const double y = load_[expert * iterations_ + t];
     double largest = gpu_load_[at(mine, t)] + y * gained - x / count_[old];
     for (const std::uint32_t g : holders_[old]) {
-      if (g != mine) largest = std::max(largest, gpu_load_[at(g, t)] + x * lost + (holds(g, expert) ? y * relief : 0.0));
+      if (g != mine)
+        largest = std::max(largest, gpu_load_[at(g, t)] + x * lost + (holds(g, expert) ? y * relief : 0.0));
     }
     for (const std::uint32_t g : holders_[expert]) {
       if (!holds(g, old)) largest = std::max(largest, gpu_load_[at(g, t)] + y * relief);
@@ -172,7 +173,8 @@ PlacementSearch::Replacement PlacementSearch::find_replacement(std::size_t gpu) 
   // ... or another one takes a replica of what it holds.
   for (std::size_t s = 0; s < slot_.size(); ++s) {
     if (gpu_of(s) == gpu) continue;
-    for (std::size_t k = gpu * per_gpu_; k < (gpu + 1) * per_gpu_; ++k) consider(s, static_cast<std::size_t>(slot_[k]));
+    for (std::size_t k = gpu * per_gpu_; k < (gpu + 1) * per_gpu_; ++k)
+      consider(s, static_cast<std::size_t>(slot_[k]));
   }
   return best;
 }

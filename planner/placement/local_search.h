@@ -9,10 +9,12 @@ namespace moeplan::planner {
 
 /// A placement of one layer under change, with what each GPU carries in each iteration.
 ///
-/// Objective: F = mean over iterations t of max over GPUs g of L[g][t]. For every t the GPUs are kept in order of
+/// Objective: F = mean over iterations t of max over GPUs g of L[g][t]. For every t the GPUs are kept in
+/// order of
 ///            load, so that the busiest of those that a move leaves alone is found at the head of the list.
 /// Moves:     swap       two slots of different GPUs trade experts; valued in O(iterations)
-///            replace    a slot gives its replica up for one of another expert; the replicas of both then carry
+///            replace    a slot gives its replica up for one of another expert; the replicas of both then
+///            carry
 ///                       load / (c - 1) and load / (c + 1); valued in O(iterations * replicas of the two)
 /// Neither makes two replicas of an expert share a GPU.
 class PlacementSearch {
@@ -23,8 +25,8 @@ class PlacementSearch {
   double objective() const { return objective_; }
   Slots slots() const;
 
-  /// Takes the best move of the busiest GPUs until none helps, or `moves` were made. Replacements are tried where
-  /// no swap helps and `replace` is set. Stops at `target`.
+  /// Takes the best move of the busiest GPUs until none helps, or `moves` were made. Replacements are tried
+  /// where no swap helps and `replace` is set. Stops at `target`.
   void descend(int moves, bool replace, double target);
   /// Makes `count` moves by chance, for another start.
   void shake(int count, std::uint64_t& state);
@@ -43,7 +45,9 @@ class PlacementSearch {
   std::size_t gpu_of(std::size_t slot) const { return slot / per_gpu_; }
   std::size_t at(std::size_t gpu, std::size_t iteration) const { return gpu * iterations_ + iteration; }
   bool holds(std::size_t gpu, std::size_t expert) const { return held_[gpu * experts_ + expert] != 0; }
-  std::uint32_t busiest(std::size_t iteration, std::size_t rank) const { return order_[iteration * gpus_ + rank]; }
+  std::uint32_t busiest(std::size_t iteration, std::size_t rank) const {
+    return order_[iteration * gpus_ + rank];
+  }
   void move_holder(std::size_t expert, std::size_t from, std::size_t to);
   void refresh();
   std::vector<std::size_t> busiest_gpus() const;
@@ -55,12 +59,12 @@ class PlacementSearch {
   void apply(std::size_t slot, std::size_t expert);
 
   std::size_t experts_, gpus_, per_gpu_, iterations_;
-  std::vector<double> load_;         // [expert][iteration]
-  std::vector<std::int32_t> slot_;   // [slot] -> expert
-  std::vector<int> count_;           // [expert]
-  std::vector<std::uint8_t> held_;   // [gpu][expert]
-  std::vector<double> gpu_load_;     // [gpu][iteration]
-  std::vector<std::uint32_t> order_; // [iteration][rank by load, busiest first] -> gpu
+  std::vector<double> load_;                         // [expert][iteration]
+  std::vector<std::int32_t> slot_;                   // [slot] -> expert
+  std::vector<int> count_;                           // [expert]
+  std::vector<std::uint8_t> held_;                   // [gpu][expert]
+  std::vector<double> gpu_load_;                     // [gpu][iteration]
+  std::vector<std::uint32_t> order_;                 // [iteration][rank by load, busiest first] -> gpu
   std::vector<std::vector<std::uint32_t>> holders_;  // [expert] -> GPUs
   double objective_ = 0;
 };

@@ -17,9 +17,10 @@ namespace moeplan::planner {
 namespace {
 
 constexpr double kRounding = 1e-9;
-constexpr double kCloseEnough = 1e-4;   ///< above the bound: the search goes on
-constexpr double kExchangeGap = 1e-4;   ///< above the bound: the exchange goes on
-/// Above the bound, of one iteration: replica counts are worth changing. Loads are not known better than that.
+constexpr double kCloseEnough = 1e-4;  ///< above the bound: the search goes on
+constexpr double kExchangeGap = 1e-4;  ///< above the bound: the exchange goes on
+/// Above the bound, of one iteration: replica counts are worth changing. Loads are not known better than
+/// that.
 constexpr double kGoodEnough = 2e-3;
 constexpr std::size_t kSmallSlots = 64;
 
@@ -98,7 +99,8 @@ Sample sample_iterations(const LayerProblem& layer, int most) {
   return sample;
 }
 
-/// Groups on nodes: [node] -> groups. Heaviest first to the lightest node, then exchanges like those of replicas.
+/// Groups on nodes: [node] -> groups. Heaviest first to the lightest node, then exchanges like those of
+/// replicas.
 std::vector<std::vector<std::int32_t>> spread_groups(const LayerProblem& layer) {
   const auto groups = static_cast<std::size_t>(layer.shape.groups);
   const std::size_t size = layer.mean.size() / groups;
@@ -137,12 +139,13 @@ class MoeplanSolver : public PlacementSolver {
         for (std::size_t e = 0; e < size; ++e)
           experts.push_back(static_cast<std::int32_t>(static_cast<std::size_t>(g) * size + e));
       }
-      PlacementProblem node{{layer.shape.gpus_per_node, layer.shape.gpus_per_node, layer.shape.slots_per_gpu, 1},
-                            1,
-                            static_cast<int>(experts.size()),
-                            layer.iterations,
-                            {},
-                            {}};
+      PlacementProblem node{
+          {layer.shape.gpus_per_node, layer.shape.gpus_per_node, layer.shape.slots_per_gpu, 1},
+          1,
+          static_cast<int>(experts.size()),
+          layer.iterations,
+          {},
+          {}};
       for (int i = 0; i < layer.iterations; ++i) {
         for (const std::int32_t e : experts) node.load.push_back(layer.at(i)[static_cast<std::size_t>(e)]);
       }

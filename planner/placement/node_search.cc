@@ -14,8 +14,8 @@ constexpr double kLeastGain = 1e-6;  ///< of the objective
 
 }  // namespace
 
-NodeSearch::NodeSearch(const SlotShape& shape, int experts, std::span<const double> source, const NodeCosts& costs,
-                       const Slots& slots)
+NodeSearch::NodeSearch(const SlotShape& shape, int experts, std::span<const double> source,
+                       const NodeCosts& costs, const Slots& slots)
     : shape_(shape),
       experts_(static_cast<std::size_t>(experts)),
       gpus_(static_cast<std::size_t>(shape.gpus)),

@@ -17,12 +17,15 @@ struct NodeCosts {
 /// What one layer's search may value: a layer of 288 slots on 32 GPUs takes some 2 ms.
 inline constexpr std::int64_t kNodeValuations = 12'000;
 
-/// A placement of one layer under change where tokens go to replicas on their own node (TokenSplit::kLocality).
+/// A placement of one layer under change where tokens go to replicas on their own node
+/// (TokenSplit::kLocality).
 ///
 /// Model:   J = per_load * max_g L_g + per_cross * max(max_g in_g, max_n out_n / gpus_per_node)
 ///          replica of e on node n:  L = s_en / r_en + far_e / c_e,  in = far_e / c_e
-///          out_n = sum of s_en over experts without a replica on n;  far_e = sum of s_en over nodes without e
-/// Symbols: s_en = load of expert e from node n; r_en, c_e = its replicas on n and in all; in, out = what crosses
+///          out_n = sum of s_en over experts without a replica on n;  far_e = sum of s_en over nodes without
+///          e
+/// Symbols: s_en = load of expert e from node n; r_en, c_e = its replicas on n and in all; in, out = what
+/// crosses
 ///          nodes, into a GPU and out of a node
 /// Moves:   two slots trade experts; a slot takes another expert. Valued in O(replicas of the two + gpus)
 class NodeSearch {

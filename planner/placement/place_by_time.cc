@@ -11,8 +11,8 @@ namespace {
 
 constexpr int kPlanSamples = 4;  ///< iterations that a candidate is timed on
 
-sim::RoutingMatrix routing_of(const LayerTimeModel& model, const sim::ExpertLoads& loads, int iteration, int layer,
-                              const SlotShape& shape) {
+sim::RoutingMatrix routing_of(const LayerTimeModel& model, const sim::ExpertLoads& loads, int iteration,
+                              int layer, const SlotShape& shape) {
   return loads.routing(iteration, layer, 0, {shape.gpus, model.tokens(), 1});
 }
 
@@ -21,8 +21,8 @@ int sampled(IterationRange range, int samples, int i) {
 }
 
 /// Share of the layer's load that each node sends to each expert. Shape: [expert][node]
-std::vector<double> node_loads(const LayerTimeModel& model, const sim::ExpertLoads& loads, IterationRange range,
-                               int layer, const SlotShape& shape) {
+std::vector<double> node_loads(const LayerTimeModel& model, const sim::ExpertLoads& loads,
+                               IterationRange range, int layer, const SlotShape& shape) {
   const int samples = std::min(kPlanSamples, range.size());
   const auto nodes = static_cast<std::size_t>(shape.nodes());
   std::vector<double> source(static_cast<std::size_t>(loads.experts()) * nodes, 0.0);
@@ -62,13 +62,14 @@ NodeCosts costs_at(const LayerTimeModel& model, const sim::RoutingMatrix& routin
   const double most = *std::max_element(load.begin(), load.end());
   const double cross = *std::max_element(crossing.begin(), crossing.end());
   if (total <= 0 || most <= 0) return {};
-  return {(time.experts + time.experts_backward) / most * total, cross > 0 ? time.communication() / cross * total : 0.0};
+  return {(time.experts + time.experts_backward) / most * total,
+          cross > 0 ? time.communication() / cross * total : 0.0};
 }
 
 }  // namespace
 
-double mean_layer_time(const LayerTimeModel& model, const sim::ExpertLoads& loads, IterationRange range, int layer,
-                       const SlotShape& shape, const Slots& slots, TokenSplit split, int samples) {
+double mean_layer_time(const LayerTimeModel& model, const sim::ExpertLoads& loads, IterationRange range,
+                       int layer, const SlotShape& shape, const Slots& slots, TokenSplit split, int samples) {
   const int count = std::min(samples, range.size());
   double sum = 0;
   for (int i = 0; i < count; ++i) {
@@ -78,8 +79,8 @@ double mean_layer_time(const LayerTimeModel& model, const sim::ExpertLoads& load
   return sum / count;
 }
 
-TimedPlacement place_by_layer_time(const LayerTimeModel& model, const sim::ExpertLoads& loads, IterationRange train,
-                                   const SlotShape& shape, const sim::Placement& start,
+TimedPlacement place_by_layer_time(const LayerTimeModel& model, const sim::ExpertLoads& loads,
+                                   IterationRange train, const SlotShape& shape, const sim::Placement& start,
                                    const std::vector<const sim::Placement*>& candidates, TokenSplit split,
                                    int threads) {
   TimedPlacement result{{"moeplan", std::vector<Slots>(start.slots.size())}, 0};
@@ -94,7 +95,8 @@ TimedPlacement place_by_layer_time(const LayerTimeModel& model, const sim::Exper
     Slots best = start.slots[l];
     double shortest = time(best);
     if (search) {
-      const NodeCosts costs = costs_at(model, routing_of(model, loads, train.first, layer, shape), shape, best);
+      const NodeCosts costs =
+          costs_at(model, routing_of(model, loads, train.first, layer, shape), shape, best);
       NodeSearch nodes(shape, loads.experts(), node_loads(model, loads, train, layer, shape), costs, best);
       nodes.descend(kNodeValuations);
       const Slots found = nodes.slots();

@@ -25,34 +25,39 @@ LayerProblem PlacementProblem::layer(int index) const {
   const auto l = static_cast<std::size_t>(index);
   const auto n = static_cast<std::size_t>(experts);
   const std::size_t rows = static_cast<std::size_t>(iterations) * n;
-  return {shape, experts, iterations, std::span(load).subspan(l * rows, rows), std::span(mean).subspan(l * n, n)};
+  return {shape, experts, iterations, std::span(load).subspan(l * rows, rows),
+          std::span(mean).subspan(l * n, n)};
 }
 
 std::string find_problem_fault(const PlacementProblem& problem) {
   const SlotShape& s = problem.shape;
   if (problem.layers < 1 || problem.experts < 1 || problem.iterations < 1) {
-    return fmt::format("{} layers, {} experts and {} iterations, expected at least one of each", problem.layers,
-                       problem.experts, problem.iterations);
+    return fmt::format("{} layers, {} experts and {} iterations, expected at least one of each",
+                       problem.layers, problem.experts, problem.iterations);
   }
   if (problem.experts > kMaxExperts)
     return fmt::format("{} experts, expected at most {}", problem.experts, kMaxExperts);
   if (s.gpus < 1 || s.gpus_per_node < 1 || s.slots_per_gpu < 1 || s.groups < 1) {
-    return fmt::format("{} GPUs, {} a node, {} slots on each and {} groups, expected at least one of each", s.gpus,
-                       s.gpus_per_node, s.slots_per_gpu, s.groups);
+    return fmt::format("{} GPUs, {} a node, {} slots on each and {} groups, expected at least one of each",
+                       s.gpus, s.gpus_per_node, s.slots_per_gpu, s.groups);
   }
   if (std::int64_t{s.gpus} * s.slots_per_gpu > kMaxSlots) {
-    return fmt::format("{} GPUs with {} slots each are more than {} slots", s.gpus, s.slots_per_gpu, kMaxSlots);
+    return fmt::format("{} GPUs with {} slots each are more than {} slots", s.gpus, s.slots_per_gpu,
+                       kMaxSlots);
   }
-  if (s.gpus % s.gpus_per_node != 0) return fmt::format("{} GPUs are no whole nodes of {}", s.gpus, s.gpus_per_node);
+  if (s.gpus % s.gpus_per_node != 0)
+    return fmt::format("{} GPUs are no whole nodes of {}", s.gpus, s.gpus_per_node);
   if (s.slots() < problem.experts) {
-    return fmt::format("{} experts do not fit into {} slots ({} GPUs x {})", problem.experts, s.slots(), s.gpus,
-                       s.slots_per_gpu);
+    return fmt::format("{} experts do not fit into {} slots ({} GPUs x {})", problem.experts, s.slots(),
+                       s.gpus, s.slots_per_gpu);
   }
   if (s.groups > 1 && (problem.experts % s.groups != 0 || s.groups % s.nodes() != 0)) {
-    return fmt::format("{} experts in {} groups on {} nodes: groups have to be equal, and equally many on each node",
-                       problem.experts, s.groups, s.nodes());
+    return fmt::format(
+        "{} experts in {} groups on {} nodes: groups have to be equal, and equally many on each node",
+        problem.experts, s.groups, s.nodes());
   }
-  const auto wanted = static_cast<std::size_t>(problem.layers) * static_cast<std::size_t>(problem.iterations) *
+  const auto wanted = static_cast<std::size_t>(problem.layers) *
+                      static_cast<std::size_t>(problem.iterations) *
                       static_cast<std::size_t>(problem.experts);
   if (problem.load.size() != wanted) return fmt::format("{} loads, expected {}", problem.load.size(), wanted);
   for (std::size_t i = 0; i < problem.load.size(); ++i) {

@@ -59,8 +59,9 @@ struct PlacementProblem {
 inline constexpr int kMaxExperts = 65'536;
 inline constexpr int kMaxSlots = 1'048'576;
 
-/// Why the problem cannot be solved: fewer slots than experts, a GPU count that nodes do not divide, loads that
-/// are not finite ... ; empty = it can. Layers whose loads are all zero are fine: every placement is as good.
+/// Why the problem cannot be solved: fewer slots than experts, a GPU count that nodes do not divide, loads
+/// that are not finite ... ; empty = it can. Layers whose loads are all zero are fine: every placement is as
+/// good.
 std::string find_problem_fault(const PlacementProblem& problem);
 
 }  // namespace moeplan::planner

@@ -34,7 +34,8 @@ std::vector<int> count_replicas(std::span<const double> load, int slots, int cap
     // A hair above the threshold, so that rounding never asks for more slots than there are.
     const double threshold = total / left * (1.0 + 1e-9);
     for (std::size_t e = 0; e < load.size(); ++e) {
-      replicas[e] = static_cast<int>(std::clamp(std::ceil(load[e] / threshold), 1.0, static_cast<double>(cap)));
+      replicas[e] =
+          static_cast<int>(std::clamp(std::ceil(load[e] / threshold), 1.0, static_cast<double>(cap)));
       left -= replicas[e] - 1;
     }
     MOEPLAN_CHECK(left >= 0, "the threshold asks for at most all slots");
@@ -79,7 +80,8 @@ std::vector<Replica> list_replicas(std::span<const double> load, std::span<const
 }
 
 void sort_slots_of_gpus(Slots& slots, int slots_per_gpu) {
-  for (auto gpu = slots.begin(); gpu != slots.end(); gpu += slots_per_gpu) std::sort(gpu, gpu + slots_per_gpu);
+  for (auto gpu = slots.begin(); gpu != slots.end(); gpu += slots_per_gpu)
+    std::sort(gpu, gpu + slots_per_gpu);
 }
 
 Slots fill_every_gpu(const SlotShape& shape, int experts) {

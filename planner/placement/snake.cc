@@ -12,7 +12,8 @@ namespace moeplan::planner {
 namespace {
 
 constexpr int kRoundsPerGpu = 50;
-/// A swap has to take this share of what the busiest GPU has above the target off it: many tiny steps do little.
+/// A swap has to take this share of what the busiest GPU has above the target off it: many tiny steps do
+/// little.
 constexpr double kLeastShare = 0.05;
 /// And this share of its load, else rounding would swap for ever.
 constexpr double kLeastGain = 1e-12;
@@ -27,7 +28,8 @@ struct Swap {
 };
 
 /// The best swap between a busy and a light GPU, both sorted, heaviest first.
-Swap find_swap(std::span<const Replica> busy, std::span<const Replica> light, double busy_load, double light_load) {
+Swap find_swap(std::span<const Replica> busy, std::span<const Replica> light, double busy_load,
+               double light_load) {
   Swap best;
   const double half = (busy_load - light_load) / 2;
   std::size_t j = 0;
@@ -72,13 +74,16 @@ class LoadOrder {
   std::size_t operator[](std::size_t rank) const { return order_[rank]; }
   /// Puts the GPU at `rank` where its load now belongs.
   void restore(std::size_t rank) {
-    for (; rank > 0 && before(order_[rank], order_[rank - 1]); --rank) std::swap(order_[rank], order_[rank - 1]);
+    for (; rank > 0 && before(order_[rank], order_[rank - 1]); --rank)
+      std::swap(order_[rank], order_[rank - 1]);
     for (; rank + 1 < order_.size() && before(order_[rank + 1], order_[rank]); ++rank)
       std::swap(order_[rank], order_[rank + 1]);
   }
 
  private:
-  bool before(std::size_t a, std::size_t b) const { return load_[a] < load_[b] || (load_[a] == load_[b] && a < b); }
+  bool before(std::size_t a, std::size_t b) const {
+    return load_[a] < load_[b] || (load_[a] == load_[b] && a < b);
+  }
   const std::vector<double>& load_;
   std::vector<std::size_t> order_;
 };
@@ -139,7 +144,8 @@ PackedGpus deal_out(std::span<const Replica> replicas, int gpus) {
       std::size_t at = i;
       while (at < n && holds(packed.gpu(order[at].second).first(round), replica.expert)) ++at;
       MOEPLAN_CHECK(at < n, "a GPU without this expert is left");
-      std::rotate(order.begin() + static_cast<std::ptrdiff_t>(i), order.begin() + static_cast<std::ptrdiff_t>(at),
+      std::rotate(order.begin() + static_cast<std::ptrdiff_t>(i),
+                  order.begin() + static_cast<std::ptrdiff_t>(at),
                   order.begin() + static_cast<std::ptrdiff_t>(at) + 1);
       const std::uint32_t g = order[i].second;
       packed.gpu(g)[round] = replica;

@@ -53,7 +53,8 @@ sim::Placement solve_all_layers(const PlacementSolver& solver, const PlacementPr
   MOEPLAN_CHECK(problem.mean.size() ==
                     static_cast<std::size_t>(problem.layers) * static_cast<std::size_t>(problem.experts),
                 "the problem's means are filled in");
-  sim::Placement placement{std::string(solver.name()), std::vector<Slots>(static_cast<std::size_t>(problem.layers))};
+  sim::Placement placement{std::string(solver.name()),
+                           std::vector<Slots>(static_cast<std::size_t>(problem.layers))};
   base::parallel_for(placement.slots.size(), threads, [&](std::size_t l) {
     placement.slots[l] = solver.solve(problem.layer(static_cast<int>(l)));
   });

@@ -27,8 +27,9 @@ std::vector<std::string> solver_names();
 /// Throws InputError for a name that is none.
 std::unique_ptr<PlacementSolver> make_solver(std::string_view name);
 
-/// Every layer by one solver. Shape: result.slots[layer]. Layers run on up to `threads` threads (0 = as many as
-/// the machine has); the result does not depend on it.
-sim::Placement solve_all_layers(const PlacementSolver& solver, const PlacementProblem& problem, int threads = 1);
+/// Every layer by one solver. Shape: result.slots[layer]. Layers run on up to `threads` threads (0 = as many
+/// as the machine has); the result does not depend on it.
+sim::Placement solve_all_layers(const PlacementSolver& solver, const PlacementProblem& problem,
+                                int threads = 1);
 
 }  // namespace moeplan::planner

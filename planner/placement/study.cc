@@ -16,7 +16,9 @@ namespace {
 constexpr double kNormalQuantile = 1.645;  // 90 %, two-sided
 
 double mean_of(const std::vector<double>& values) {
-  return values.empty() ? 0.0 : std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+  return values.empty()
+             ? 0.0
+             : std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
 }
 
 /// Lower bound of max/mean, layer by layer.
@@ -31,8 +33,8 @@ std::vector<double> bounds(const PlacementProblem& problem) {
 }
 
 /// Adds one window to a solver's sums.
-void score_window(const PlacementProblem& train, const PlacementProblem& score, const sim::Placement& placement,
-                  SolverStudy& study) {
+void score_window(const PlacementProblem& train, const PlacementProblem& score,
+                  const sim::Placement& placement, SolverStudy& study) {
   double planned = 0;
   double scored = 0;
   for (int l = 0; l < train.layers; ++l) {
@@ -65,7 +67,8 @@ std::vector<Window> roll_windows(const Window& first, int step, int iterations) 
 
 PlacementProblem make_problem(const sim::ExpertLoads& loads, IterationRange range, const SlotShape& shape) {
   PlacementProblem problem{shape, loads.moe_layers(), loads.experts(), range.size(), {}, {}};
-  problem.load.reserve(static_cast<std::size_t>(problem.layers) * static_cast<std::size_t>(problem.iterations) *
+  problem.load.reserve(static_cast<std::size_t>(problem.layers) *
+                       static_cast<std::size_t>(problem.iterations) *
                        static_cast<std::size_t>(problem.experts));
   for (int l = 0; l < problem.layers; ++l) {
     for (int i = range.first; i < range.last; ++i) {
@@ -123,7 +126,8 @@ SolverStudy study_placement(const sim::ExpertLoads& loads, const SlotShape& shap
   SolverStudy study;
   study.name = name;
   study.planned = 0;
-  score_window(make_problem(loads, window.train, shape), make_problem(loads, window.score, shape), placement, study);
+  score_window(make_problem(loads, window.train, shape), make_problem(loads, window.score, shape), placement,
+               study);
   study.scored = mean_of(study.by_window);
   study.gap = study.planned / bound - 1.0;
   study.placement = std::move(placement);

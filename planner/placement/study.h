@@ -23,7 +23,8 @@ struct Window {
   IterationRange score;
 };
 
-/// The window, and the same `step` iterations later, again and again as long as the load reaches; step 0: once.
+/// The window, and the same `step` iterations later, again and again as long as the load reaches; step 0:
+/// once.
 std::vector<Window> roll_windows(const Window& first, int step, int iterations);
 
 /// Mean shares of some iterations as a problem. A layer's shares sum to 1 in each iteration.
@@ -32,23 +33,23 @@ PlacementProblem make_problem(const sim::ExpertLoads& loads, IterationRange rang
 /// One solver over all windows and layers; every number from the independent checker.
 struct SolverStudy {
   std::string name;
-  std::string refusal;             ///< why it has no answer; the rest is then not set
-  double planned = 1.0;            ///< max/mean on the iterations planned on: mean over windows and layers
-  double gap = 0;                  ///< planned / its lower bound - 1
-  double scored = 1.0;             ///< max/mean on the iterations scored on
-  double worst = 1.0;              ///< the worst layer of any window, mean over its iterations
-  double duplicates = 0;           ///< slots a layer that repeat an expert of their GPU, mean over windows and layers
-  double avoidable = 0;            ///< those of them that need not be
-  double seconds = 0;              ///< planning, wall-clock, a window: never part of a result
-  std::vector<double> by_window;   ///< scored, mean over layers
-  std::vector<double> by_case;     ///< scored, [window][layer]
-  sim::Placement placement;        ///< of the first window
+  std::string refusal;    ///< why it has no answer; the rest is then not set
+  double planned = 1.0;   ///< max/mean on the iterations planned on: mean over windows and layers
+  double gap = 0;         ///< planned / its lower bound - 1
+  double scored = 1.0;    ///< max/mean on the iterations scored on
+  double worst = 1.0;     ///< the worst layer of any window, mean over its iterations
+  double duplicates = 0;  ///< slots a layer that repeat an expert of their GPU, mean over windows and layers
+  double avoidable = 0;   ///< those of them that need not be
+  double seconds = 0;     ///< planning, wall-clock, a window: never part of a result
+  std::vector<double> by_window;  ///< scored, mean over layers
+  std::vector<double> by_case;    ///< scored, [window][layer]
+  sim::Placement placement;       ///< of the first window
 };
 
 struct Study {
   std::vector<Window> windows;
-  double bound = 1.0;              ///< lower bound of `planned`
-  double scored_bound = 1.0;       ///< of `scored`, for a placement of its own for each iteration
+  double bound = 1.0;         ///< lower bound of `planned`
+  double scored_bound = 1.0;  ///< of `scored`, for a placement of its own for each iteration
   std::vector<SolverStudy> solvers;
   std::vector<double> layer_bound;  ///< [layer] of the first window's scored iterations
 };
@@ -61,8 +62,8 @@ Study run_study(const sim::ExpertLoads& loads, const SlotShape& shape, const std
 SolverStudy study_placement(const sim::ExpertLoads& loads, const SlotShape& shape, const Window& window,
                             const std::string& name, sim::Placement placement, double bound);
 
-/// Mean of a[i]/b[i] - 1 over windows and the half-width of its 90 % interval (Student's t would add a tenth at 10
-/// windows; normal quantile 1.645). The interval is 0 with one window.
+/// Mean of a[i]/b[i] - 1 over windows and the half-width of its 90 % interval (Student's t would add a tenth
+/// at 10 windows; normal quantile 1.645). The interval is 0 with one window.
 struct PairedGain {
   double mean = 0;
   double half_width = 0;

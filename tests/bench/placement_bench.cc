@@ -1,5 +1,6 @@
-// Time to place all layers of a model, on one thread: our solver and a plain port of EPLB beside it in one run.
-// Loads as in the published comparisons: Zipf or log-normal shares in a random order of experts per layer.
+// Time to place all layers of a model, on one thread: our solver and a plain port of EPLB beside it in one
+// run. Loads as in the published comparisons: Zipf or log-normal shares in a random order of experts per
+// layer.
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -23,12 +24,14 @@ PlacementProblem make_problem(int layers, int experts, SlotShape shape, Kind kin
   for (int l = 0; l < layers; ++l) {
     base::RandomStream layer = random.substream(static_cast<std::uint64_t>(l));
     std::vector<double> weight;
-    for (int e = 0; e < experts; ++e) weight.push_back(kind == kZipf ? 1.0 / (e + 1) : std::exp(layer.normal()));
+    for (int e = 0; e < experts; ++e)
+      weight.push_back(kind == kZipf ? 1.0 / (e + 1) : std::exp(layer.normal()));
     std::vector<std::int32_t> order(weight.size());
     std::iota(order.begin(), order.end(), 0);
     layer.shuffle(order);
     const std::vector<std::int64_t> tokens = layer.multinomial(1'000'000, weight);
-    for (const std::int32_t e : order) problem.load.push_back(static_cast<double>(tokens[static_cast<std::size_t>(e)]));
+    for (const std::int32_t e : order)
+      problem.load.push_back(static_cast<double>(tokens[static_cast<std::size_t>(e)]));
   }
   problem.fill_means();
   return problem;
@@ -46,8 +49,8 @@ void place(benchmark::State& state, const char* solver_name) {
   double worst = 0;
   int duplicates = 0;
   for (int l = 0; l < problem.layers; ++l) {
-    const LayerScore score =
-        check_layer(problem.shape, problem.experts, problem.layer(l).load, placement.slots[static_cast<std::size_t>(l)]);
+    const LayerScore score = check_layer(problem.shape, problem.experts, problem.layer(l).load,
+                                         placement.slots[static_cast<std::size_t>(l)]);
     sum += score.max_over_mean;
     worst = std::max(worst, score.max_over_mean);
     duplicates += score.duplicates;
@@ -90,7 +93,8 @@ void MoeplanNodes(benchmark::State& state) {
     for (int l = 0; l < problem.layers; ++l) {
       const LayerProblem layer = problem.layer(l);
       std::vector<double> source;
-      for (const double load : layer.mean) source.insert(source.end(), nodes, load / 1e6 / static_cast<double>(nodes));
+      for (const double load : layer.mean)
+        source.insert(source.end(), nodes, load / 1e6 / static_cast<double>(nodes));
       NodeSearch search(problem.shape, problem.experts, source, {1.0, 1.0}, solver->solve(layer));
       before += search.objective();
       search.descend(kNodeValuations);

@@ -56,9 +56,11 @@ class PlaceCommand : public ::testing::Test {
 };
 
 TEST_F(PlaceCommand, PrintsSolversAndTheirBound) {
-  const Outcome outcome = run({"--load", "zipf:1.0", "--experts", "64", "--layers", "2", "--ep", "8", "--slots", "72"});
+  const Outcome outcome =
+      run({"--load", "zipf:1.0", "--experts", "64", "--layers", "2", "--ep", "8", "--slots", "72"});
   EXPECT_EQ(outcome.code, kOk) << outcome.err;
-  for (const char* solver : {"contiguous", "round_robin", "lpt", "eplb", "eplb_global", "moeplan", "lower bound"})
+  for (const char* solver :
+       {"contiguous", "round_robin", "lpt", "eplb", "eplb_global", "moeplan", "lower bound"})
     EXPECT_THAT(outcome.out, HasSubstr(std::string("\n") + solver));
   EXPECT_THAT(outcome.out, HasSubstr("64 experts in 72 slots on 8 GPUs (8 a node); objective: load"));
 }
@@ -77,8 +79,9 @@ TEST_F(PlaceCommand, JsonKeepsItsSchemaAndIsTheSameForAnyThreads) {
 }
 
 TEST_F(PlaceCommand, SimulatesLayerTimesAndKeepsTheSchema) {
-  const Outcome outcome = run({"--load", "lognormal:1.35", "--model", "qwen3-30b-a3b", "--run", "pretrain-4k", "--ep", "16",
-                               "--slots-per-gpu", "9", "--objective", "layer_time", "--split", "locality", "--json"});
+  const Outcome outcome =
+      run({"--load", "lognormal:1.35", "--model", "qwen3-30b-a3b", "--run", "pretrain-4k", "--ep", "16",
+           "--slots-per-gpu", "9", "--objective", "layer_time", "--split", "locality", "--json"});
   ASSERT_EQ(outcome.code, kOk) << outcome.err;
   EXPECT_EQ(schema_fault(outcome.out), "");
   EXPECT_THAT(outcome.out, HasSubstr("\"objective\": \"layer_time\""));
@@ -105,10 +108,10 @@ TEST_F(PlaceCommand, WritesAPlacementThatAPlanTakesAndEplbsMaps) {
 }
 
 TEST_F(PlaceCommand, ScoresOnOtherIterationsThanItPlansOn) {
-  const std::string load = write("load.csv",
-                                 "layer,e0,e1,e2,e3\n0,70,10,10,10\n0,10,70,10,10\n0,70,10,10,10\n0,10,70,10,10\n");
-  const Outcome outcome = run({"--load", load, "--ep", "2", "--slots", "6", "--train-on", "0:1", "--score-on", "1:2",
-                               "--roll", "2", "--no-compare"});
+  const std::string load =
+      write("load.csv", "layer,e0,e1,e2,e3\n0,70,10,10,10\n0,10,70,10,10\n0,70,10,10,10\n0,10,70,10,10\n");
+  const Outcome outcome = run({"--load", load, "--ep", "2", "--slots", "6", "--train-on", "0:1", "--score-on",
+                               "1:2", "--roll", "2", "--no-compare"});
   ASSERT_EQ(outcome.code, kOk) << outcome.err;
   EXPECT_THAT(outcome.out, HasSubstr("planned on iterations 0:1, scored on 1:2, and so on: 2 windows"));
   // Planned: 0 twice and one more of 10 twice, all even. Scored: expert 1 with its one replica rules.
@@ -117,21 +120,28 @@ TEST_F(PlaceCommand, ScoresOnOtherIterationsThanItPlansOn) {
 
 TEST_F(PlaceCommand, RefusesWhatCannotBePlaced) {
   const std::string load = write("load.csv", "layer,e0,e1,e2,e3\n0,1,2,3,4\n");
-  expect_refused({"--load", load, "--ep", "2", "--slots-per-gpu", "1"}, "4 experts do not fit into 2 slots (2 GPUs x 1)");
+  expect_refused({"--load", load, "--ep", "2", "--slots-per-gpu", "1"},
+                 "4 experts do not fit into 2 slots (2 GPUs x 1)");
   expect_refused({"--load", load, "--ep", "8"}, "4 slots do not divide over 8 GPUs");
-  expect_refused({"--load", load, "--ep", "12", "--slots", "12"}, "--ep 12 is no whole number of nodes of 8 GPUs");
+  expect_refused({"--load", load, "--ep", "12", "--slots", "12"},
+                 "--ep 12 is no whole number of nodes of 8 GPUs");
   expect_refused({"--load", load, "--ep", "64"}, "--ep 64 is more than the 32 GPUs of cluster");
-  expect_refused({"--load", load, "--ep", "2", "--train-on", "0:2"}, "reaches beyond the load's 1 iterations");
+  expect_refused({"--load", load, "--ep", "2", "--train-on", "0:2"},
+                 "reaches beyond the load's 1 iterations");
   expect_refused({"--load", load, "--ep", "2", "--train-on", "3"}, "expected A:B");
   expect_refused({"--load", load, "--ep", "2", "--solver", "mine"}, "there is no solver \"mine\"");
   expect_refused({"--load", load, "--ep", "2", "--objective", "layer_time"}, "needs --model and --run");
   expect_refused({"--load", load, "--ep", "2", "--split", "locality"}, "are of simulated layer times");
   expect_refused({"--load", "zipf:1"}, "needs to know how many experts it draws for");
-  expect_refused({"--load", "zipf:1", "--experts", "1000000"}, "found 1000000 experts, expected at most 65536");
-  expect_refused({"--load", "zipf:1", "--experts", "64", "--slots-per-gpu", "2000000000"}, "are more than 1048576 slots");
-  expect_refused({"--load", "zipf:1", "--experts", "64", "--solver", "exact"}, "too many for the exact search");
+  expect_refused({"--load", "zipf:1", "--experts", "1000000"},
+                 "found 1000000 experts, expected at most 65536");
+  expect_refused({"--load", "zipf:1", "--experts", "64", "--slots-per-gpu", "2000000000"},
+                 "are more than 1048576 slots");
+  expect_refused({"--load", "zipf:1", "--experts", "64", "--solver", "exact"},
+                 "too many for the exact search");
   expect_refused({"--load", write("zero.csv", "layer,e0,e1\n0,0,0\n"), "--ep", "2"}, "has no tokens");
-  expect_refused({"--load", write("nan.csv", "layer,e0,e1\n0,nan,1\n"), "--ep", "2"}, "nan.csv:2:3: error: found \"nan\"");
+  expect_refused({"--load", write("nan.csv", "layer,e0,e1\n0,nan,1\n"), "--ep", "2"},
+                 "nan.csv:2:3: error: found \"nan\"");
 }
 
 TEST_F(PlaceCommand, TakesASingleGpu) {

@@ -38,7 +38,8 @@ std::string write_program(const PlacementProblem& problem) {
         spread += fmt::format("{} {}", g > 0 ? " +" : "", x);
         binaries += fmt::format(" {}\n", x);
         room[static_cast<std::size_t>(g)] += fmt::format(" + {}", x);
-        load[static_cast<std::size_t>(g)] += fmt::format(" + {:.12g} {}\n", problem.load[static_cast<std::size_t>(e)] / c, x);
+        load[static_cast<std::size_t>(g)] +=
+            fmt::format(" + {:.12g} {}\n", problem.load[static_cast<std::size_t>(e)] / c, x);
       }
       spread += fmt::format(" - {} y_{}_{} = 0\n", c, e, c);
     }
@@ -46,8 +47,8 @@ std::string write_program(const PlacementProblem& problem) {
   }
   std::string text = "Minimize\n obj: M\nSubject To\n" + choose + spread;
   for (int g = 0; g < gpus; ++g) {
-    text += fmt::format("{} = {}\n{} - M <= 0\n", room[static_cast<std::size_t>(g)], problem.shape.slots_per_gpu,
-                        load[static_cast<std::size_t>(g)]);
+    text += fmt::format("{} = {}\n{} - M <= 0\n", room[static_cast<std::size_t>(g)],
+                        problem.shape.slots_per_gpu, load[static_cast<std::size_t>(g)]);
   }
   return text + "Binaries\n" + binaries + "End\n";
 }
@@ -57,8 +58,8 @@ double solve_with_cbc(const PlacementProblem& problem, const std::filesystem::pa
   const std::string program = (folder / "p.lp").string();
   const std::string answer = (folder / "p.sol").string();
   std::ofstream(program) << write_program(problem);
-  const std::string command =
-      fmt::format("cbc {} sec 20 ratio 0.0001 solve solution {} >{} 2>&1", program, answer, (folder / "log").string());
+  const std::string command = fmt::format("cbc {} sec 20 ratio 0.0001 solve solution {} >{} 2>&1", program,
+                                          answer, (folder / "log").string());
   if (std::system(command.c_str()) != 0) return -1;  // NOLINT(cert-env33-c): a fixed command of a test
   std::ifstream file(answer);
   std::string line;
@@ -77,7 +78,8 @@ TEST(Cbc, FindsNothingBetterThanTheExactSearchNorOursByMoreThanOnePercent) {
   for (int trial = 0; trial < 8; ++trial) {
     const int gpus = 2 + trial % 2;
     const int experts = gpus * (2 + static_cast<int>(random.below(3)));
-    const PlacementProblem problem = test::random_layer(random, experts, 1, {gpus, gpus, experts / gpus + 1, 1});
+    const PlacementProblem problem =
+        test::random_layer(random, experts, 1, {gpus, gpus, experts / gpus + 1, 1});
     const double best = solve_with_cbc(problem, folder.path());
     if (best < 0) continue;
     ++proven;

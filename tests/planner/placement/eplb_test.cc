@@ -14,8 +14,8 @@
 namespace moeplan::planner {
 namespace {
 
-/// The example of the original's README (deepseek-ai/EPLB): 2 layers, 12 experts in 4 groups, 16 slots on 8 GPUs of 2
-/// nodes.
+/// The example of the original's README (deepseek-ai/EPLB): 2 layers, 12 experts in 4 groups, 16 slots on 8
+/// GPUs of 2 nodes.
 PlacementProblem readme() {
   PlacementProblem problem{{8, 4, 2, 4}, 2, 12, 1, {}, {}};
   problem.load = {90, 132, 40,  61, 104, 165, 39,  4,   73,  56, 183, 86,  //
@@ -33,18 +33,22 @@ Slots sorted_gpus(Slots slots, int per_gpu) {
 TEST(Eplb, PlacesTheOriginalsExampleAsTheOriginal) {
   const PlacementProblem problem = readme();
   const auto solver = make_eplb(false);
-  EXPECT_EQ(solver->solve(problem.layer(0)), sorted_gpus({5, 6, 5, 7, 8, 4, 3, 4, 10, 9, 10, 2, 0, 1, 11, 1}, 2));
-  EXPECT_EQ(solver->solve(problem.layer(1)), sorted_gpus({7, 10, 6, 8, 6, 11, 8, 9, 2, 4, 5, 1, 5, 0, 3, 1}, 2));
+  EXPECT_EQ(solver->solve(problem.layer(0)),
+            sorted_gpus({5, 6, 5, 7, 8, 4, 3, 4, 10, 9, 10, 2, 0, 1, 11, 1}, 2));
+  EXPECT_EQ(solver->solve(problem.layer(1)),
+            sorted_gpus({7, 10, 6, 8, 6, 11, 8, 9, 2, 4, 5, 1, 5, 0, 3, 1}, 2));
 }
 
-// Layer 0 has 1033 tokens, 129.125 a GPU; experts 0 (90) and half of 1 (66) make 156: 1.208. Layer 1 has 1156, 144.5 a
-// GPU; 8 (172 / 2) and 6 (187 / 2) make 179.5: 1.242. Mean 1.225: measured on the original, 1.225 [1.242].
+// Layer 0 has 1033 tokens, 129.125 a GPU; experts 0 (90) and half of 1 (66) make 156: 1.208. Layer 1 has
+// 1156, 144.5 a GPU; 8 (172 / 2) and 6 (187 / 2) make 179.5: 1.242. Mean 1.225: measured on the
+// original, 1.225 [1.242].
 TEST(Eplb, HasTheOriginalsLargestLoads) {
   const PlacementProblem problem = readme();
   const auto solver = make_eplb(false);
   double sum = 0;
   for (int l = 0; l < 2; ++l) {
-    const LayerScore score = check_layer(problem.shape, 12, problem.layer(l).load, solver->solve(problem.layer(l)));
+    const LayerScore score =
+        check_layer(problem.shape, 12, problem.layer(l).load, solver->solve(problem.layer(l)));
     EXPECT_EQ(score.fault, "");
     EXPECT_EQ(score.duplicates, 0);
     EXPECT_EQ(score.split_groups, 0);
@@ -60,7 +64,8 @@ struct Plain {
     const auto room = static_cast<int>(weight.size()) / packs;
     std::vector<std::size_t> order(weight.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
-    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return weight[a] > weight[b]; });
+    std::stable_sort(order.begin(), order.end(),
+                     [&](std::size_t a, std::size_t b) { return weight[a] > weight[b]; });
     std::vector<int> pack_of(weight.size());
     if (room == 1) {
       std::iota(pack_of.begin(), pack_of.end(), 0);
@@ -95,7 +100,8 @@ struct Plain {
       ++copies[most];
     }
     std::vector<float> load;
-    for (const std::int32_t e : slot) load.push_back(weight[static_cast<std::size_t>(e)] / copies[static_cast<std::size_t>(e)]);
+    for (const std::int32_t e : slot)
+      load.push_back(weight[static_cast<std::size_t>(e)] / copies[static_cast<std::size_t>(e)]);
     const std::vector<int> gpu = pack(load, problem.shape.gpus);
     std::vector<Slots> held(static_cast<std::size_t>(problem.shape.gpus));
     for (std::size_t s = 0; s < slot.size(); ++s) held[static_cast<std::size_t>(gpu[s])].push_back(slot[s]);
@@ -123,9 +129,9 @@ TEST(Eplb, EqualsPlainLoopsOnRandomLoads) {
   }
 }
 
-// Measured on the original with one slot a GPU (58 layers of 256 experts, 320 slots): "2.604 [2.627] = bound" on
-// Zipf(1) and its own draws of 1 M tokens a layer. The largest expert has 1 / H(256) = 0.1633 of all tokens, which the
-// greedy replicas cut to 2.604 / 320: other draws move it by less than a percent.
+// Measured on the original with one slot a GPU (58 layers of 256 experts, 320 slots): "2.604 [2.627] = bound"
+// on Zipf(1) and its own draws of 1 M tokens a layer. The largest expert has 1 / H(256) = 0.1633 of all
+// tokens, which the greedy replicas cut to 2.604 / 320: other draws move it by less than a percent.
 TEST(Eplb, ReachesTheBoundWithOneSlotOnEachGpu) {
   base::RandomStream random(moeplan::test::test_seed(), "eplb table");
   PlacementProblem problem{{320, 8, 1, 1}, 8, 256, 1, {}, {}};
@@ -138,7 +144,8 @@ TEST(Eplb, ReachesTheBoundWithOneSlotOnEachGpu) {
   problem.fill_means();
   double sum = 0;
   for (int l = 0; l < problem.layers; ++l) {
-    const LayerScore score = check_layer(problem.shape, 256, problem.layer(l).load, make_eplb(true)->solve(problem.layer(l)));
+    const LayerScore score =
+        check_layer(problem.shape, 256, problem.layer(l).load, make_eplb(true)->solve(problem.layer(l)));
     EXPECT_NEAR(score.objective, lower_bound(problem.layer(l)), 1e-3 * score.objective);
     sum += score.max_over_mean / problem.layers;
   }
@@ -148,7 +155,8 @@ TEST(Eplb, ReachesTheBoundWithOneSlotOnEachGpu) {
 TEST(Eplb, KeepsGroupsOnNodesAndGlobalRefusesTo) {
   base::RandomStream random(moeplan::test::test_seed(), "eplb groups");
   const PlacementProblem problem = test::random_layer(random, 64, 1, {16, 4, 5, 8});
-  const LayerScore score = check_layer(problem.shape, 64, problem.load, make_eplb(false)->solve(problem.layer(0)));
+  const LayerScore score =
+      check_layer(problem.shape, 64, problem.load, make_eplb(false)->solve(problem.layer(0)));
   EXPECT_EQ(score.fault, "");
   EXPECT_EQ(score.split_groups, 0);
   EXPECT_NE(make_eplb(true)->find_refusal(problem.layer(0)), "");

@@ -27,11 +27,12 @@ sim::RoutingMatrix only_expert_0(std::int32_t tokens) {
   return routing;
 }
 
-// Even: each source sends 30 to each of the three replicas. Locality: sources of node 0 send 45 to GPUs 0 and 1, those of
-// node 1 all 90 to GPU 2.
+// Even: each source sends 30 to each of the three replicas. Locality: sources of node 0 send 45 to GPUs 0 and
+// 1, those of node 1 all 90 to GPU 2.
 TEST(TokenSplit, FollowsItsRule) {
   const sim::MoeTraffic even = split_tokens(only_expert_0(90), kShape, kSlots, TokenSplit::kEven);
-  EXPECT_EQ(even.copies, (std::vector<std::int64_t>{30, 30, 30, 0, 30, 30, 30, 0, 30, 30, 30, 0, 30, 30, 30, 0}));
+  EXPECT_EQ(even.copies,
+            (std::vector<std::int64_t>{30, 30, 30, 0, 30, 30, 30, 0, 30, 30, 30, 0, 30, 30, 30, 0}));
   const sim::MoeTraffic local = split_tokens(only_expert_0(90), kShape, kSlots, TokenSplit::kLocality);
   EXPECT_EQ(local.copies, (std::vector<std::int64_t>{45, 45, 0, 0, 45, 45, 0, 0, 0, 0, 90, 0, 0, 0, 90, 0}));
   EXPECT_EQ(local.slot_tokens, (std::vector<std::int64_t>{90, 0, 90, 0, 180, 0, 0, 0}));
@@ -59,8 +60,8 @@ TEST(TokenSplit, IsTheSimulatorsWhereItIsEvenAndKeepsEveryToken) {
 }
 
 /// The objective of NodeSearch counted plainly, token share by token share.
-double plain_value(const SlotShape& shape, int experts, const std::vector<double>& source, const NodeCosts& costs,
-                   const Slots& slots) {
+double plain_value(const SlotShape& shape, int experts, const std::vector<double>& source,
+                   const NodeCosts& costs, const Slots& slots) {
   const auto nodes = static_cast<std::size_t>(shape.nodes());
   std::vector<double> load(static_cast<std::size_t>(shape.gpus), 0.0);
   std::vector<double> in(load.size(), 0.0);
@@ -96,7 +97,8 @@ TEST(NodeSearch, KeepsItsObjectiveThroughMovesAndOnlyFalls) {
     const SlotShape shape{6, 2, 4, 1};
     const PlacementProblem problem = test::random_layer(random, 16, 1, shape);
     std::vector<double> source;
-    for (int i = 0; i < 48; ++i) source.push_back(problem.load[static_cast<std::size_t>(i / 3)] * (0.5 + random.uniform()));
+    for (int i = 0; i < 48; ++i)
+      source.push_back(problem.load[static_cast<std::size_t>(i / 3)] * (0.5 + random.uniform()));
     const NodeCosts costs{1.0, 2.0 * random.uniform()};
     const Slots start = make_solver("moeplan")->solve(problem.layer(0));
     NodeSearch search(shape, 16, source, costs, start);
@@ -150,7 +152,8 @@ TEST_F(LayerTimes, ObjectiveIsNoLongerThanAnyCandidateOnItsOwnLoads) {
   const sim::Placement ours = solve_all_layers(*make_solver("moeplan"), problem);
   const sim::Placement eplb = solve_all_layers(*make_solver("eplb_global"), problem);
   for (const TokenSplit split : {TokenSplit::kEven, TokenSplit::kLocality}) {
-    const TimedPlacement found = place_by_layer_time(model, *loads_, {0, 1}, shape, ours, {&ours, &eplb}, split, 1);
+    const TimedPlacement found =
+        place_by_layer_time(model, *loads_, {0, 1}, shape, ours, {&ours, &eplb}, split, 1);
     for (std::size_t l = 0; l < 3; ++l) {
       const auto time = [&](const Slots& slots) {
         return mean_layer_time(model, *loads_, {0, 1}, static_cast<int>(l), shape, slots, split, 1);
@@ -159,7 +162,8 @@ TEST_F(LayerTimes, ObjectiveIsNoLongerThanAnyCandidateOnItsOwnLoads) {
       EXPECT_LE(time(found.placement.slots[l]), time(eplb.slots[l]));
     }
     EXPECT_EQ(found.searched > 0, split == TokenSplit::kLocality);
-    const TimedPlacement again = place_by_layer_time(model, *loads_, {0, 1}, shape, ours, {&ours, &eplb}, split, 2);
+    const TimedPlacement again =
+        place_by_layer_time(model, *loads_, {0, 1}, shape, ours, {&ours, &eplb}, split, 2);
     EXPECT_EQ(found.placement.slots, again.placement.slots);
   }
 }

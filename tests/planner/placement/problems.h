@@ -13,7 +13,8 @@
 namespace moeplan::planner::test {
 
 /// One layer with a few iterations of skewed loads.
-inline PlacementProblem random_layer(base::RandomStream& random, int experts, int iterations, const SlotShape& shape) {
+inline PlacementProblem random_layer(base::RandomStream& random, int experts, int iterations,
+                                     const SlotShape& shape) {
   PlacementProblem problem{shape, 1, experts, iterations, {}, {}};
   const double skew = 0.3 + 1.5 * random.uniform();
   std::vector<double> base;
@@ -42,8 +43,8 @@ inline double plain_objective(const PlacementProblem& problem, const std::vector
   return sum / problem.iterations;
 }
 
-/// The best objective of all placements without two replicas on one GPU, by trying them all: each GPU in turn takes
-/// every set of slots_per_gpu different experts.
+/// The best objective of all placements without two replicas on one GPU, by trying them all: each GPU in turn
+/// takes every set of slots_per_gpu different experts.
 inline double brute_force(const PlacementProblem& problem) {
   const int per_gpu = problem.shape.slots_per_gpu;
   std::vector<std::vector<std::int32_t>> sets;

@@ -27,9 +27,11 @@ TEST(Replicas, EqualTheGreedyOrderOneByOne) {
   for (int trial = 0; trial < 300; ++trial) {
     const auto experts = 1 + static_cast<std::size_t>(random.below(20));
     const int cap = 1 + static_cast<int>(random.below(8));
-    const int slots = static_cast<int>(experts) + static_cast<int>(random.below(experts * static_cast<std::size_t>(cap - 1) + 1));
+    const int slots = static_cast<int>(experts) +
+                      static_cast<int>(random.below(experts * static_cast<std::size_t>(cap - 1) + 1));
     std::vector<double> load;
-    for (std::size_t e = 0; e < experts; ++e) load.push_back(trial % 4 == 0 ? static_cast<double>(random.below(3)) : std::exp(random.normal()));
+    for (std::size_t e = 0; e < experts; ++e)
+      load.push_back(trial % 4 == 0 ? static_cast<double>(random.below(3)) : std::exp(random.normal()));
     std::vector<int> plain(experts, 1);
     for (int left = slots - static_cast<int>(experts); left > 0; --left) {
       std::size_t most = experts;
@@ -72,7 +74,8 @@ TEST_P(AllSolvers, PlaceEveryRandomProblemLegallyAndNotBelowTheBound) {
     const int most = gpus * per_gpu / groups;
     if (most == 0) continue;
     const int experts = groups * (1 + static_cast<int>(random.below(static_cast<std::uint64_t>(most))));
-    const PlacementProblem problem = test::random_layer(random, experts, 1 + trial % 4, {gpus, per_node, per_gpu, groups});
+    const PlacementProblem problem =
+        test::random_layer(random, experts, 1 + trial % 4, {gpus, per_node, per_gpu, groups});
     ASSERT_EQ(find_problem_fault(problem), "");
     const LayerProblem layer = problem.layer(0);
     if (!solver->find_refusal(layer).empty()) continue;
@@ -98,18 +101,23 @@ TEST(MoeplanSolver, IsNeverAboveGlobalEplbUnlessThatRepeatsAnExpertOnAGpu) {
     const int gpus = 2 << random.below(5);
     const int per_gpu = 1 + static_cast<int>(random.below(6));
     const int experts = std::max(2, static_cast<int>(gpus * per_gpu * (0.5 + 0.5 * random.uniform())));
-    const PlacementProblem problem = test::random_layer(random, experts, 1 + 3 * (trial % 2), {gpus, gpus, per_gpu, 1});
+    const PlacementProblem problem =
+        test::random_layer(random, experts, 1 + 3 * (trial % 2), {gpus, gpus, per_gpu, 1});
     const auto objective = [&](const char* name) {
-      return check_layer(problem.shape, experts, problem.load, make_solver(name)->solve(problem.layer(0))).objective;
+      return check_layer(problem.shape, experts, problem.load, make_solver(name)->solve(problem.layer(0)))
+          .objective;
     };
     const double eplb = objective("eplb_global");
     const double ours = objective("moeplan");
     if (ours <= eplb * (1 + 1e-9)) continue;
-    // EPLB may put two replicas on one GPU, which splits tokens unevenly; nothing without that is better than ours.
+    // EPLB may put two replicas on one GPU, which splits tokens unevenly; nothing without that is better than
+    // ours.
     const Slots slots = make_solver("eplb_global")->solve(problem.layer(0));
-    EXPECT_GT(check_layer(problem.shape, experts, problem.load, slots).avoidable_duplicates, 0) << "trial " << trial;
+    EXPECT_GT(check_layer(problem.shape, experts, problem.load, slots).avoidable_duplicates, 0)
+        << "trial " << trial;
     ASSERT_LE(gpus, 8) << "trial " << trial;
-    const ExactResult exact = solve_exactly(problem.layer(0), make_solver("moeplan")->solve(problem.layer(0)));
+    const ExactResult exact =
+        solve_exactly(problem.layer(0), make_solver("moeplan")->solve(problem.layer(0)));
     EXPECT_TRUE(exact.proven && exact.objective >= ours * (1 - 2e-4)) << "trial " << trial;
   }
 }
@@ -120,8 +128,10 @@ TEST(ExactSearch, EqualsBruteForceOnTinyProblems) {
     const int gpus = 2 + static_cast<int>(random.below(2));
     const int per_gpu = 2;
     const int experts = 3 + static_cast<int>(random.below(static_cast<std::uint64_t>(gpus * per_gpu - 2)));
-    const PlacementProblem problem = test::random_layer(random, experts, 1 + trial % 3, {gpus, gpus, per_gpu, 1});
-    const ExactResult result = solve_exactly(problem.layer(0), make_solver("moeplan")->solve(problem.layer(0)));
+    const PlacementProblem problem =
+        test::random_layer(random, experts, 1 + trial % 3, {gpus, gpus, per_gpu, 1});
+    const ExactResult result =
+        solve_exactly(problem.layer(0), make_solver("moeplan")->solve(problem.layer(0)));
     ASSERT_TRUE(result.proven);
     const double best = test::brute_force(problem);
     EXPECT_NEAR(result.objective, best, 1e-5 * best) << "trial " << trial;
@@ -134,7 +144,8 @@ TEST(ExactSearch, FindsTheOptimumFromAPoorStart) {
   base::RandomStream random(test_seed(), "exact start");
   for (int trial = 0; trial < 20; ++trial) {
     const PlacementProblem problem = test::random_layer(random, 6, 2, {3, 3, 3, 1});
-    const ExactResult result = solve_exactly(problem.layer(0), make_solver("contiguous")->solve(problem.layer(0)));
+    const ExactResult result =
+        solve_exactly(problem.layer(0), make_solver("contiguous")->solve(problem.layer(0)));
     EXPECT_NEAR(result.objective, test::brute_force(problem), 1e-5 * result.objective);
   }
 }
@@ -147,7 +158,8 @@ TEST(MoeplanSolver, IsWithinOnePercentOfTheProvenOptimum) {
     const int gpus = 2 + static_cast<int>(random.below(3));
     const int experts = gpus * (1 + static_cast<int>(random.below(static_cast<std::uint64_t>(16 / gpus))));
     const int per_gpu = std::min(experts, experts / gpus + static_cast<int>(random.below(3)));
-    const PlacementProblem problem = test::random_layer(random, experts, 1 + 2 * (trial % 2), {gpus, gpus, per_gpu, 1});
+    const PlacementProblem problem =
+        test::random_layer(random, experts, 1 + 2 * (trial % 2), {gpus, gpus, per_gpu, 1});
     const Slots slots = make_solver("moeplan")->solve(problem.layer(0));
     const double ours = test::plain_objective(problem, slots);
     const ExactResult exact = solve_exactly(problem.layer(0), slots, {2e-3, 200'000});
@@ -174,7 +186,8 @@ TEST(LocalSearch, KeepsItsObjectiveThroughMovesAndNeverRises) {
   }
 }
 
-// 4 experts of 8 5 4 3 without spare slots on 2 GPUs: the heaviest shares with at least 3, so 11 of a mean of 10.
+// 4 experts of 8 5 4 3 without spare slots on 2 GPUs: the heaviest shares with at least 3, so 11 of a mean
+// of 10.
 TEST(LowerBound, CountsWhatSharesAGpuWithTheHeaviest) {
   PlacementProblem problem{{2, 2, 2, 1}, 1, 4, 1, {8, 5, 4, 3}, {}};
   problem.fill_means();
@@ -187,7 +200,8 @@ TEST(LowerBound, CountsWhatSharesAGpuWithTheHeaviest) {
 TEST(MoeplanSolver, FillsEveryGpuAlikeWhereAllExpertsFit) {
   PlacementProblem problem{{3, 3, 5, 1}, 1, 4, 1, {8, 5, 4, 3}, {}};
   problem.fill_means();
-  const LayerScore score = check_layer(problem.shape, 4, problem.load, make_solver("moeplan")->solve(problem.layer(0)));
+  const LayerScore score =
+      check_layer(problem.shape, 4, problem.load, make_solver("moeplan")->solve(problem.layer(0)));
   EXPECT_EQ(score.fault, "");
   EXPECT_NEAR(score.max_over_mean, 1.0, 1e-12);
   EXPECT_EQ(score.avoidable_duplicates, 0);
@@ -205,7 +219,8 @@ TEST(Problem, NamesWhatCannotBePlaced) {
             "4 experts in 3 groups on 2 nodes: groups have to be equal, and equally many on each node");
   problem.shape = {2, 2, 2, 1};
   problem.load[2] = std::nan("");
-  EXPECT_EQ(find_problem_fault(problem), "found a load of nan for expert 2 of layer 0, expected a number of at least 0");
+  EXPECT_EQ(find_problem_fault(problem),
+            "found a load of nan for expert 2 of layer 0, expected a number of at least 0");
   problem.load = {1, 2};
   EXPECT_EQ(find_problem_fault(problem), "2 loads, expected 4");
 }
@@ -214,7 +229,8 @@ TEST(Solvers, PlaceLayersWithoutAnyLoad) {
   for (const std::string& name : solver_names()) {
     PlacementProblem problem{{4, 4, 3, 1}, 1, 8, 2, std::vector<double>(16, 0.0), {}};
     problem.fill_means();
-    const LayerScore score = check_layer(problem.shape, 8, problem.load, make_solver(name)->solve(problem.layer(0)));
+    const LayerScore score =
+        check_layer(problem.shape, 8, problem.load, make_solver(name)->solve(problem.layer(0)));
     EXPECT_EQ(score.fault, "") << name;
     EXPECT_EQ(score.max_over_mean, 1.0) << name;
   }

@@ -28,17 +28,17 @@ TEST(PairedGain, IsAMeanWithItsInterval) {
 TEST(Maps, AreThoseOfEplb) {
   const ExpertMaps maps = make_maps({"x", {{0, 1, 2, 0}}}, 3);
   EXPECT_EQ(maps.logical_count[0], (std::vector<std::int32_t>{2, 1, 1}));
-  EXPECT_EQ(maps.logical_to_physical[0],
-            (std::vector<std::vector<std::int32_t>>{{0, 3}, {1, -1}, {2, -1}}));
+  EXPECT_EQ(maps.logical_to_physical[0], (std::vector<std::vector<std::int32_t>>{{0, 3}, {1, -1}, {2, -1}}));
   EXPECT_EQ(write_maps_json(maps), write_maps_json(make_maps({"x", {{0, 1, 2, 0}}}, 3)));
 }
 
-// Planned on one snapshot of the published training trace, scored on the next ten (100 iterations): the acceptance of
-// the planner. Shares of windows and layers, and never above in the mean.
+// Planned on one snapshot of the published training trace, scored on the next ten (100 iterations): the
+// acceptance of the planner. Shares of windows and layers, and never above in the mean.
 TEST(Study, OnTheTrainingTraceOursScoresBelowGlobalEplb) {
   const auto corpus = test::corpus();
   if (!corpus) GTEST_SKIP() << "no corpus";
-  const auto loads = sim::load_expert_loads((*corpus / "routing" / "smartmoe_gpt_32e_top2_trace.npz").string(), {});
+  const auto loads =
+      sim::load_expert_loads((*corpus / "routing" / "smartmoe_gpt_32e_top2_trace.npz").string(), {});
   for (const int slots : {4, 5, 6, 8}) {
     const std::vector<Window> windows = roll_windows({{0, 1}, {1, 11}}, 20, loads->iterations());
     const Study study = run_study(*loads, {8, 8, slots, 1}, windows, {"eplb_global", "moeplan"}, 1);
