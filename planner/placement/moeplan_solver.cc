@@ -163,7 +163,7 @@ class MoeplanSolver : public PlacementSolver {
     for (std::size_t e = 0; e < replicas.size(); ++e) floor = std::max(floor, layer.mean[e] / replicas[e]);
     PackedGpus best = deal_out(list_replicas(layer.mean, replicas), shape.gpus);
     exchange_evenly(best, floor * (1 + kExchangeGap));
-    if (floor > total / shape.gpus * (1 + kGoodEnough)) exchange_all(best, kGoodEnough);
+    if (floor > total / shape.gpus * (1 + kGoodEnough)) exchange_all(best, kExchangeGap);
     if (largest_load(best) > floor * (1 + kRounding)) {
       const Slots slots = make_eplb(true)->solve(layer);
       const std::vector<double> load = rank_loads(layer.mean, slots, shape.gpus);
