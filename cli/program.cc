@@ -15,6 +15,7 @@
 #include "cli/gpu_command.h"
 #include "cli/import_command.h"
 #include "cli/network_command.h"
+#include "cli/place_command.h"
 #include "cli/plan_command.h"
 #include "cli/show_command.h"
 #include "cli/simulate_command.h"
@@ -34,6 +35,7 @@ class Program {
         "Exit codes: 0 ok, 1 infeasible, 2 bad input or usage, 3 environment, 70 bug, 130 interrupted.");
     declare_plan();
     declare_simulate();
+    declare_place();
     declare_network();
     declare_validate();
     declare_export();
@@ -126,6 +128,59 @@ class Program {
         ->capture_default_str();
     add_result_flags(verb, simulate_.common, "write the result to this file");
     verb->callback([this] { verb_ = [this] { return run_simulate(simulate_, console_); }; });
+  }
+
+  void declare_place() {
+    CLI::App* verb = app_.add_subcommand("place", "Put experts and their replicas on GPUs");
+    PlaceOptions& o = place_;
+    verb->add_option("--cluster", o.cluster, "cluster file (YAML), or the name of a shipped one")->required();
+    verb->add_option("--load", o.load,
+                     "expert loads: a file (CSV, .npy, .npz, SmartMoE folder), or uniform, zipf:S, "
+                     "lognormal:S, dirichlet:A, hot:N")
+        ->required();
+    verb->add_option("--model", o.model, "the model's config.json, or the name of a shipped one");
+    verb->add_option("--experts", o.experts, "experts of a load generator, without a model")
+        ->check(CLI::PositiveNumber);
+    verb->add_option("--layers", o.layers, "MoE layers of a load generator (default 1)")->check(CLI::PositiveNumber);
+    verb->add_option("--top-k", o.top_k, "experts per token of a load generator (default 8)")
+        ->check(CLI::PositiveNumber);
+    verb->add_flag("--map-layers", o.map_layers, "stretch a load log that has another number of MoE layers");
+    verb->add_option("--ep", o.ep, "GPUs that share the experts (default: the plan's, else the whole cluster)")
+        ->check(CLI::PositiveNumber);
+    verb->add_option("--slots", o.slots, "slots of a layer in all (default: one an expert)")
+        ->check(CLI::PositiveNumber);
+    verb->add_option("--slots-per-gpu", o.slots_per_gpu, "the same for one GPU")->check(CLI::PositiveNumber);
+    verb->add_option("--solver,--algorithm", o.solver,
+                     "contiguous, round_robin, lpt, eplb, eplb_global, moeplan or exact")
+        ->capture_default_str();
+    verb->add_option("--objective", o.objective,
+                     "load (the largest load of a GPU), or layer_time (simulated; needs --model and --run)")
+        ->check(CLI::IsMember({"load", "layer_time"}))
+        ->capture_default_str();
+    verb->add_option("--run", o.run, "run file, or the name of a shipped one: layer times are simulated with it");
+    verb->add_option("--profile", o.profile, "profile of layer times (default: the one the cluster names)");
+    verb->add_option("--split", o.split,
+                     "of layer times: replicas share tokens evenly, or by locality: those on the source's node first")
+        ->check(CLI::IsMember({"even", "locality"}))
+        ->capture_default_str();
+    verb->add_option("--sharing", o.sharing, "of the layer times reported: bound or flow (slower)")
+        ->check(CLI::IsMember({"bound", "flow"}))
+        ->capture_default_str();
+    verb->add_flag("--keep-groups", o.keep_groups, "keep the groups of group-limited routing on one node each");
+    verb->add_flag("--no-compare", o.no_compare, "leave the other solvers out of the table");
+    verb->add_option("--train-on", o.train_on, "A:B: plan on iterations A to B - 1 of the load (default: all)");
+    verb->add_option("--score-on", o.score_on, "A:B: score on these (default: those planned on)");
+    verb->add_option("--roll", o.roll, "repeat both ranges so many iterations later, to the end of the load")
+        ->check(CLI::PositiveNumber);
+    verb->add_option("--plan", o.plan, "plan file that the placement is put into; its ep is used");
+    verb->add_option("--seed", o.common.seed, "seed of a load generator")->capture_default_str();
+    add_threads(verb, o.common);
+    add_result_flags(verb, o.common, "placement file (YAML); EPLB's maps go beside it as .eplb.json");
+    verb->footer(
+        "  moeplan place --cluster hgx-h100-4n --model qwen3-30b-a3b --load zipf:1.0 --slots-per-gpu 5\n"
+        "  moeplan place --cluster hgx-h100-1n --load trace.npz --slots-per-gpu 5 --train-on 0:1 "
+        "--score-on 1:11 --roll 10 -o placement.yaml");
+    verb->callback([this] { verb_ = [this] { return run_place(place_, console_); }; });
   }
 
   void declare_validate() {
@@ -376,6 +431,7 @@ class Program {
   ValidateOptions validate_;
   ExportOptions export_;
   ImportOptions import_;
+  PlaceOptions place_;
   NetworkOptions network_;
   ShowOptions show_;
   CalibrateGpuOptions calibrate_gpu_;

@@ -5,14 +5,12 @@
 #include <string>
 #include <vector>
 
+#include "planner/placement/problem.h"
 #include "sim/workload/loads.h"
 #include "sim/workload/model.h"
 #include "sim/workload/plan.h"
 
 namespace moeplan::planner {
-
-/// Experts of one MoE layer in slot order: slot s lives on EP rank s / slots_per_rank.
-using Slots = std::vector<std::int32_t>;
 
 /// Puts each expert once on one of `ranks` ranks, experts/ranks on each, so that the busiest rank has little to do.
 ///

@@ -108,6 +108,8 @@ PlanSpec load_plan(const std::string& path);
 PlanSpec parse_plan(const std::string& text, const std::string& file);
 /// The YAML text of a plan; load(write(p)) == p.
 std::string write_plan(const PlanSpec& plan);
+/// Its `placement` section alone.
+std::string write_placement(const Placement& placement);
 std::string describe(const PlanSpec& plan);
 /// "TP2 PP8 VP4 EP8 DP16 mb1 full" : one line for tables.
 std::string short_name(const PlanSpec& plan);

@@ -236,6 +236,8 @@ PlanSpec read_plan(const base::Document& document) {
   return plan;
 }
 
+}  // namespace
+
 std::string write_placement(const Placement& placement) {
   std::string text = fmt::format("placement:\n  algorithm: {}\n", base::json_quote(placement.algorithm));
   if (placement.slots.empty()) return text;
@@ -250,8 +252,6 @@ std::string write_placement(const Placement& placement) {
   }
   return text;
 }
-
-}  // namespace
 
 PlanSpec load_plan(const std::string& path) { return read_plan(base::load_document(path)); }
 
