@@ -16,10 +16,16 @@ enum KeyKind : std::int64_t { kTransferKey = 10, kReduceKey, kGatherKey, kUpdate
 constexpr double kBf16Bytes = 2.0;
 
 struct StageLoad {
-  double forward = 0, backward = 0;
+  double forward = 0, backward = 0;  ///< s, of one micro-batch
+  double weight = 0;                 ///< s, of backward: weight gradients
   RankParameters parameters;
   int layers = 0;
   double total() const { return forward + backward; }
+  void add(const LayerEstimate& part, double share) {
+    forward += part.forward * share;
+    backward += part.backward * share;
+    weight += part.weight * share;
+  }
 };
 
 std::vector<StageLoad> load_stages(const Job& job, const PlanSpec& plan, CostCache& cache) {
@@ -28,24 +34,23 @@ std::vector<StageLoad> load_stages(const Job& job, const PlanSpec& plan, CostCac
   // Layers of one kind follow each other: most look-ups are saved by remembering the last one.
   const PlacedLayer* before = nullptr;
   LayerEstimate layer_time;
+  const ChunkMap map(plan);
+  const double share = 1.0 / map.routes();  // of the micro-batches
   for (std::size_t c = 0; c < chunks.size(); ++c) {
-    StageLoad& stage = stages[c % stages.size()];
+    StageLoad& stage = stages[static_cast<std::size_t>(map.stage(static_cast<int>(c)))];
     for (const PlacedLayer& layer : chunks[c]) {
       const bool same = before != nullptr && before->spec.mixer == layer.spec.mixer &&
                         before->spec.ffn == layer.spec.ffn && before->spec.window == layer.spec.window &&
                         before->is_mtp == layer.is_mtp;
       if (!same) layer_time = estimate_layer(job, plan, layer, cache);
       before = &layer;
-      stage.forward += layer_time.forward;
-      stage.backward += layer_time.backward;
+      stage.add(layer_time, share);
     }
-    const bool first = c == 0;
-    const bool last = c + 1 == chunks.size();
+    const bool first = map.is_first(static_cast<int>(c));
+    const bool last = map.is_last(static_cast<int>(c));
     for (const bool end : {false, true}) {
       if (!(end ? last : first)) continue;
-      const LayerEstimate ends = estimate_end(job, plan, end, cache);
-      stage.forward += ends.forward;
-      stage.backward += ends.backward;
+      stage.add(estimate_end(job, plan, end, cache), share);
     }
     const RankParameters parameters = chunk_parameters(job.model, plan, chunks[c], first, last);
     stage.parameters.dense += parameters.dense;

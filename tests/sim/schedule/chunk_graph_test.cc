@@ -45,9 +45,9 @@ struct Layers {
     }
   }
   ChunkTimes run(bool backward, const Recompute& recompute = {}, int count = 1) const {
-    return simulate_chunk(stage, slow, recompute,
-                          std::vector<ChunkLayer>(static_cast<std::size_t>(count), {&kernels, &moe, 0}), {},
-                          backward, false);
+    return simulate_chunk({stage, slow, recompute},
+                          {std::vector<ChunkLayer>(static_cast<std::size_t>(count), {&kernels, &moe, 0}), {}},
+                          backward ? Pass::kBackward : Pass::kForward, false);
   }
 };
 

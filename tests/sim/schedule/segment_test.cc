@@ -41,9 +41,9 @@ TEST(CostSum, AnAsymmetricBandMovesTheMiddle) {
 TEST(Segment, TheGpuWaitsForWhatTheHostNeedsBeyondTheKernels) {
   Segment segment;
   segment.add("product", TimeClass::kGemm, seconds(3.0, 1.0, 1.0));
-  segment.add_launch_wait(base::Seconds::of(2.0));
+  segment.add_launch_wait({base::Seconds::of(2.0)});
   EXPECT_DOUBLE_EQ(segment.time().s(), 3.0);
-  segment.add_launch_wait(base::Seconds::of(5.0));
+  segment.add_launch_wait({base::Seconds::of(5.0)});
   EXPECT_DOUBLE_EQ(segment.time().s(), 5.0);
   EXPECT_DOUBLE_EQ(segment.cost().at(TimeClass::kHost), 2.0);
 }
