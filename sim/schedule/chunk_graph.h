@@ -72,14 +72,15 @@ struct ChunkTimes {
 /// leaves out the products that give gradients of weights; those follow each other in kWeight, without
 /// communication.
 ///
-/// A pair runs a forward beside a backward of another micro-batch, layer by layer:
+/// A pair runs a forward F beside a backward B of another micro-batch, layer by layer, so that all-to-alls of
+/// the one run under kernels of the other:
 ///
-///     compute:        attention F | experts B | experts F | attention B | (next layer) ...
-///     communication:  combine B | dispatch F | dispatch B | combine F | ...
+///     compute:        after B | attention, before F | experts B | experts F | before, attention B | after B of
+///                     the next layer | after F | attention, before F of the next layer | ...
+///     communication:  combine gradient B | dispatch F | dispatch gradient B | combine F | ...
 ///
-/// so that all-to-alls of the one run under kernels of the other. What is left over of the longer one runs
-/// alone. Recomputed layers run in front of their backward, under nothing in particular.
-/// Source: DeepSeek-V3 (arXiv 2412.19437, fig. 4).
+/// What is left over of the longer one runs alone. Recomputed layers run in front of their backward, under
+/// nothing in particular. Source: DeepSeek-V3 (arXiv 2412.19437, fig. 4).
 class ChunkBuilder {
  public:
   ChunkBuilder(const StageRanks& stage, const std::vector<double>& slow, const Recompute& recompute);
@@ -118,8 +119,16 @@ class ChunkBuilder {
   void recompute(const ChunkLayer& layer);
   void backward(const ChunkLayer& layer, bool whole);
   void weights(const ChunkLayer& layer);
-  void send(const std::vector<Segment>& segments, std::vector<base::TaskId>& arrived);
-  void work_on(const std::vector<Segment>& segments, const std::vector<base::TaskId>& arrived);
+  // Of a pair (chunk_pair.cc); nullptr: no layer left. What comes before an all-to-all opens a layer, what comes
+  // behind the last one closes it.
+  void send(const ChunkLayer& layer, const std::vector<Segment>& segments,
+            std::vector<base::TaskId>& arrived);
+  void work_on(const ChunkLayer& layer, const std::vector<Segment>& segments,
+               const std::vector<base::TaskId>& arrived);
+  void open_forward(const ChunkLayer* layer, std::vector<base::TaskId>& arrived);
+  void close_forward(const ChunkLayer* layer);
+  void open_backward(const ChunkLayer* layer, std::vector<base::TaskId>& arrived);
+  void close_backward(const ChunkLayer* layer);
 
   const StageRanks& stage_;
   const std::vector<double>& slow_;

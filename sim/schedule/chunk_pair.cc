@@ -10,105 +10,97 @@ namespace {
 
 using base::TaskId;
 
-}  // namespace
+bool has_experts(const ChunkLayer* layer) { return layer != nullptr && layer->kernels->is_moe; }
 
-/// The all-to-all of the chain whose tails these are; nobody to exchange with: nothing to wait for.
-void ChunkBuilder::send(const std::vector<Segment>& segments, std::vector<TaskId>& arrived) {
-  arrived = segments.empty() ? tails_ : communicate(segments, tails_);
+/// The layers in the order in which a pass meets them, and nothing behind the last one.
+std::vector<const ChunkLayer*> in_order(const std::vector<ChunkLayer>& layers, bool reversed,
+                                        std::size_t size) {
+  std::vector<const ChunkLayer*> order;
+  for (const ChunkLayer& layer : layers) order.push_back(&layer);
+  if (reversed) std::reverse(order.begin(), order.end());
+  order.resize(size);
+  return order;
 }
 
-void ChunkBuilder::work_on(const std::vector<Segment>& segments, const std::vector<TaskId>& arrived) {
+}  // namespace
+
+void ChunkBuilder::send(const ChunkLayer& layer, const std::vector<Segment>& segments,
+                        std::vector<TaskId>& arrived) {
+  layer_ = layer.number;
+  arrived = segments.empty() ? tails_ : communicate(segments, tails_);  // empty: nobody to exchange with
+}
+
+void ChunkBuilder::work_on(const ChunkLayer& layer, const std::vector<Segment>& segments,
+                           const std::vector<TaskId>& arrived) {
+  layer_ = layer.number;
   compute_each(segments, arrived);
 }
 
-/// Order of layer i on the streams (o = compute, ~ = communication), F = forward, B = backward:
-///
-///     o after B, ~ combine gradient B       (of layer i, put out at the end of layer i - 1)
-///     o attention and before F
-///     ~ dispatch F        under   o experts B
-///     ~ dispatch gradient B under o experts F
-///     ~ combine F         under   o before and attention B
-///     ~ combine gradient B of layer i + 1 under o after F, attention F of layer i + 1
+void ChunkBuilder::open_forward(const ChunkLayer* layer, std::vector<TaskId>& arrived) {
+  if (layer == nullptr) return;
+  layer_ = layer->number;
+  join_groups(stage_.tensor_group);
+  compute(layer->kernels->attention_forward);
+  compute(layer->kernels->before_forward);
+  if (has_experts(layer)) send(*layer, layer->moe->dispatch, arrived);
+}
+
+void ChunkBuilder::close_forward(const ChunkLayer* layer) {
+  if (!has_experts(layer)) return;
+  layer_ = layer->number;
+  compute(layer->kernels->after_forward);
+}
+
+void ChunkBuilder::open_backward(const ChunkLayer* layer, std::vector<TaskId>& arrived) {
+  if (layer == nullptr) return;
+  layer_ = layer->number;
+  recompute(*layer);
+  if (!has_experts(layer)) return;
+  compute(layer->kernels->after_backward.whole);
+  send(*layer, layer->moe->combine_gradient, arrived);
+}
+
+void ChunkBuilder::close_backward(const ChunkLayer* layer) {
+  if (layer == nullptr) return;
+  layer_ = layer->number;
+  compute(layer->kernels->before_backward.whole);
+  compute(layer->kernels->attention_backward.whole);
+}
+
 std::vector<TaskId> ChunkBuilder::append_pair(const ChunkWork& forward, const ChunkWork& backward,
                                               const OverlapFactors& factors) {
   factors_ = factors;
-  std::vector<TaskId> forward_tails = tails_;
+  std::vector<TaskId> forward_tails = tails_;  // tails_ are the backward's
   std::vector<TaskId> forward_arrived, backward_arrived;
-  const std::size_t fs = forward.layers.size();
-  const std::size_t bs = backward.layers.size();
-  const auto in_forward = [&](auto&& step) {  // tails_ are those of the backward
+  const auto in_forward = [&](auto&& step) {
     std::swap(tails_, forward_tails);
     step();
     std::swap(tails_, forward_tails);
   };
-  const auto layer_f = [&](std::size_t i) -> const ChunkLayer& { return forward.layers[i]; };
-  const auto layer_b = [&](std::size_t i) -> const ChunkLayer& { return backward.layers[bs - 1 - i]; };
-
-  const auto open_backward = [&](std::size_t i) {
-    if (i >= bs) return;
-    layer_ = layer_b(i).number;
-    recompute(layer_b(i));
-    if (!layer_b(i).kernels->is_moe) return;
-    compute(layer_b(i).kernels->after_backward.whole);
-    send(layer_b(i).moe->combine_gradient, backward_arrived);
-  };
-  const auto open_forward = [&](std::size_t i) {
-    if (i >= fs) return;
-    layer_ = layer_f(i).number;
-    join_groups(stage_.tensor_group);
-    compute(layer_f(i).kernels->attention_forward);
-    compute(layer_f(i).kernels->before_forward);
-    if (layer_f(i).kernels->is_moe) send(layer_f(i).moe->dispatch, forward_arrived);
-  };
-  const auto experts_backward = [&](std::size_t i) {
-    if (i >= bs || !layer_b(i).kernels->is_moe) return;
-    layer_ = layer_b(i).number;
-    work_on(layer_b(i).moe->experts_backward, backward_arrived);
-  };
-  const auto experts_forward = [&](std::size_t i) {
-    if (i >= fs || !layer_f(i).kernels->is_moe) return;
-    layer_ = layer_f(i).number;
-    work_on(layer_f(i).moe->experts, forward_arrived);
-  };
-  const auto send_back = [&](std::size_t i) {
-    if (i < bs && layer_b(i).kernels->is_moe) {
-      layer_ = layer_b(i).number;
-      send(layer_b(i).moe->dispatch_gradient, tails_);
-    }
-    if (i < fs && layer_f(i).kernels->is_moe) {
-      layer_ = layer_f(i).number;
-      in_forward([&] { send(layer_f(i).moe->combine, tails_); });
-    }
-  };
-  const auto close_backward = [&](std::size_t i) {
-    if (i >= bs) return;
-    layer_ = layer_b(i).number;
-    compute(layer_b(i).kernels->before_backward.whole);
-    compute(layer_b(i).kernels->attention_backward.whole);
-  };
-  const auto close_forward = [&](std::size_t i) {
-    if (i >= fs || !layer_f(i).kernels->is_moe) return;
-    layer_ = layer_f(i).number;
-    compute(layer_f(i).kernels->after_forward);
-  };
+  const std::size_t steps = std::max(forward.layers.size(), backward.layers.size());
+  const std::vector<const ChunkLayer*> fs = in_order(forward.layers, false, steps + 1);
+  const std::vector<const ChunkLayer*> bs = in_order(backward.layers, true, steps + 1);
 
   layer_ = -1;
   if (backward.ends.last_backward != nullptr) compute(backward.ends.last_backward->whole);
-  open_backward(0);
-  layer_ = -1;
+  open_backward(bs[0], backward_arrived);
   in_forward([&] {
+    layer_ = -1;
     if (forward.ends.first_forward != nullptr) compute(*forward.ends.first_forward);
-    open_forward(0);
+    open_forward(fs[0], forward_arrived);
   });
-  for (std::size_t i = 0; i < std::max(fs, bs); ++i) {
-    experts_backward(i);
-    in_forward([&] { experts_forward(i); });
-    send_back(i);
-    close_backward(i);
-    open_backward(i + 1);
+  for (std::size_t i = 0; i < steps; ++i) {
+    const ChunkLayer* f = fs[i];
+    const ChunkLayer* b = bs[i];
+    if (has_experts(b)) work_on(*b, b->moe->experts_backward, backward_arrived);
+    if (has_experts(f)) in_forward([&] { work_on(*f, f->moe->experts, forward_arrived); });
+    if (has_experts(b)) send(*b, b->moe->dispatch_gradient, tails_);
+    if (has_experts(f)) in_forward([&] { send(*f, f->moe->combine, tails_); });
+    close_backward(b);
+    open_backward(bs[i + 1], backward_arrived);
     in_forward([&] {
-      close_forward(i);
-      open_forward(i + 1);
+      close_forward(f);
+      open_forward(fs[i + 1], forward_arrived);
     });
   }
   layer_ = -1;

@@ -84,7 +84,29 @@ CacheKey stage_key(KeyKind kind, const PlanSpec& plan, const StageLoad& stage) {
           plan.distributed_optimizer,
           stage.parameters.dense,
           stage.parameters.expert,
-          stage.layers};
+          stage.layers,
+          ChunkMap(plan).routes()};
+}
+
+/// What other ranks' work adds in front of and behind the busiest rank's. `f`, `b`, `w`: of one micro-batch on
+/// all other ranks together; weight gradients are part of b.
+/// Model:   the published bubbles (pipeline_order.h), a share (pp - 1) of them for every other rank; ZB-V, with
+///          a norm that waits for all ranks: half of max(F, D, 2 (D - W)); pairs of DualPipe as F + B, one after
+///          the other: what overlaps inside of them is left to the simulation
+double fill_time(const PlanSpec& plan, double f, double b, double w) {
+  const int pp = plan.layout.pp;
+  switch (plan.schedule()) {
+    case PipelineSchedule::kZeroBubbleH1:
+      return std::max(0.0, f + b - 2.0 * w);
+    case PipelineSchedule::kZeroBubbleV:
+      return 0.5 * std::max({f, b - w, 2.0 * (b - 2.0 * w)});
+    case PipelineSchedule::kDualPipe:
+      return std::max(0.0, f + 2.0 * b - 3.0 * w) * (pp / 2 - 1) / std::max(1, pp - 1);
+    case PipelineSchedule::kDualPipeV:
+      return 0.5 * std::max(0.0, f + 2.0 * b - 3.0 * w);
+    default:
+      return (f + b) / plan.layout.vp;
+  }
 }
 
 /// What gradients, update and parameters add behind and before the pipeline.
@@ -112,25 +134,30 @@ double step_tail(const Job& job, const PlanSpec& plan, const StageLoad& stage, d
 
 }  // namespace
 
-/// Model:   t = m * max_s(F_s + B_s) + (sum_s(F_s + B_s) - max_s(F_s + B_s)) / v + transfers + tail
+/// Model:   t = m * max_s(F_s + B_s) + fill + transfers + tail; fill of 1F1B, interleaved and GPipe:
+///          (sum_s(F_s + B_s) - max_s(F_s + B_s)) / v; of the others see fill_time
 /// Symbols: F_s, B_s = one micro-batch through all virtual stages of pipeline rank s; v = virtual stages per
 /// rank;
-///          transfers: 2 (pp - 1) to fill and drain, and 2 m more where the sender waits (v = 1)
+///          transfers: 2 (pp - 1) to fill and drain, and 2 m more where the sender waits (1F1B)
 Seconds estimate_step_time(const Job& job, const PlanSpec& plan, CostCache& cache) {
   const auto sharing = make_sharing({SharingMode::kBound, 0});
   const CommNetwork network(job.cluster, job.profile, *sharing);
   const std::vector<StageLoad> stages = load_stages(job, plan, cache);
-  double sum = 0;
+  double f = 0, b = 0, w = 0;
   const StageLoad* busiest = &stages.front();
   for (const StageLoad& stage : stages) {
-    sum += stage.total();
+    f += stage.forward;
+    b += stage.backward;
+    w += stage.weight;
     if (stage.total() > busiest->total()) busiest = &stage;
   }
   const auto m = static_cast<double>(micro_batches(plan, job.run.global_batch));
-  const double fill = (sum - busiest->total()) / plan.layout.vp;
+  const double fill =
+      fill_time(plan, f - busiest->forward, b - busiest->backward, w - busiest->weight);
   const double transfer = transfer_time(job, plan, network, cache);
+  const bool sender_waits = plan.schedule() == PipelineSchedule::kOneForwardOneBackward;
   const double transfers =
-      plan.layout.pp == 1 ? 0.0 : 2.0 * transfer * (plan.layout.pp - 1 + (plan.layout.vp == 1 ? m : 0.0));
+      plan.layout.pp == 1 ? 0.0 : 2.0 * transfer * (plan.layout.pp - 1 + (sender_waits ? m : 0.0));
   const double chunk = 1.0 / plan.layout.vp;
   return Seconds::of(
       m * busiest->total() + fill + transfers +
