@@ -29,8 +29,8 @@ TaskId ChunkBuilder::add(base::StreamId stream, const Segment& segment, std::siz
   if (is_compute && segment.time().s() > 0) {
     const CostSum& cost = segment.cost();
     const double products = cost.at(TimeClass::kGemm) + cost.at(TimeClass::kAttention);
-    const double beside = products * (factors_.products - 1.0) +
-                          cost.at(TimeClass::kMemory) * (factors_.memory - 1.0);
+    const double beside =
+        products * (factors_.products - 1.0) + cost.at(TimeClass::kMemory) * (factors_.memory - 1.0);
     factor *= 1.0 + beside / segment.time().s();
   }
   const TaskId task = graph_->add_task(stream, segment.time() * factor);
@@ -137,8 +137,8 @@ void ChunkBuilder::backward(const ChunkLayer& layer, bool whole) {
   recompute(layer);
   if (layer.kernels->is_moe) {
     compute(half(layer.kernels->after_backward));
-    routed(layer, layer.moe->combine_gradient,
-           whole ? layer.moe->experts_backward : layer.moe->experts_input, layer.moe->dispatch_gradient);
+    routed(layer, layer.moe->combine_gradient, whole ? layer.moe->experts_backward : layer.moe->experts_input,
+           layer.moe->dispatch_gradient);
   }
   compute(half(layer.kernels->before_backward));
   compute(half(layer.kernels->attention_backward));

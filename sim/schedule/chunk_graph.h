@@ -75,8 +75,8 @@ struct ChunkTimes {
 /// A pair runs a forward F beside a backward B of another micro-batch, layer by layer, so that all-to-alls of
 /// the one run under kernels of the other:
 ///
-///     compute:        after B | attention, before F | experts B | experts F | before, attention B | after B of
-///                     the next layer | after F | attention, before F of the next layer | ...
+///     compute:        after B | attention, before F | experts B | experts F | before, attention B | (next
+///                     layer) after B | after F | attention, before F | ...
 ///     communication:  combine gradient B | dispatch F | dispatch gradient B | combine F | ...
 ///
 /// What is left over of the longer one runs alone. Recomputed layers run in front of their backward, under
@@ -119,8 +119,8 @@ class ChunkBuilder {
   void recompute(const ChunkLayer& layer);
   void backward(const ChunkLayer& layer, bool whole);
   void weights(const ChunkLayer& layer);
-  // Of a pair (chunk_pair.cc); nullptr: no layer left. What comes before an all-to-all opens a layer, what comes
-  // behind the last one closes it.
+  // Of a pair (chunk_pair.cc); nullptr: no layer left. What comes before an all-to-all opens a layer, what
+  // comes behind the last one closes it.
   void send(const ChunkLayer& layer, const std::vector<Segment>& segments,
             std::vector<base::TaskId>& arrived);
   void work_on(const ChunkLayer& layer, const std::vector<Segment>& segments,

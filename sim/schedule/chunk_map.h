@@ -30,6 +30,7 @@ class ChunkMap {
   int at(int stage, int local) const;
   bool is_first(int chunk) const { return chunk % route_length() == 0; }
   bool is_last(int chunk) const { return chunk % route_length() == route_length() - 1; }
+  int route_of(int chunk) const { return routes() == 2 && chunk >= stages_ ? 1 : 0; }
   /// Which chunk of the model it holds: equal for the two copies of DualPipe.
   int model_chunk(int chunk) const { return chunk % route_length(); }
   /// The other chunk with the same layers, whose gradients are added to these; -1 = none.

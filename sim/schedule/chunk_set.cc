@@ -147,7 +147,8 @@ OverlapFactors ChunkSimulator::factors(const StageModel& model, const ChunkWork&
   CostSum work;
   double rate = 0.0;
   const auto add_mean = [](const std::vector<Segment>& segments, CostSum& sum) {
-    for (const Segment& segment : segments) sum.add(segment.cost(), 1.0 / static_cast<double>(segments.size()));
+    for (const Segment& segment : segments)
+      sum.add(segment.cost(), 1.0 / static_cast<double>(segments.size()));
   };
   CostSum out, back;
   for (const ChunkLayer& layer : forward.layers) {

@@ -76,9 +76,9 @@ struct RoutedTimes {
 
 /// Weight gradients of the rank whose experts take longest.
 double slowest_weights(const MoeTimes& moe) {
-  const auto slowest = std::max_element(
-      moe.experts_backward.begin(), moe.experts_backward.end(),
-      [](const Segment& a, const Segment& b) { return a.time() < b.time(); });
+  const auto slowest =
+      std::max_element(moe.experts_backward.begin(), moe.experts_backward.end(),
+                       [](const Segment& a, const Segment& b) { return a.time() < b.time(); });
   return BackwardSegment(*slowest).weight.time().s() * moe.pieces;
 }
 

@@ -88,11 +88,11 @@ CacheKey stage_key(KeyKind kind, const PlanSpec& plan, const StageLoad& stage) {
           ChunkMap(plan).routes()};
 }
 
-/// What other ranks' work adds in front of and behind the busiest rank's. `f`, `b`, `w`: of one micro-batch on
-/// all other ranks together; weight gradients are part of b.
-/// Model:   the published bubbles (pipeline_order.h), a share (pp - 1) of them for every other rank; ZB-V, with
-///          a norm that waits for all ranks: half of max(F, D, 2 (D - W)); pairs of DualPipe as F + B, one after
-///          the other: what overlaps inside of them is left to the simulation
+/// What other ranks' work adds in front of and behind the busiest rank's. `f`, `b`, `w`: of one micro-batch
+/// on all other ranks together; weight gradients are part of b. Model:   the published bubbles
+/// (pipeline_order.h), a share (pp - 1) of them for every other rank; ZB-V, with
+///          a norm that waits for all ranks: half of max(F, D, 2 (D - W)); pairs of DualPipe as F + B, one
+///          after the other: what overlaps inside of them is left to the simulation
 double fill_time(const PlanSpec& plan, double f, double b, double w) {
   const int pp = plan.layout.pp;
   switch (plan.schedule()) {
@@ -101,7 +101,7 @@ double fill_time(const PlanSpec& plan, double f, double b, double w) {
     case PipelineSchedule::kZeroBubbleV:
       return 0.5 * std::max({f, b - w, 2.0 * (b - 2.0 * w)});
     case PipelineSchedule::kDualPipe:
-      return std::max(0.0, f + 2.0 * b - 3.0 * w) * (pp / 2 - 1) / std::max(1, pp - 1);
+      return std::max(0.0, f + 2.0 * b - 3.0 * w) * (0.5 * pp - 1.0) / std::max(1, pp - 1);
     case PipelineSchedule::kDualPipeV:
       return 0.5 * std::max(0.0, f + 2.0 * b - 3.0 * w);
     default:
@@ -152,8 +152,7 @@ Seconds estimate_step_time(const Job& job, const PlanSpec& plan, CostCache& cach
     if (stage.total() > busiest->total()) busiest = &stage;
   }
   const auto m = static_cast<double>(micro_batches(plan, job.run.global_batch));
-  const double fill =
-      fill_time(plan, f - busiest->forward, b - busiest->backward, w - busiest->weight);
+  const double fill = fill_time(plan, f - busiest->forward, b - busiest->backward, w - busiest->weight);
   const double transfer = transfer_time(job, plan, network, cache);
   const bool sender_waits = plan.schedule() == PipelineSchedule::kOneForwardOneBackward;
   const double transfers =

@@ -80,7 +80,8 @@ void check_micro_batches(const PlanSpec& plan, std::int64_t micro_batches, Fault
         "interleaving needs micro-batches in multiples of pp {}, found {}", pp, micro_batches);
   if (schedule == PipelineSchedule::kDualPipe && micro_batches % 2 != 0)
     add(faults, "dualpipe-micro-batches",
-        "schedule dualpipe feeds half of the micro-batches from either end and needs an even number, found {}",
+        "schedule dualpipe feeds half of the micro-batches from either end and needs an even number, found "
+        "{}",
         micro_batches);
   if (overlaps_passes(schedule) && micro_batches < 2 * pp)
     add(faults, "dualpipe-micro-batches",

@@ -101,7 +101,8 @@ std::vector<StageMemory::Kept> StageMemory::in_flight_of(int stage) const {
   if (vp == 1) return {{static_cast<double>(std::min<std::int64_t>(pp - stage, micro)), 0.0}};
   const std::int64_t forwards = std::min<std::int64_t>(2 * (pp - stage - 1) + (vp - 1) * pp + 1, micro * vp);
   std::vector<Kept> counts(static_cast<std::size_t>(vp));
-  for (std::int64_t k = 0; k < forwards; ++k) counts[static_cast<std::size_t>(k / pp % vp)].activations += 1.0;
+  for (std::int64_t k = 0; k < forwards; ++k)
+    counts[static_cast<std::size_t>(k / pp % vp)].activations += 1.0;
   return counts;
 }
 
@@ -202,7 +203,8 @@ void StageMemory::add_weights(int stage, const std::vector<Placed>& layers, Memo
   if (first) dense += head_elements();
   if (is_last(stage)) {
     const bool own_head = !m.tied_embeddings || !first;
-    const bool own_table = m.mtp_layers > 0 && !first && !m.tied_embeddings;  // MTP embeds the next tokens here
+    const bool own_table =
+        m.mtp_layers > 0 && !first && !m.tied_embeddings;  // MTP embeds the next tokens here
     dense += (own_head ? head_elements() : 0.0) + (own_table ? head_elements() : 0.0);
     dense += m.mtp_layers * 2.0 * static_cast<double>(m.hidden) * static_cast<double>(m.hidden) / layout_.tp;
   }

@@ -79,7 +79,8 @@ class PipelineBuilder {
  private:
   std::size_t chunks() const { return static_cast<std::size_t>(in_.map.chunks()); }
   std::size_t cell(int chunk, int micro_batch, int block, bool backward) const {
-    const auto at = static_cast<std::size_t>((chunk * in_.micro_batches + micro_batch) * step_.blocks + block);
+    const auto at =
+        static_cast<std::size_t>((chunk * in_.micro_batches + micro_batch) * step_.blocks + block);
     return at * kCellKinds + (backward ? 1 : 0);
   }
   StreamId compute(int stage, int block) const { return step_.compute_stream(stage, block); }
@@ -219,7 +220,7 @@ class PipelineBuilder {
   void add_transfers(int block) {
     for (int chunk = 0; chunk < in_.map.chunks(); ++chunk) {
       for (int m = 0; m < in_.micro_batches; ++m) {
-        if (chunk / in_.map.route_length() != in_.map.route(m, in_.micro_batches)) continue;
+        if (in_.map.route_of(chunk) != in_.map.route(m, in_.micro_batches)) continue;
         if (!in_.map.is_last(chunk)) transfer(chunk, chunk + 1, m, block, false);
         if (!in_.map.is_first(chunk)) transfer(chunk, chunk - 1, m, block, true);
       }
@@ -337,10 +338,10 @@ class PipelineBuilder {
 
   const PipelineInput& in_;
   PipelineStep& step_;
-  std::vector<TaskId> first_, last_;          // [cell]
-  std::vector<std::vector<TaskId>> gathers_;  // [c][piece]
-  std::vector<std::vector<TaskId>> reduces_;  // [c][piece]
-  std::vector<std::vector<TaskId>> gradients_;  // [c][block]: the last task that gives gradients
+  std::vector<TaskId> first_, last_;                        // [cell]
+  std::vector<std::vector<TaskId>> gathers_;                // [c][piece]
+  std::vector<std::vector<TaskId>> reduces_;                // [c][piece]
+  std::vector<std::vector<TaskId>> gradients_;              // [c][block]: the last task that gives gradients
   std::vector<std::size_t> first_forward_, last_gradient_;  // [place on the rank]: of the order at hand
   std::vector<std::pair<TaskId, TaskId>> blocked_;
 };

@@ -19,18 +19,30 @@ struct PipelineInput {
   std::vector<Estimate> transfer_forward;   ///< [stage]: to the next one, of the last one to the first
   std::vector<Estimate> transfer_backward;  ///< [stage]: to the one before
   bool blocking_transfers = true;           ///< the sender goes on when its transfer is done
-  /// Time of a forward on chunk f for micro-batch mf beside a backward on b for mb, where the schedule has such
-  /// pairs.
+  /// Time of a forward on chunk f for micro-batch mf beside a backward on b for mb, where the schedule has
+  /// such pairs.
   std::function<const ChunkTimes&(int f, int mf, int b, int mb)> both;
-  std::vector<ChunkExchange> exchanges;     ///< [c]
-  std::vector<StageUpdate> updates;         ///< [stage]
+  std::vector<ChunkExchange> exchanges;  ///< [c]
+  std::vector<StageUpdate> updates;      ///< [stage]
   bool overlap_reduce = true;
   bool overlap_gather = true;
 };
 
 /// What a task of the pipeline graph is.
 struct PipelineTask {
-  enum class Kind { kForward, kBackward, kInput, kWeight, kBoth, kTransfer, kReduce, kGather, kNorm, kOptimizer, kJoin };
+  enum class Kind {
+    kForward,
+    kBackward,
+    kInput,
+    kWeight,
+    kBoth,
+    kTransfer,
+    kReduce,
+    kGather,
+    kNorm,
+    kOptimizer,
+    kJoin
+  };
   Kind kind = Kind::kJoin;
   int stage = -1;
   int block = -1;
@@ -55,11 +67,10 @@ struct PipelineTask {
 /// the gradient reduction. Parameters gathered under the next step's first forwards are put at the start of
 /// this step, which is the same in a steady state. The gradient norm waits for all stages, so that what a
 /// schedule without bubble saves at the end of a rank is lost there again: the optimizer of Zero Bubble that
-/// starts before it knows the norm is not modelled. The gradients of a chunk are whole after its last backward
-/// or weight pass; those of DualPipe's two copies are summed in one reduction over the ranks of both. Not
-/// modelled: a
-/// sender that waits for its receiver to be ready; transfers that compete with all-to-alls; all-gathers and
-/// reduce-scatters that slow the all-to-alls they run beside.
+/// starts before it knows the norm is not modelled. The gradients of a chunk are whole after its last
+/// backward or weight pass; those of DualPipe's two copies are summed in one reduction over the ranks of
+/// both. Not modelled: a sender that waits for its receiver to be ready; transfers that compete with
+/// all-to-alls; all-gathers and reduce-scatters that slow the all-to-alls they run beside.
 struct PipelineStep {
   TaskGraph graph;
   std::vector<PipelineTask> tasks;  ///< [task]

@@ -102,7 +102,8 @@ class Segment {
 struct BackwardSegment {
   Segment whole, input, weight;
   BackwardSegment() = default;
-  BackwardSegment(Segment segment);  // NOLINT(google-explicit-constructor): a segment is one that can be split
+  BackwardSegment(
+      Segment segment);  // NOLINT(google-explicit-constructor): a segment is one that can be split
 };
 
 }  // namespace moeplan::sim

@@ -30,8 +30,8 @@ StepSimulator::StepSimulator(const Job& job, const PlanSpec& plan, NetworkMode m
       chunks_(job, plan, network_, options, cache) {
   input_.map = chunks_.map();
   input_.micro_batches = static_cast<int>(micro_batches(plan, job.run.global_batch));
-  // Megatron waits for each transfer in plain 1F1B and overlaps them when virtual stages interleave; the other
-  // schedules' own code overlaps them.
+  // Megatron waits for each transfer in plain 1F1B and overlaps them when virtual stages interleave; the
+  // other schedules' own code overlaps them.
   input_.blocking_transfers = plan.schedule() == PipelineSchedule::kOneForwardOneBackward;
   input_.both = [this](int f, int mf, int b, int mb) -> const ChunkTimes& {
     return chunks_.simulate_both(f, sample_of(mf).load, b, sample_of(mb).load);
@@ -80,8 +80,8 @@ void StepSimulator::compute_exchanges() {
     }
     per_stage[stage].dense += parameters.dense;
     per_stage[stage].expert += parameters.expert;
-    input_.exchanges.push_back(compute_exchange(job_, plan_, network_, ranks, parameters,
-                                                static_cast<int>(layers[c].size())));
+    input_.exchanges.push_back(
+        compute_exchange(job_, plan_, network_, ranks, parameters, static_cast<int>(layers[c].size())));
   }
   for (int stage = 0; stage < plan_.layout.pp; ++stage) {
     input_.updates.push_back(
@@ -94,8 +94,7 @@ PipelineStep StepSimulator::simulate(int iteration) {
   for (const LoadSample& sample : sample_micro_batches(job_, plan_, iteration))
     samples_.push_back(chunks_.simulate(sample));
   input_.samples.clear();
-  for (int m = 0; m < input_.micro_batches; ++m)
-    input_.samples.push_back(&sample_of(m));
+  for (int m = 0; m < input_.micro_batches; ++m) input_.samples.push_back(&sample_of(m));
   return simulate_pipeline(input_);
 }
 

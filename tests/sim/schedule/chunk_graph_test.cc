@@ -159,8 +159,8 @@ ChunkTimes pair_of(const Layers& forward, int forward_layers, const Layers& back
                        work_of(backward, backward_layers), factors, false);
 }
 
-// One layer each, experts 2 s forward and 4 s backward, all-to-alls of 1 s; F = attention 1, before 1, after 1,
-// B = after 2, before 2, attention 2.
+// One layer each, experts 2 s forward and 4 s backward, all-to-alls of 1 s; F = attention 1, before 1, after
+// 1, B = after 2, before 2, attention 2.
 //     compute:        after B 0-2 | attention, before F 2-4 | experts B 4-8 | experts F 8-10 | before B,
 //                     attention B 10-14 | after F 14-15
 //     communication:  combine gradient 2-3 | dispatch 4-5 | dispatch gradient 8-9 | combine F 10-11
@@ -175,8 +175,8 @@ TEST(Pair, AllToAllsHideUnderTheOtherMicroBatch) {
   EXPECT_NEAR(pair_of(layers, 4, layers, 4).duration[0].s(), 4 * 15.0, 1e-9);
 }
 
-// All-to-alls of 10 s: the four of a layer follow each other and take 40 s; what does not hide under them is less than
-// one of them.
+// All-to-alls of 10 s: the four of a layer follow each other and take 40 s; what does not hide under them is
+// less than one of them.
 TEST(Pair, LongAllToAllsBoundThePair) {
   Layers layers(2, 2);
   for (auto* segments : {&layers.moe.dispatch, &layers.moe.combine, &layers.moe.dispatch_gradient,
@@ -188,8 +188,8 @@ TEST(Pair, LongAllToAllsBoundThePair) {
   EXPECT_LT(pair, 3 * 40.0 + 10.0);
 }
 
-// What is left over of the longer chunk runs alone, but for the combine gradient of B's second layer, which after F (1
-// s) hides.
+// What is left over of the longer chunk runs alone, but for the combine gradient of B's second layer, which
+// after F (1 s) hides.
 TEST(Pair, TheLongerOneEndsAlone) {
   const Layers layers(2, 2);
   EXPECT_NEAR(pair_of(layers, 3, layers, 1).duration[0].s(), 15.0 + 2 * 7.0, 1e-9);
@@ -197,7 +197,8 @@ TEST(Pair, TheLongerOneEndsAlone) {
   EXPECT_NEAR(pair_of(layers, 1, layers, 0).duration[0].s(), 7.0, 1e-9);
 }
 
-// Experts' products (2 + 4 s) and attention (1 + 2 s) take 1.5 times as long, memory-bound kernels (before and after: 1
+// Experts' products (2 + 4 s) and attention (1 + 2 s) take 1.5 times as long, memory-bound kernels (before
+// and after: 1
 // + 1 + 2 + 2 s) twice.
 TEST(Pair, EitherSlowsTheOther) {
   const Layers layers(2, 2);

@@ -213,9 +213,10 @@ Case pipeline(PipelineSchedule schedule, int vp = 1) {
   return c;
 }
 
-// What is kept grows with the micro-batches in flight: of n at the peak n A, and the same working memory. Rank 0
-// under 1F1B keeps 4 A, the last rank 1 A: A is a third of the difference. GPipe keeps 16 A on every rank. ZB-V and
-// ZB-H1 keep as much as rank 0 of 1F1B, less where weight gradients wait, whose stash is smaller than A.
+// What is kept grows with the micro-batches in flight: of n at the peak n A, and the same working memory.
+// Rank 0 under 1F1B keeps 4 A, the last rank 1 A: A is a third of the difference. GPipe keeps 16 A on every
+// rank. ZB-V and ZB-H1 keep as much as rank 0 of 1F1B, less where weight gradients wait, whose stash is
+// smaller than A.
 TEST(Memory, EverySchedulesActivationsAreThoseInFlight) {
   const MemoryResult plain = pipeline(PipelineSchedule::kOneForwardOneBackward).memory();
   const double four = plain.per_stage[0].activations.as_double();
@@ -235,8 +236,8 @@ TEST(Memory, EverySchedulesActivationsAreThoseInFlight) {
   for (const MemoryPart& part : v) EXPECT_LT(part.activations.as_double(), four + 1e-3 * a);
 }
 
-// DualPipe holds two chunks a rank: twice the parameters and gradients of 1F1B, PP + 1 activations, and the optimizer
-// states of both shared out over the ranks of both: as much as without.
+// DualPipe holds two chunks a rank: twice the parameters and gradients of 1F1B, PP + 1 activations, and the
+// optimizer states of both shared out over the ranks of both: as much as without.
 TEST(Memory, DualPipeHoldsTheParametersTwice) {
   const MemoryResult plain = pipeline(PipelineSchedule::kOneForwardOneBackward).memory();
   const MemoryResult dual = pipeline(PipelineSchedule::kDualPipe).memory();
@@ -322,9 +323,7 @@ TEST(Faults, EveryRuleHasItsKeyAndNumbers) {
   EXPECT_EQ(scheduled(S::kDualPipe, 4, 1, 8), "");
   EXPECT_EQ(scheduled(S::kDualPipeV, 2, 2, 3), "dualpipe-micro-batches;");
   EXPECT_EQ(scheduled(S::kDualPipeV, 2, 2, 5), "");
-  EXPECT_THAT(with([](Case& c) {
-                c.plan.stated_schedule = S::kDualPipeV, c.plan.chunk_degree = 2;
-              }),
+  EXPECT_THAT(with([](Case& c) { c.plan.stated_schedule = S::kDualPipeV, c.plan.chunk_degree = 2; }),
               HasSubstr("dualpipe-chunks;"));
   EXPECT_THAT(with([](Case& c) { c.model.heads = 9; }), HasSubstr("tp-divides-heads;"));
   EXPECT_THAT(with([](Case& c) { c.plan.layout.sequence_parallel = false; }),

@@ -52,21 +52,24 @@ struct Pipeline {
 
 TEST(PipelineOrder, OneForwardOneBackwardOfTheFirstOfFourStages) {
   // W = 3 forwards, then F3 B0 (m = 4), then B1 B2 B3.
-  const std::vector<PipelineOp> expected{{0, 0, Pass::kForward}, {0, 1, Pass::kForward}, {0, 2, Pass::kForward}, {0, 3, Pass::kForward},
-                                         {0, 0, Pass::kBackward},  {0, 1, Pass::kBackward},  {0, 2, Pass::kBackward},  {0, 3, Pass::kBackward}};
+  const std::vector<PipelineOp> expected{
+      {0, 0, Pass::kForward},  {0, 1, Pass::kForward},  {0, 2, Pass::kForward},  {0, 3, Pass::kForward},
+      {0, 0, Pass::kBackward}, {0, 1, Pass::kBackward}, {0, 2, Pass::kBackward}, {0, 3, Pass::kBackward}};
   EXPECT_EQ(pipeline_order({Schedule::kOneForwardOneBackward, 4, 1}, 0, 4), expected);
 }
 
 TEST(PipelineOrder, LastStageAlternates) {
-  const std::vector<PipelineOp> expected{{0, 0, Pass::kForward}, {0, 0, Pass::kBackward}, {0, 1, Pass::kForward}, {0, 1, Pass::kBackward}};
+  const std::vector<PipelineOp> expected{
+      {0, 0, Pass::kForward}, {0, 0, Pass::kBackward}, {0, 1, Pass::kForward}, {0, 1, Pass::kBackward}};
   EXPECT_EQ(pipeline_order({Schedule::kOneForwardOneBackward, 4, 1}, 3, 2), expected);
 }
 
 // Megatron, pp = 2, vp = 2, m = 2, stage 1: W = 0 + 1 * 2 = 2 of 4: F(c0,m0) F(c0,m1) | F(c1,m0) B(c1,m0)
 // F(c1,m1) B(c1,m1) | B(c0) ...
 TEST(PipelineOrder, InterleavedGoesThroughChunksInGroups) {
-  const std::vector<PipelineOp> expected{{0, 0, Pass::kForward}, {0, 1, Pass::kForward}, {1, 0, Pass::kForward}, {1, 0, Pass::kBackward},
-                                         {1, 1, Pass::kForward}, {1, 1, Pass::kBackward},  {0, 0, Pass::kBackward},  {0, 1, Pass::kBackward}};
+  const std::vector<PipelineOp> expected{
+      {0, 0, Pass::kForward}, {0, 1, Pass::kForward},  {1, 0, Pass::kForward},  {1, 0, Pass::kBackward},
+      {1, 1, Pass::kForward}, {1, 1, Pass::kBackward}, {0, 0, Pass::kBackward}, {0, 1, Pass::kBackward}};
   EXPECT_EQ(pipeline_order({Schedule::kInterleaved, 2, 2}, 1, 2), expected);
 }
 

@@ -15,8 +15,9 @@ namespace {
 using Schedule = PipelineSchedule;
 using test_data::StepCase;
 
-constexpr Schedule kAll[] = {Schedule::kGpipe,       Schedule::kOneForwardOneBackward, Schedule::kInterleaved,
-                             Schedule::kZeroBubbleH1, Schedule::kZeroBubbleV,           Schedule::kDualPipe,
+constexpr Schedule kAll[] = {Schedule::kGpipe,       Schedule::kOneForwardOneBackward,
+                             Schedule::kInterleaved, Schedule::kZeroBubbleH1,
+                             Schedule::kZeroBubbleV, Schedule::kDualPipe,
                              Schedule::kDualPipeV};
 
 /// Eight layers on four stages of eight GPUs (DP 8, EP 8), 16 micro-batches.
@@ -37,7 +38,8 @@ PipelineStep balanced_step(const StepCase& c, CostCache& cache) {
 
 double work_of_all_ranks(const PipelineStep& step, int stages) {
   double sum = 0;
-  for (int stage = 0; stage < stages; ++stage) sum += step.timeline.busy[step.compute_stream(stage, 0).index()].s();
+  for (int stage = 0; stage < stages; ++stage)
+    sum += step.timeline.busy[step.compute_stream(stage, 0).index()].s();
   return sum;
 }
 
@@ -57,8 +59,9 @@ TEST(ScheduledStep, EveryScheduleSumsUpAndIsNoShorterThanItsWork) {
   }
 }
 
-// Balanced, all GPUs alike: every schedule without pairs does the same kernels, whatever the order. Launch waits of
-// the halves of a backward are not those of the whole, and are left out by a host that takes no time.
+// Balanced, all GPUs alike: every schedule without pairs does the same kernels, whatever the order. Launch
+// waits of the halves of a backward are not those of the whole, and are left out by a host that takes no
+// time.
 TEST(ScheduledStep, EveryScheduleDoesTheSameWork) {
   const auto work = [](Schedule schedule) {
     StepCase c = staged(schedule);
@@ -90,8 +93,9 @@ TEST(ScheduledStep, SchedulesThatSplitTheBackwardWaitLess) {
   EXPECT_NEAR(bubble(Schedule::kGpipe), plain, 0.15 * plain);
 }
 
-// EP 16 on two nodes with DeepEP: all-to-alls take about half as long as the kernels, and hide under those of the other
-// micro-batch. Where they take longer than the kernels they bound the pair instead (chunk_graph_test.cc).
+// EP 16 on two nodes with DeepEP: all-to-alls take about half as long as the kernels, and hide under those of
+// the other micro-batch. Where they take longer than the kernels they bound the pair instead
+// (chunk_graph_test.cc).
 TEST(ScheduledStep, PairsHideAllToAllsOfOtherMicroBatches) {
   const auto exposed = [](Schedule schedule) {
     StepCase c("uniform", 8);
@@ -111,7 +115,8 @@ TEST(ScheduledStep, UnevenStagesAndMtpRunUnderEverySchedule) {
     SCOPED_TRACE(name(schedule));
     StepCase c = staged(schedule, "zipf:0.5");
     const StepResult even = c.simulate();
-    c.plan.split.layers_per_chunk = c.plan.layout.vp == 2 ? std::vector<int>{0, 2, 1, 1, 1, 1, 2, 0} : std::vector<int>{0, 3, 4, 1};
+    c.plan.split.layers_per_chunk =
+        c.plan.layout.vp == 2 ? std::vector<int>{0, 2, 1, 1, 1, 1, 2, 0} : std::vector<int>{0, 3, 4, 1};
     c.model.mtp_layers = 1;
     ASSERT_TRUE(find_faults(c.job(), c.plan).empty());
     const StepResult uneven = c.simulate();

@@ -19,9 +19,9 @@ namespace {
 using base::Seconds;
 using Schedule = PipelineSchedule;
 
-constexpr Schedule kAll[] = {Schedule::kGpipe,        Schedule::kOneForwardOneBackward,
-                             Schedule::kInterleaved,  Schedule::kZeroBubbleH1,
-                             Schedule::kZeroBubbleV,  Schedule::kDualPipe,
+constexpr Schedule kAll[] = {Schedule::kGpipe,       Schedule::kOneForwardOneBackward,
+                             Schedule::kInterleaved, Schedule::kZeroBubbleH1,
+                             Schedule::kZeroBubbleV, Schedule::kDualPipe,
                              Schedule::kDualPipeV};
 
 int chunks_a_rank(Schedule schedule) {
@@ -94,7 +94,6 @@ Idle measure(const Uniform& pipeline) {
   return idle;
 }
 
-
 constexpr int kRanks[] = {2, 4, 6, 8};
 constexpr Costs kEqual{1, 1, 1, 3};
 /// Forward, input gradients and weight gradients that differ, as attention makes them.
@@ -115,7 +114,8 @@ TEST(Schedules, GpipeAnd1f1bHaveTheBubbleOfFillAndDrain) {
 TEST(Schedules, ZbH1HasThePublishedBubble) {
   for (const int p : kRanks) {
     for (const Costs& c : {kEqual, kUnequal[0], kUnequal[1], kUnequal[2]})
-      EXPECT_NEAR(measure({Schedule::kZeroBubbleH1, p, 2 * p, c}).whole, (p - 1) * (c.f + c.b() - 2 * c.w), 1e-9);
+      EXPECT_NEAR(measure({Schedule::kZeroBubbleH1, p, 2 * p, c}).whole, (p - 1) * (c.f + c.b() - 2 * c.w),
+                  1e-9);
   }
 }
 
@@ -134,13 +134,16 @@ TEST(Schedules, ZbVHasNoBubbleWhereItsPassesAreEqual) {
   }
 }
 
-// DeepSeek-V3, table 2: (p / 2 - 1)(F&B + B - 3 W). With the published order that is the idle time where F = D =
-// W, whatever F&B takes; where they differ ranks wait less than the formula says.
+// DeepSeek-V3, table 2: (p / 2 - 1)(F&B + B - 3 W). With the published order that is the idle time where F =
+// D = W, whatever F&B takes; where they differ ranks wait less than the formula says.
 TEST(Schedules, DualPipeHasThePublishedBubble) {
-  const auto published = [](int stages, const Costs& c) { return (stages / 2 - 1) * (c.both + c.b() - 3 * c.w); };
+  const auto published = [](int stages, const Costs& c) {
+    return (stages / 2 - 1) * (c.both + c.b() - 3 * c.w);
+  };
   for (const int p : kRanks) {
     for (const Costs& c : {kEqual, Costs{1, 1, 1, 2.5}, Costs{2, 2, 2, 5}})
-      EXPECT_NEAR(measure({Schedule::kDualPipe, p, 4 * p, c}).whole, published(p, c), 1e-9) << p << " " << c.d;
+      EXPECT_NEAR(measure({Schedule::kDualPipe, p, 4 * p, c}).whole, published(p, c), 1e-9)
+          << p << " " << c.d;
     for (const Costs& c : kUnequal) {
       const double idle = measure({Schedule::kDualPipe, p, 4 * p, c}).whole;
       EXPECT_LE(idle, published(p, c) + 1e-9) << p << " " << c.d;
@@ -153,21 +156,25 @@ TEST(Schedules, DualPipeHasThePublishedBubble) {
 TEST(Schedules, DualPipeVHasTheBubbleOfDualPipeOnHalfTheRanks) {
   for (const int p : {2, 3, 4}) {
     for (const Costs& c : {kEqual, kUnequal[0], kUnequal[1]})
-      EXPECT_NEAR(measure({Schedule::kDualPipeV, p, 4 * p, c}).whole, measure({Schedule::kDualPipe, 2 * p, 8 * p, c}).whole, 1e-9) << p;
+      EXPECT_NEAR(measure({Schedule::kDualPipeV, p, 4 * p, c}).whole,
+                  measure({Schedule::kDualPipe, 2 * p, 8 * p, c}).whole, 1e-9)
+          << p;
   }
 }
 
 /// Micro-batches of chunks that a rank keeps something of at its peak.
 int peak(const ChunkMap& map, int stage, int m) {
-  const std::vector<std::pair<double, double>> weights(static_cast<std::size_t>(map.chunks_per_stage()), {1.0, 1.0});
+  const std::vector<std::pair<double, double>> weights(static_cast<std::size_t>(map.chunks_per_stage()),
+                                                       {1.0, 1.0});
   int sum = 0;
-  for (const InFlight& one : find_peak(pipeline_order(map, stage, m), weights)) sum += one.activations + one.stashed;
+  for (const InFlight& one : find_peak(pipeline_order(map, stage, m), weights))
+    sum += one.activations + one.stashed;
   return sum;
 }
 
-// In stages' activations: GPipe m; 1F1B p - r; ZB-H1 p on every rank (arXiv 2401.10241); ZB-V p, as 2 p chunks
-// of half a stage (arXiv 2405.15362); DualPipe p + 1 (arXiv 2412.19437, table 2), its V form as many as DualPipe on
-// twice the ranks: 2 p + 1.
+// In stages' activations: GPipe m; 1F1B p - r; ZB-H1 p on every rank (arXiv 2401.10241); ZB-V p, as 2 p
+// chunks of half a stage (arXiv 2405.15362); DualPipe p + 1 (arXiv 2412.19437, table 2), its V form as many
+// as DualPipe on twice the ranks: 2 p + 1.
 TEST(Schedules, RanksKeepThePublishedActivations) {
   for (const int p : kRanks) {
     const int m = 4 * p;
@@ -201,7 +208,8 @@ class Executor {
       for (std::size_t stage = 0; stage < orders_.size(); ++stage) {
         while (next[stage] < orders_[stage].size() && can_start(static_cast<int>(stage), next[stage])) {
           const std::size_t count = orders_[stage][next[stage]].beside_next ? 2 : 1;
-          for (std::size_t i = 0; i < count; ++i) finish(static_cast<int>(stage), orders_[stage][next[stage]++]);
+          for (std::size_t i = 0; i < count; ++i)
+            finish(static_cast<int>(stage), orders_[stage][next[stage]++]);
           moved = true;
         }
       }
@@ -213,7 +221,7 @@ class Executor {
   void expect_complete() const {
     for (int chunk = 0; chunk < map_.chunks(); ++chunk) {
       for (int m = 0; m < m_; ++m) {
-        const int here = chunk / map_.route_length() == map_.route(m, m_) ? 1 : 0;
+        const int here = map_.route_of(chunk) == map_.route(m, m_) ? 1 : 0;
         const int whole = count(chunk, m, Pass::kBackward);
         EXPECT_EQ(count(chunk, m, Pass::kForward), here);
         EXPECT_EQ(whole + count(chunk, m, Pass::kInput), here);
@@ -239,7 +247,8 @@ class Executor {
       case Pass::kWeight:
         return count(chunk, op.micro_batch, Pass::kInput) > 0;
       default:
-        return count(chunk, op.micro_batch, Pass::kForward) > 0 && (last || has_gradients(chunk + 1, op.micro_batch));
+        return count(chunk, op.micro_batch, Pass::kForward) > 0 &&
+               (last || has_gradients(chunk + 1, op.micro_batch));
     }
   }
   /// Both of a pair need their inputs before either starts.
@@ -247,7 +256,9 @@ class Executor {
     const auto& order = orders_[static_cast<std::size_t>(stage)];
     return ready(stage, order[i]) && (!order[i].beside_next || ready(stage, order[i + 1]));
   }
-  void finish(int stage, const PipelineOp& op) { ++done_[{map_.at(stage, op.chunk), op.micro_batch, op.pass}]; }
+  void finish(int stage, const PipelineOp& op) {
+    ++done_[{map_.at(stage, op.chunk), op.micro_batch, op.pass}];
+  }
 
   ChunkMap map_;
   int m_;

@@ -49,8 +49,8 @@ TEST(Segment, TheGpuWaitsForWhatTheHostNeedsBeyondTheKernels) {
   EXPECT_DOUBLE_EQ(segment.cost().at(TimeClass::kHost), 2.0);
 }
 
-// Norm 1 s, data gradient 3 s, weight gradient 2 s that hides 1.5 s of a reduce-scatter of 2 s. Without it beside
-// the reduce-scatter takes its 2 s: input 1 + 3 + 1.5 + 0.5 = 6, weight 2, whole 6.5.
+// Norm 1 s, data gradient 3 s, weight gradient 2 s that hides 1.5 s of a reduce-scatter of 2 s. Without it
+// beside the reduce-scatter takes its 2 s: input 1 + 3 + 1.5 + 0.5 = 6, weight 2, whole 6.5.
 TEST(BackwardSegment, TrafficThatHidBehindWeightGradientsComesBack) {
   Segment segment;
   segment.add("norm", TimeClass::kMemory, seconds(1.0, 1.0, 1.0));
@@ -65,8 +65,8 @@ TEST(BackwardSegment, TrafficThatHidBehindWeightGradientsComesBack) {
   EXPECT_DOUBLE_EQ(split.weight.cost().at(TimeClass::kGemm), 2.0);
 }
 
-// Both products take 1 s; the host needs 4 s for the call of the layer and 0.5 s for its second kernel: the whole
-// waits for 4.5 s, the input gradients for 4 s, the weight gradients for nothing.
+// Both products take 1 s; the host needs 4 s for the call of the layer and 0.5 s for its second kernel: the
+// whole waits for 4.5 s, the input gradients for 4 s, the weight gradients for nothing.
 TEST(BackwardSegment, EachHalfWaitsForItsOwnLaunches) {
   Segment segment;
   segment.add("fc1", TimeClass::kGemm, seconds(1.0, 1.0, 1.0));
@@ -78,17 +78,17 @@ TEST(BackwardSegment, EachHalfWaitsForItsOwnLaunches) {
   EXPECT_DOUBLE_EQ(split.weight.time().s(), 1.0);
 }
 
-// Every backward of a layer of a real model: nothing is lost, and the weight gradients are as many products as the
-// data gradients and take about as long; attention and what is bound by memory stays with the input gradients.
+// Every backward of a layer of a real model: nothing is lost, and the weight gradients are as many products
+// as the data gradients and take about as long; attention and what is bound by memory stays with the input
+// gradients.
 TEST(BackwardSegment, TheHalvesOfALayerAddUp) {
   test_data::StepCase c;
   c.run.seq_len = 4096;
   const LayerKernels kernels(c.model, c.run, c.plan, c.profile,
                              [](LayerGroup, CollectiveKind, base::Bytes) { return Estimate{}; });
   const std::vector<std::int64_t> rows(16, 2048);
-  for (const Segment& whole :
-       {kernels.attention_backward(c.model.layers[0]), kernels.moe_before_backward(), kernels.experts_backward(rows),
-        kernels.head_backward()}) {
+  for (const Segment& whole : {kernels.attention_backward(c.model.layers[0]), kernels.moe_before_backward(),
+                               kernels.experts_backward(rows), kernels.head_backward()}) {
     const BackwardSegment split(whole);
     const double waits = split.input.cost().at(TimeClass::kHost) + split.weight.cost().at(TimeClass::kHost);
     const double own = whole.cost().at(TimeClass::kHost);

@@ -88,9 +88,10 @@ TEST(PlanFile, EveryScheduleHasAWord) {
   }
   EXPECT_EQ(schedule_words().size(), 7U);
   EXPECT_EQ(find_schedule("zb-v"), std::nullopt);
-  EXPECT_EQ(errors_of("name: a\nlayout: {dp: 1}\nschedule: dual_pipe\n"),
-            "plan.yaml:3:11: error: found \"dual_pipe\", expected one of gpipe, 1f1b, interleaved, zb_h1, zb_v, "
-            "dualpipe, dualpipe_v\n    in plan > schedule\n    hint: did you mean \"dualpipe\"?");
+  EXPECT_EQ(
+      errors_of("name: a\nlayout: {dp: 1}\nschedule: dual_pipe\n"),
+      "plan.yaml:3:11: error: found \"dual_pipe\", expected one of gpipe, 1f1b, interleaved, zb_h1, zb_v, "
+      "dualpipe, dualpipe_v\n    in plan > schedule\n    hint: did you mean \"dualpipe\"?");
 }
 
 TEST(PlanFile, WithoutAScheduleVirtualStagesInterleave) {
