@@ -6,6 +6,7 @@ ChunkMap::ChunkMap(PipelineSchedule schedule, int pp, int vp)
     : schedule_(schedule),
       stages_(pp),
       per_stage_(schedule == PipelineSchedule::kDualPipe ? 2 : vp),
+      length_(schedule == PipelineSchedule::kDualPipe ? pp : pp * vp),
       folded_(is_folded(schedule)) {}
 
 int ChunkMap::stage(int chunk) const {

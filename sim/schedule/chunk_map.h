@@ -24,17 +24,17 @@ class ChunkMap {
   int chunks_per_stage() const { return per_stage_; }
   int chunks() const { return stages_ * per_stage_; }
   int routes() const { return schedule_ == PipelineSchedule::kDualPipe ? 2 : 1; }
-  int route_length() const { return chunks() / routes(); }
+  int route_length() const { return length_; }
   int stage(int chunk) const;
   /// The chunk that stands at place `local` of a rank.
   int at(int stage, int local) const;
-  bool is_first(int chunk) const { return chunk % route_length() == 0; }
-  bool is_last(int chunk) const { return chunk % route_length() == route_length() - 1; }
+  bool is_first(int chunk) const { return chunk % length_ == 0; }
+  bool is_last(int chunk) const { return chunk % length_ == length_ - 1; }
   int route_of(int chunk) const { return routes() == 2 && chunk >= stages_ ? 1 : 0; }
   /// Which chunk of the model it holds: equal for the two copies of DualPipe.
-  int model_chunk(int chunk) const { return chunk % route_length(); }
+  int model_chunk(int chunk) const { return chunk % length_; }
   /// The other chunk with the same layers, whose gradients are added to these; -1 = none.
-  int twin(int chunk) const { return routes() == 1 ? -1 : (chunk + route_length()) % chunks(); }
+  int twin(int chunk) const { return routes() == 1 ? -1 : (chunk + length_) % (2 * length_); }
   /// Of a micro-batch: the first half goes one way, the second the other.
   int route(int micro_batch, int micro_batches) const {
     return routes() == 2 && micro_batch >= micro_batches / 2 ? 1 : 0;
@@ -44,6 +44,7 @@ class ChunkMap {
   PipelineSchedule schedule_ = PipelineSchedule::kOneForwardOneBackward;
   int stages_ = 1;
   int per_stage_ = 1;
+  int length_ = 1;
   bool folded_ = false;  // chunks go down the ranks and up again
 };
 

@@ -168,6 +168,8 @@ TEST(Search, APinnedScheduleIsKeptAndHasItsChunks) {
       EXPECT_EQ(ranked.plan.layout.vp, vp) << pins;
     }
   }
+  options.framework = "megatron";
+  EXPECT_THROW(search_plans(small.job(), options), base::InputError);
 }
 
 TEST(Search, MegatronPlansHaveNoChunksButAnyFrameworkMay) {
