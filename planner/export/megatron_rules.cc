@@ -57,6 +57,15 @@ void check_pipeline(const PlanContext& c, const PlanSpec& plan, Faults& f) {
   const sim::ParallelLayout& l = plan.layout;
   const int layers = static_cast<int>(c.model.layers.size());
   const int chunks = l.pp * l.vp;
+  const bool known = plan.schedule() == sim::PipelineSchedule::kOneForwardOneBackward ||
+                     plan.schedule() == sim::PipelineSchedule::kInterleaved;
+  f.require(known, "schedule",
+            fmt::format("schedule {}: Megatron-Core runs 1F1B, and interleaved 1F1B with virtual stages, no GPipe, "
+                        "zero-bubble or DualPipe schedule",
+                        sim::name(plan.schedule())));
+  f.require(!known || (plan.schedule() == sim::PipelineSchedule::kInterleaved) == (l.vp > 1), "schedule",
+            fmt::format("schedule {} with {} virtual stages: Megatron-Core interleaves exactly where there are several",
+                        sim::name(plan.schedule()), l.vp));
   f.require(l.vp == 1 || l.pp > 1, "vp-needs-pp", fmt::format("{} virtual stages with PP 1: interleaving needs PP > 1", l.vp));
   f.require(chunks <= layers + 2, "layers-fill-stages",
             fmt::format("{} layers do not fill PP {} x VP {} = {} virtual stages", layers, l.pp, l.vp, chunks));
@@ -72,7 +81,7 @@ void check_pipeline(const PlanContext& c, const PlanSpec& plan, Faults& f) {
   const std::int64_t batch = static_cast<std::int64_t>(l.dp) * plan.micro_batch;
   f.require(divides(batch, c.run.global_batch), "batch-divides",
             fmt::format("global batch {} is not a multiple of DP {} x micro-batch {}", c.run.global_batch, l.dp, plan.micro_batch));
-  if (l.vp > 1 && divides(batch, c.run.global_batch)) {
+  if (plan.schedule() == sim::PipelineSchedule::kInterleaved && divides(batch, c.run.global_batch)) {
     const std::int64_t m = c.run.global_batch / batch;
     f.require(divides(l.pp, m), "interleaving-micro-batches",
               fmt::format("{} micro-batches are not a multiple of PP {}, which interleaving needs", m, l.pp));
@@ -187,7 +196,7 @@ std::vector<std::string> megatron_rule_keys() {
           "ep-needs-experts", "expert-ffn-divides", "expert-world-divides", "ffn-divides", "gradient-format",
           "groups-divide", "heads-divide", "interleaving-micro-batches", "kv-heads-divide", "layer-kinds",
           "layers-fill-stages", "layout-adds-up", "one-window", "optimizer", "optimizer-states", "overlap-param-gather",
-          "placement-keeps-groups", "placement-permutes", "precision", "recompute-words", "sequence-divides",
+          "placement-keeps-groups", "placement-permutes", "precision", "recompute-words", "schedule", "sequence-divides",
           "sequence-parallel", "vp-needs-pp", "world-divides"};
 }
 

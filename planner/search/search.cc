@@ -263,6 +263,14 @@ class Search {
   SearchResult result_;
 };
 
+/// A pin under which no plan keeps the framework's rules.
+void refuse_schedule(const Pins& pins) {
+  using sim::PipelineSchedule;
+  if (!pins.schedule || *pins.schedule == PipelineSchedule::kOneForwardOneBackward || *pins.schedule == PipelineSchedule::kInterleaved) return;
+  throw base::InputError(fmt::format("--pin schedule: found {}, which Megatron-Core does not have, expected 1f1b or interleaved", sim::name(*pins.schedule)),
+                         "--framework any plans without its rules");
+}
+
 void refuse_what_no_plan_helps(const sim::Job& job, const std::string& framework) {
   std::vector<base::Diagnostic> diagnostics;
   for (const std::string& kind : job.model.kinds_without_cost()) {
@@ -280,6 +288,7 @@ void refuse_what_no_plan_helps(const sim::Job& job, const std::string& framework
 
 SearchResult search_plans(const sim::Job& job, const SearchOptions& options) {
   refuse_what_no_plan_helps(job, options.framework);
+  if (options.framework == "megatron") refuse_schedule(options.pins);
   return Search(job, options).run();
 }
 

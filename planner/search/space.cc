@@ -4,6 +4,7 @@
 #include <array>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "base/diagnostics.h"
 #include "base/quantity_text.h"
@@ -28,6 +29,15 @@ std::vector<int> divisors(int n, int limit) {
     if (n % d == 0) out.push_back(d);
   }
   return out;
+}
+
+/// The numbers of chunks a rank that a schedule is made for.
+void keep_chunks_of(sim::PipelineSchedule schedule, std::vector<int>& vp) {
+  if (schedule == sim::PipelineSchedule::kInterleaved) {
+    std::erase(vp, 1);
+  } else {
+    vp = {schedule == sim::PipelineSchedule::kZeroBubbleV || schedule == sim::PipelineSchedule::kDualPipeV ? 2 : 1};
+  }
 }
 
 void pin(std::vector<int>& axis, const std::optional<int>& value) {
@@ -74,8 +84,14 @@ void set_pin(Pins& pins, std::string_view key, std::string_view value) {
       throw base::InputError(fmt::format("--pin dispatcher: found \"{}\", expected flat, deepep or hybridep", value),
                              "Megatron runs no other; `moeplan simulate` takes pairwise, two_level, leader, split_pipe and rail_relay in a plan file");
     }
+  } else if (key == "schedule") {
+    pins.schedule = sim::find_schedule(value);
+    if (!pins.schedule) {
+      throw base::InputError(fmt::format("--pin schedule: found \"{}\", expected one of {}", value, fmt::join(sim::schedule_words(), ", ")));
+    }
   } else {
-    throw base::InputError(fmt::format("--pin: unknown axis \"{}\"", key), "axes are tp, pp, vp, ep, mb, chunks, recompute, placement, dispatcher");
+    throw base::InputError(fmt::format("--pin: unknown axis \"{}\"", key),
+                           "axes are tp, pp, vp, ep, mb, chunks, recompute, placement, dispatcher, schedule");
   }
 }
 
@@ -181,6 +197,8 @@ Space build_space(const sim::ModelSpec& model, int gpus, bool chunks, const Pins
   space.recompute.push_back(parse_recompute(model.is_moe() ? "moe_act+layernorm" : "layernorm"));
   space.recompute.push_back(parse_recompute("full"));
   space.greedy = {false, true};
+  space.schedule = pins.schedule;
+  if (pins.schedule) keep_chunks_of(*pins.schedule, space.vp);
   pin(space.tp, pins.tp);
   pin(space.pp, pins.pp);
   pin(space.vp, pins.vp);
@@ -199,6 +217,7 @@ sim::PlanSpec plan_of(const Space& space, const Candidate& candidate, const std:
   plan.layout = candidate.layout;
   plan.micro_batch = candidate.micro_batch;
   plan.chunk_degree = candidate.chunk_degree;
+  plan.stated_schedule = space.schedule;
   if (candidate.layout.ep > 1) plan.dispatcher = space.dispatcher;
   plan.recompute = space.recompute[static_cast<std::size_t>(candidate.recompute)];
   return plan;

@@ -20,10 +20,11 @@ struct Pins {
   std::optional<std::string> recompute;
   std::optional<std::string> placement;  ///< contiguous or greedy
   std::optional<sim::Dispatcher> dispatcher;
+  std::optional<sim::PipelineSchedule> schedule;
   friend bool operator==(const Pins&, const Pins&) = default;
 };
 
-/// "tp=2,ep=8,mb=1,recompute=full,placement=greedy,chunks=1,dispatcher=deepep". Throws InputError with the known keys.
+/// "tp=2,ep=8,mb=1,recompute=full,placement=greedy,chunks=1,dispatcher=deepep,schedule=zb_v". Throws InputError with the known keys.
 Pins parse_pins(std::string_view text);
 
 /// One point of the space; small, because there are tens of thousands. The placement is built when it is simulated.
@@ -46,6 +47,7 @@ struct Space {
   std::vector<sim::Recompute> recompute;
   std::vector<bool> greedy;
   sim::Dispatcher dispatcher = sim::Dispatcher::kFlat;  ///< of every plan: pinned, not searched
+  std::optional<sim::PipelineSchedule> schedule;             ///< likewise; empty: 1F1B, interleaved with VP > 1
 
   /// Every point in a fixed order. Points that say the same as another are left out: VP > 1 without a pipeline,
   /// greedy placement where a rank holds one expert or all.

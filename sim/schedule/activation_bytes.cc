@@ -40,6 +40,7 @@ void ActivationBytes::add_attention(LayerBytes& bytes) const {
   if (model_.qk_norm) keep(bytes, tokens_ * (q + k) * kBf16 / tp_, false);
   keep(bytes, tokens_ * out * kBf16 / tp_, false);
   keep(bytes, tokens_ * model_.heads * kFp32 / tp_, recompute_.has(RecomputeModule::kCoreAttn));
+  bytes.stashed += shard_ * hidden * (input_ + kBf16) + tokens_ * ((q + k + v) * kBf16 + out * input_) / tp_;
   bytes.backward =
       std::max(bytes.backward, tokens_ * 2.0 * (q + k + v) * kBf16 / tp_ + shard_ * hidden * kBf16);
 }
@@ -60,6 +61,10 @@ void ActivationBytes::add_mla(LayerBytes& bytes) const {
        recompute_.has(RecomputeModule::kMlaUpProj));
   keep(bytes, tokens_ * heads * static_cast<double>(model_.v_head_dim) * kBf16 / tp_, false);
   keep(bytes, tokens_ * heads * kFp32 / tp_, recompute_.has(RecomputeModule::kCoreAttn));
+  const double rope = static_cast<double>(model_.qk_rope_dim);
+  bytes.stashed +=
+      shard_ * (hidden * (input_ + kBf16) + compressed * (input_ + kBf16) + rope * kBf16) +
+      tokens_ * heads * ((qk + kv_up) * kBf16 + static_cast<double>(model_.v_head_dim) * input_) / tp_;
   bytes.backward =
       std::max(bytes.backward, tokens_ * heads * (2.0 * qk + kv_up) * kBf16 / tp_ + shard_ * hidden * kBf16);
 }
@@ -74,6 +79,7 @@ void ActivationBytes::add_dense(LayerBytes& bytes) const {
   keep(bytes, shard_ * hidden * input_, recompute_.has(RecomputeModule::kLayernorm));
   keep(bytes, tokens_ * width * halves * kBf16, again);
   keep(bytes, tokens_ * width * input_, again);
+  bytes.stashed += shard_ * hidden * (input_ + kBf16) + tokens_ * width * (halves * kBf16 + input_);
   bytes.backward =
       std::max(bytes.backward, tokens_ * width * (halves + 1.0) * kBf16 + 2.0 * shard_ * hidden * kBf16);
 }
@@ -100,6 +106,10 @@ void ActivationBytes::add_moe(LayerBytes& bytes) const {
   (all ? bytes.dropped_per_row : bytes.kept_per_row) += fc1;
   (all || recompute_.has(RecomputeModule::kMoeAct) ? bytes.dropped_per_row : bytes.kept_per_row) +=
       activation;
+  bytes.stashed +=
+      shard_ * (hidden * 2.0 * kBf16 + model_.experts * kFp32) + tokens_ * shared * (halves * kBf16 + input_);
+  if (model_.has_latent_experts()) bytes.stashed += shard_ * width * 2.0 * kBf16;
+  bytes.stashed_per_row = (width + ffn) * input_ + (ffn * halves + width) * kBf16;
   bytes.backward_per_row = ffn * (halves + 1.0) * kBf16;
   bytes.backward = std::max(bytes.backward, shard_ * hidden * kBf16);
 }

@@ -19,6 +19,8 @@ struct LayerBytes {
   double kept_per_row = 0.0;  ///< experts, per row
   double dropped = 0.0;       ///< computed again in backward, alive for that layer alone
   double dropped_per_row = 0.0;
+  double stashed = 0.0;  ///< where weight gradients wait: inputs and output gradients of products
+  double stashed_per_row = 0.0;
   double backward =
       0.0;  ///< gradients alive at the worst moment of the layer's backward, apart from the experts
   double backward_per_row = 0.0;

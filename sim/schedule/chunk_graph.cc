@@ -24,8 +24,15 @@ void ChunkBuilder::open(TaskGraph& graph) {
 
 TaskId ChunkBuilder::add(base::StreamId stream, const Segment& segment, std::size_t rank) {
   // Communication does not get slower with the GPU that takes part in it.
-  const double factor =
-      stream.index() % kStreamsPerRank == first_stream_.index() % kStreamsPerRank ? slow_[rank] : 1.0;
+  const bool is_compute = stream.index() % kStreamsPerRank == first_stream_.index() % kStreamsPerRank;
+  double factor = is_compute ? slow_[rank] : factors_.communication;
+  if (is_compute && segment.time().s() > 0) {
+    const CostSum& cost = segment.cost();
+    const double products = cost.at(TimeClass::kGemm) + cost.at(TimeClass::kAttention);
+    const double beside =
+        products * (factors_.products - 1.0) + cost.at(TimeClass::kMemory) * (factors_.memory - 1.0);
+    factor *= 1.0 + beside / segment.time().s();
+  }
   const TaskId task = graph_->add_task(stream, segment.time() * factor);
   tasks_.resize(graph_->tasks());
   tasks_[task.index()] = {&segment, factor, static_cast<std::int32_t>(rank), layer_};
@@ -116,54 +123,80 @@ void ChunkBuilder::forward(const ChunkLayer& layer) {
   feed_forward(layer);
 }
 
-void ChunkBuilder::backward(const ChunkLayer& layer) {
-  layer_ = layer.number;
+void ChunkBuilder::recompute(const ChunkLayer& layer) {
   if (recompute_.mode == RecomputeMode::kFull) forward(layer);
   join_groups(stage_.tensor_group);
+  if (layer.kernels->is_moe && recompute_.mode == RecomputeMode::kSelective &&
+      recompute_.has(RecomputeModule::kMoe))
+    feed_forward(layer);
+}
+
+void ChunkBuilder::backward(const ChunkLayer& layer, bool whole) {
+  layer_ = layer.number;
+  const auto half = [whole](const BackwardSegment& s) -> const Segment& { return whole ? s.whole : s.input; };
+  recompute(layer);
   if (layer.kernels->is_moe) {
-    if (recompute_.mode == RecomputeMode::kSelective && recompute_.has(RecomputeModule::kMoe))
-      feed_forward(layer);
-    compute(layer.kernels->after_backward);
-    routed(layer, layer.moe->combine_gradient, layer.moe->experts_backward, layer.moe->dispatch_gradient);
+    compute(half(layer.kernels->after_backward));
+    routed(layer, layer.moe->combine_gradient, whole ? layer.moe->experts_backward : layer.moe->experts_input,
+           layer.moe->dispatch_gradient);
   }
-  compute(layer.kernels->before_backward);
-  compute(layer.kernels->attention_backward);
+  compute(half(layer.kernels->before_backward));
+  compute(half(layer.kernels->attention_backward));
 }
 
-void ChunkBuilder::append(const std::vector<ChunkLayer>& layers, const ChunkEnds& ends, bool is_backward) {
+void ChunkBuilder::weights(const ChunkLayer& layer) {
+  layer_ = layer.number;
+  if (layer.kernels->is_moe) {
+    compute(layer.kernels->after_backward.weight);
+    for (int i = 0; i < layer.moe->pieces; ++i) compute_each(layer.moe->experts_weight, tails_);
+  }
+  compute(layer.kernels->before_backward.weight);
+  compute(layer.kernels->attention_backward.weight);
+}
+
+void ChunkBuilder::append(const ChunkWork& work, Pass pass) {
+  const std::vector<ChunkLayer>& layers = work.layers;
+  const ChunkEnds& ends = work.ends;
+  const auto end = [&](const BackwardSegment* s) {
+    if (s == nullptr) return;
+    compute(pass == Pass::kBackward ? s->whole : (pass == Pass::kInput ? s->input : s->weight));
+  };
   layer_ = -1;
-  const Segment* opening = is_backward ? ends.last_backward : ends.first_forward;
-  const Segment* closing = is_backward ? ends.first_backward : ends.last_forward;
-  if (opening != nullptr) compute(*opening);
-  if (is_backward) {
-    for (auto layer = layers.rbegin(); layer != layers.rend(); ++layer) backward(*layer);
-  } else {
+  if (pass == Pass::kForward) {
+    if (ends.first_forward != nullptr) compute(*ends.first_forward);
     for (const ChunkLayer& layer : layers) forward(layer);
+    layer_ = -1;
+    if (ends.last_forward != nullptr) compute(*ends.last_forward);
+    return;
+  }
+  end(ends.last_backward);
+  for (auto layer = layers.rbegin(); layer != layers.rend(); ++layer) {
+    if (pass == Pass::kWeight)
+      weights(*layer);
+    else
+      backward(*layer, pass == Pass::kBackward);
   }
   layer_ = -1;
-  if (closing != nullptr) compute(*closing);
+  end(ends.first_backward);
 }
 
-ChunkTimes simulate_chunk(const StageRanks& stage, const std::vector<double>& slow,
-                          const Recompute& recompute, const std::vector<ChunkLayer>& layers,
-                          const ChunkEnds& ends, bool backward, bool keep_bars) {
-  TaskGraph graph;
-  ChunkBuilder builder(stage, slow, recompute);
-  const std::size_t per_layer = 10 * stage.ranks.size() * (recompute.mode == RecomputeMode::kFull ? 2 : 1);
-  graph.reserve(layers.size() * per_layer, 2 * layers.size() * per_layer);
-  builder.open(graph);
-  builder.append(layers, ends, backward);
-  const Timeline timeline = run(graph);
+namespace {
 
+/// Runs what a builder has built and reads off when each block is done. `ends`: last tasks of all ranks.
+ChunkTimes run_chunk(const StageRanks& stage, const TaskGraph& graph, const ChunkBuilder& builder,
+                     const std::vector<std::vector<TaskId>>& ends, bool keep_bars) {
+  const Timeline timeline = run(graph);
   ChunkTimes times;
   TaskId latest;
   const auto block = static_cast<std::size_t>(stage.block);
   for (std::size_t b = 0; b < stage.blocks(); ++b) {
     TaskId last;
     for (std::size_t r = b * block; r < (b + 1) * block; ++r) {
-      const TaskId tail = builder.tails()[r];
-      if (tail.valid() && (!last.valid() || timeline.finish[last.index()] < timeline.finish[tail.index()]))
-        last = tail;
+      for (const auto& tails : ends) {
+        const TaskId tail = tails[r];
+        if (tail.valid() && (!last.valid() || timeline.finish[last.index()] < timeline.finish[tail.index()]))
+          last = tail;
+      }
     }
     CostSum cost;
     for (const TaskId task : timeline.critical_path(last)) {
@@ -184,6 +217,28 @@ ChunkTimes simulate_chunk(const StageRanks& stage, const std::vector<double>& sl
     times.bars.push_back({what.segment, what.factor, timeline.start[t], stream, what.layer});
   }
   return times;
+}
+
+}  // namespace
+
+ChunkTimes simulate_chunk(const ChunkPlace& place, const ChunkWork& work, Pass pass, bool keep_bars) {
+  TaskGraph graph;
+  ChunkBuilder builder(place.stage, place.slow, place.recompute);
+  const std::size_t per_layer =
+      10 * place.stage.ranks.size() * (place.recompute.mode == RecomputeMode::kFull ? 2 : 1);
+  graph.reserve(work.layers.size() * per_layer, 2 * work.layers.size() * per_layer);
+  builder.open(graph);
+  builder.append(work, pass);
+  return run_chunk(place.stage, graph, builder, {builder.tails()}, keep_bars);
+}
+
+ChunkTimes simulate_pair(const ChunkPlace& place, const ChunkWork& forward, const ChunkWork& backward,
+                         const OverlapFactors& factors, bool keep_bars) {
+  TaskGraph graph;
+  ChunkBuilder builder(place.stage, place.slow, place.recompute);
+  builder.open(graph);
+  const std::vector<TaskId> forward_ends = builder.append_pair(forward, backward, factors);
+  return run_chunk(place.stage, graph, builder, {forward_ends, builder.tails()}, keep_bars);
 }
 
 }  // namespace moeplan::sim

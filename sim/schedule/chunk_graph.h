@@ -7,6 +7,8 @@
 #include "sim/engine/task_graph.h"
 #include "sim/engine/timeline.h"
 #include "sim/schedule/moe_times.h"
+#include "sim/schedule/overlap.h"
+#include "sim/schedule/pipeline_order.h"
 #include "sim/schedule/segment.h"
 #include "sim/schedule/stage_ranks.h"
 
@@ -16,17 +18,16 @@ namespace moeplan::sim {
 /// for a dense one `before` is the whole feed-forward block.
 struct LayerTemplate {
   bool is_moe = false;
-  Segment attention_forward, attention_backward;
-  Segment before_forward, before_backward;
-  Segment after_forward, after_backward;
+  Segment attention_forward, before_forward, after_forward;
+  BackwardSegment attention_backward, before_backward, after_backward;
 };
 
 /// What a virtual stage does besides its layers.
 struct ChunkEnds {
   const Segment* first_forward = nullptr;  ///< embedding, on the first chunk
-  const Segment* first_backward = nullptr;
+  const BackwardSegment* first_backward = nullptr;
   const Segment* last_forward = nullptr;  ///< output head and loss, on the last one
-  const Segment* last_backward = nullptr;
+  const BackwardSegment* last_backward = nullptr;
 };
 
 /// One layer of a chunk: its template and, for a MoE layer, what each rank does.
@@ -34,6 +35,12 @@ struct ChunkLayer {
   const LayerTemplate* kernels = nullptr;
   const MoeTimes* moe = nullptr;
   int number = 0;  ///< layer of the model, for names in a trace
+};
+
+/// The layers of a virtual stage and its ends.
+struct ChunkWork {
+  std::vector<ChunkLayer> layers;
+  ChunkEnds ends;
 };
 
 /// Work of one rank at a place in time.
@@ -61,14 +68,30 @@ struct ChunkTimes {
 /// A collective starts for all ranks of its group when the last of them is ready; each rank then takes its
 /// own time. Pieces: the dispatches of all pieces come before the combines on the communication stream.
 /// Backward mirrors forward; with full recomputation the layer's forward comes first, its communication
-/// included; with selective recomputation of `moe` the MoE block's forward does.
+/// included; with selective recomputation of `moe` the MoE block's forward does. A backward that is split
+/// leaves out the products that give gradients of weights; those follow each other in kWeight, without
+/// communication.
+///
+/// A pair runs a forward F beside a backward B of another micro-batch, layer by layer, so that all-to-alls of
+/// the one run under kernels of the other:
+///
+///     compute:        after B | attention, before F | experts B | experts F | before, attention B | (next
+///                     layer) after B | after F | attention, before F | ...
+///     communication:  combine gradient B | dispatch F | dispatch gradient B | combine F | ...
+///
+/// What is left over of the longer one runs alone. Recomputed layers run in front of their backward, under
+/// nothing in particular. Source: DeepSeek-V3 (arXiv 2412.19437, fig. 4).
 class ChunkBuilder {
  public:
   ChunkBuilder(const StageRanks& stage, const std::vector<double>& slow, const Recompute& recompute);
 
   /// Two streams for every rank; call once per graph.
   void open(TaskGraph& graph);
-  void append(const std::vector<ChunkLayer>& layers, const ChunkEnds& ends, bool backward);
+  void append(const ChunkWork& work, Pass pass);
+  /// `factors`: by how much longer the one takes because of the other. Returns the last tasks of the forward;
+  /// tails() are those of the backward.
+  std::vector<base::TaskId> append_pair(const ChunkWork& forward, const ChunkWork& backward,
+                                        const OverlapFactors& factors);
   /// Everybody waits for everybody of its block, as at the end of a chunk seen from outside.
   void barrier();
 
@@ -93,7 +116,19 @@ class ChunkBuilder {
               const std::vector<Segment>& out);
   void forward(const ChunkLayer& layer);
   void feed_forward(const ChunkLayer& layer);
-  void backward(const ChunkLayer& layer);
+  void recompute(const ChunkLayer& layer);
+  void backward(const ChunkLayer& layer, bool whole);
+  void weights(const ChunkLayer& layer);
+  // Of a pair (chunk_pair.cc); nullptr: no layer left. What comes before an all-to-all opens a layer, what
+  // comes behind the last one closes it.
+  void send(const ChunkLayer& layer, const std::vector<Segment>& segments,
+            std::vector<base::TaskId>& arrived);
+  void work_on(const ChunkLayer& layer, const std::vector<Segment>& segments,
+               const std::vector<base::TaskId>& arrived);
+  void open_forward(const ChunkLayer* layer, std::vector<base::TaskId>& arrived);
+  void close_forward(const ChunkLayer* layer);
+  void open_backward(const ChunkLayer* layer, std::vector<base::TaskId>& arrived);
+  void close_backward(const ChunkLayer* layer);
 
   const StageRanks& stage_;
   const std::vector<double>& slow_;
@@ -103,11 +138,20 @@ class ChunkBuilder {
   std::vector<Task> tasks_;
   std::vector<base::TaskId> tails_;
   int layer_ = -1;
+  OverlapFactors factors_;
 };
 
-/// Builds and runs the graph of one chunk. `slow`: slow_factor per rank of the stage.
-ChunkTimes simulate_chunk(const StageRanks& stage, const std::vector<double>& slow,
-                          const Recompute& recompute, const std::vector<ChunkLayer>& layers,
-                          const ChunkEnds& ends, bool backward, bool keep_bars);
+/// What all chunks of a stage have in common. `slow`: slow_factor per rank.
+struct ChunkPlace {
+  const StageRanks& stage;
+  const std::vector<double>& slow;
+  const Recompute& recompute;
+};
+
+/// Builds and runs the graph of one chunk.
+ChunkTimes simulate_chunk(const ChunkPlace& place, const ChunkWork& work, Pass pass, bool keep_bars);
+/// Of a forward beside a backward.
+ChunkTimes simulate_pair(const ChunkPlace& place, const ChunkWork& forward, const ChunkWork& backward,
+                         const OverlapFactors& factors, bool keep_bars);
 
 }  // namespace moeplan::sim

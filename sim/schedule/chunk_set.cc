@@ -4,6 +4,7 @@
 #include <string>
 
 #include "base/files.h"
+#include "sim/cost/profile_data.h"
 
 namespace moeplan::sim {
 
@@ -34,6 +35,7 @@ ChunkSimulator::ChunkSimulator(const Job& job, const PlanSpec& plan, const CommN
       network_(network),
       options_(options),
       cache_(cache),
+      map_(plan),
       layers_(place_layers(job.model, plan)) {
   for (int stage = 0; stage < plan.layout.pp; ++stage) {
     CacheKey signature = stage_signature(job.cluster, stage_ranks(plan.layout, stage), stage);
@@ -96,22 +98,21 @@ const RoutedLayer& ChunkSimulator::routed_layer(const StageModel& model, std::si
 }
 
 CacheKey ChunkSimulator::chunk_key(std::size_t chunk, const LoadSample& sample) const {
-  const std::size_t stage = chunk % static_cast<std::size_t>(plan_.layout.pp);
-  const int stage_class = class_of_[stage];
-  CacheKey key{stage_class, chunk == 0, chunk + 1 == layers_.size(), sample.iteration, sample.micro_batch};
+  const std::size_t kind = stage_class(chunk);
+  CacheKey key{static_cast<std::int64_t>(kind), map_.is_first(static_cast<int>(chunk)),
+               map_.is_last(static_cast<int>(chunk)), sample.iteration, sample.micro_batch};
   const bool same_routing = sample.is_balanced() && plan_.placement.is_contiguous() && !options_.keep_bars;
   for (const PlacedLayer& layer : layers_[chunk]) {
-    key.push_back(models_[static_cast<std::size_t>(stage_class)]->template_id(layer));
+    key.push_back(models_[kind]->template_id(layer));
     key.push_back(same_routing ? 0 : layer.number);
   }
   return key;
 }
 
-ChunkPair ChunkSimulator::simulate_chunk_pair(std::size_t chunk, const LoadSample& sample) {
-  const std::size_t stage = chunk % static_cast<std::size_t>(plan_.layout.pp);
-  const auto stage_class = static_cast<std::size_t>(class_of_[stage]);
-  const StageModel& model = *models_[stage_class];
-  std::vector<ChunkLayer> layers;
+ChunkWork ChunkSimulator::chunk_work(std::size_t chunk, const LoadSample& sample) {
+  const std::size_t kind = stage_class(chunk);
+  const StageModel& model = *models_[kind];
+  ChunkWork work;
   std::map<std::pair<int, std::int64_t>, const MoeTimes*>
       alike;  // balanced layers with the same slots do the same
   for (const PlacedLayer& placed : layers_[chunk]) {
@@ -119,28 +120,115 @@ ChunkPair ChunkSimulator::simulate_chunk_pair(std::size_t chunk, const LoadSampl
     if (layer.kernels->is_moe) {
       const MoeTimes*& moe = alike[{sample.is_balanced() ? -1 : placed.moe_index, digest(slots(placed))}];
       if (moe == nullptr) {
-        const RoutedLayer& routed = routed_layer(model, stage_class, placed, sample);
+        const RoutedLayer& routed = routed_layer(model, kind, placed, sample);
         const AllToAllTimes times = options_.free_comm ? routed.times.without_time() : routed.times;
         moe_times_.push_back(build_moe_times(model.kernels(), routed.traffic, times, plan_.chunk_degree));
+        if (splits_backward(plan_.schedule())) moe_times_.back().split_backward();
         moe = &moe_times_.back();
         if (!sample.is_balanced()) ++distinct_matrices_;
       }
       layer.moe = moe;
     }
-    layers.push_back(layer);
+    work.layers.push_back(layer);
   }
-  const ChunkEnds ends = model.ends(chunk == 0, chunk + 1 == layers_.size());
+  work.ends = model.ends(map_.is_first(static_cast<int>(chunk)), map_.is_last(static_cast<int>(chunk)));
+  return work;
+}
+
+ChunkPair ChunkSimulator::simulate_chunk_pair(std::size_t chunk, const LoadSample& sample) {
+  const StageModel& model = *models_[stage_class(chunk)];
+  const ChunkPlace place{model.ranks(), model.slow(), plan_.recompute};
+  const ChunkWork work = chunk_work(chunk, sample);
   ChunkPair pair;
-  pair.forward =
-      simulate_chunk(model.ranks(), model.slow(), plan_.recompute, layers, ends, false, options_.keep_bars);
-  pair.backward =
-      simulate_chunk(model.ranks(), model.slow(), plan_.recompute, layers, ends, true, options_.keep_bars);
+  pair.forward = simulate_chunk(place, work, Pass::kForward, options_.keep_bars);
+  pair.backward = simulate_chunk(place, work, Pass::kBackward, options_.keep_bars);
+  if (splits_backward(plan_.schedule())) {
+    pair.input = simulate_chunk(place, work, Pass::kInput, options_.keep_bars);
+    pair.weight = simulate_chunk(place, work, Pass::kWeight, options_.keep_bars);
+  }
   if (!options_.keep_bars) moe_times_.clear();
   return pair;
 }
 
+/// Work and all-to-alls of the mean rank, summed over the layers of both.
+OverlapFactors ChunkSimulator::factors(const StageModel& model, const ChunkWork& forward,
+                                       const ChunkWork& backward) const {
+  OverlapInput input;
+  CostSum work;
+  double rate = 0.0;
+  const auto add_mean = [](const std::vector<Segment>& segments, CostSum& sum) {
+    for (const Segment& segment : segments)
+      sum.add(segment.cost(), 1.0 / static_cast<double>(segments.size()));
+  };
+  CostSum out, back;
+  for (const ChunkLayer& layer : forward.layers) {
+    for (const Segment* s :
+         {&layer.kernels->attention_forward, &layer.kernels->before_forward, &layer.kernels->after_forward})
+      work.add(s->cost());
+    if (layer.moe == nullptr) continue;
+    add_mean(layer.moe->experts, work);
+    add_mean(layer.moe->dispatch, out);
+    add_mean(layer.moe->combine, back);
+    rate = std::max(rate, layer.moe->traffic_rate.bytes_per_s());
+  }
+  for (const ChunkLayer& layer : backward.layers) {
+    for (const BackwardSegment* s : {&layer.kernels->attention_backward, &layer.kernels->before_backward,
+                                     &layer.kernels->after_backward})
+      work.add(s->whole.cost());
+    if (layer.moe == nullptr) continue;
+    add_mean(layer.moe->experts_backward, work);
+    add_mean(layer.moe->dispatch_gradient, out);
+    add_mean(layer.moe->combine_gradient, back);
+    rate = std::max(rate, layer.moe->traffic_rate.bytes_per_s());
+  }
+  input.dispatch = out.total();
+  input.combine = back.total();
+  input.products = work.at(TimeClass::kGemm) + work.at(TimeClass::kAttention);
+  input.memory = work.at(TimeClass::kMemory);
+  input.sms = model.kernels().communication_sms();
+  input.gpu_sms = job_.profile.sm_count();
+  input.memory_factor = job_.profile.data().interference.memory_factor(base::BytesPerSecond::of(rate),
+                                                                       job_.profile.hbm_bandwidth());
+  return paired_factors(input);
+}
+
+const ChunkTimes& ChunkSimulator::simulate_both(int forward_chunk, const LoadSample& forward_sample,
+                                                int backward_chunk, const LoadSample& backward_sample) {
+  const auto f = static_cast<std::size_t>(forward_chunk);
+  const auto b = static_cast<std::size_t>(backward_chunk);
+  CacheKey key = chunk_key(f, forward_sample);
+  const CacheKey other = chunk_key(b, backward_sample);
+  key.push_back(static_cast<std::int64_t>(key.size()));
+  key.insert(key.end(), other.begin(), other.end());
+  const auto found = overlapped_.find(key);
+  if (found != overlapped_.end()) return found->second;
+  const StageModel& model = *models_[stage_class(f)];
+  const ChunkWork forward = chunk_work(f, forward_sample);
+  const ChunkWork backward = chunk_work(b, backward_sample);
+  const ChunkPlace place{model.ranks(), model.slow(), plan_.recompute};
+  ChunkTimes times =
+      simulate_pair(place, forward, backward, factors(model, forward, backward), options_.keep_bars);
+  if (!options_.keep_bars) moe_times_.clear();
+  return overlapped_.emplace(std::move(key), std::move(times)).first->second;
+}
+
+const ChunkTimes& ChunkPair::of(Pass pass) const {
+  switch (pass) {
+    case Pass::kForward:
+      return forward;
+    case Pass::kBackward:
+      return backward;
+    case Pass::kInput:
+      return input;
+    case Pass::kWeight:
+      return weight;
+  }
+  return forward;
+}
+
 ChunkSample ChunkSimulator::simulate(const LoadSample& sample) {
   ChunkSample result;
+  result.load = sample;
   for (std::size_t chunk = 0; chunk < layers_.size(); ++chunk) {
     const CacheKey key = chunk_key(chunk, sample);
     auto found = pairs_.find(key);

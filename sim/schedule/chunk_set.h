@@ -11,15 +11,19 @@
 
 namespace moeplan::sim {
 
-/// Forward and backward of one virtual stage for one micro-batch.
+/// The passes of one virtual stage for one micro-batch.
 struct ChunkPair {
   ChunkTimes forward;
   ChunkTimes backward;
+  ChunkTimes input, weight;  ///< the halves of backward, where the schedule splits it
+
+  const ChunkTimes& of(Pass pass) const;
 };
 
 /// Times of all virtual stages for one routing sample. chunk[c] may be shared by stages that do the same.
 struct ChunkSample {
-  std::vector<const ChunkPair*> chunks;  ///< [c], c = 0 .. pp*vp-1
+  std::vector<const ChunkPair*> chunks;  ///< [c] of the plan's ChunkMap
+  LoadSample load;
 };
 
 /// Simulates virtual stages. Stages that sit alike on the cluster and do the same work are simulated once.
@@ -33,6 +37,10 @@ class ChunkSimulator {
                  CostCache& cache);
 
   ChunkSample simulate(const LoadSample& sample);
+  /// A forward on one chunk beside a backward on another of the same rank. Stays valid.
+  const ChunkTimes& simulate_both(int forward_chunk, const LoadSample& forward_sample, int backward_chunk,
+                                  const LoadSample& backward_sample);
+  const ChunkMap& map() const { return map_; }
   int distinct_matrices() const { return distinct_matrices_; }
   const std::vector<std::vector<PlacedLayer>>& layers() const { return layers_; }
   const StageModel& stage(int stage) const {
@@ -41,6 +49,11 @@ class ChunkSimulator {
 
  private:
   ChunkPair simulate_chunk_pair(std::size_t chunk, const LoadSample& sample);
+  ChunkWork chunk_work(std::size_t chunk, const LoadSample& sample);
+  OverlapFactors factors(const StageModel& model, const ChunkWork& forward, const ChunkWork& backward) const;
+  std::size_t stage_class(std::size_t chunk) const {
+    return static_cast<std::size_t>(class_of_[static_cast<std::size_t>(map_.stage(static_cast<int>(chunk)))]);
+  }
   const RoutedLayer& routed_layer(const StageModel& model, std::size_t stage_class, const PlacedLayer& layer,
                                   const LoadSample& sample);
   RoutedLayer compute_routed_layer(const StageModel& model, const PlacedLayer& layer,
@@ -53,11 +66,13 @@ class ChunkSimulator {
   const CommNetwork& network_;
   Options options_;
   CostCache& cache_;
+  ChunkMap map_;
   std::vector<std::vector<PlacedLayer>> layers_;
   std::vector<int> class_of_;                        // [stage]
   std::vector<CacheKey> signatures_;                 // [class]
   std::vector<std::unique_ptr<StageModel>> models_;  // [class]
   std::map<CacheKey, ChunkPair> pairs_;
+  std::map<CacheKey, ChunkTimes> overlapped_;
   std::deque<MoeTimes> moe_times_;  // kept for bars, which point into it
   int distinct_matrices_ = 0;
 };

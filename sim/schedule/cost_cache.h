@@ -25,6 +25,7 @@ struct RoutedLayer {
 struct LayerEstimate {
   double forward = 0;   ///< s
   double backward = 0;  ///< s
+  double weight = 0;    ///< s, of backward: products that give gradients of weights
 };
 
 /// Values that candidates share. A value is a pure function of the Job and its key, so it does not matter

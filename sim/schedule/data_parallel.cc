@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "sim/collective/nccl_collective.h"
+#include "sim/schedule/chunk_map.h"
 
 namespace moeplan::sim {
 
@@ -78,7 +79,8 @@ RankParameters chunk_parameters(const ModelSpec& model, const PlanSpec& plan,
     sum.expert += slots / plan.layout.ep * expert_parameters(model) / plan.layout.etp;
   }
   if (first) sum.dense += embedding_parameters(model) / tp;
-  if (last && !(first && model.tied_embeddings)) sum.dense += embedding_parameters(model) / tp;
+  const bool one_table = model.tied_embeddings && (first || is_folded(plan.schedule()));
+  if (last && !one_table) sum.dense += embedding_parameters(model) / tp;
   return sum;
 }
 
@@ -101,8 +103,9 @@ ChunkExchange compute_exchange(const Job& job, const PlanSpec& plan, const CommN
 StageUpdate compute_update(const Job& job, const PlanSpec& plan, const CommNetwork& network, int stage,
                            const RankParameters& parameters) {
   const ParallelLayout& layout = plan.layout;
-  const int dense_shards = plan.distributed_optimizer ? layout.dp * layout.cp : 1;
-  const int expert_shards = plan.distributed_optimizer ? layout.edp : 1;
+  const ChunkMap map(plan);
+  const int dense_shards = plan.distributed_optimizer ? layout.dp * layout.cp * map.routes() : 1;
+  const int expert_shards = plan.distributed_optimizer ? layout.edp * map.routes() : 1;
   const double updated = static_cast<double>(parameters.dense) / dense_shards +
                          static_cast<double>(parameters.expert) / expert_shards;
   StageUpdate update;
@@ -116,8 +119,9 @@ StageUpdate compute_update(const Job& job, const PlanSpec& plan, const CommNetwo
       updated * (3.0 * kFp32Bytes + 2.0 * job.run.precision.optimizer_bytes_per_parameter + kBf16Bytes);
   update.optimizer.add("optimizer", TimeClass::kOptimizer,
                        job.profile.memory_op(MemoryOp::kOptimizer, Bytes::rounded(moved)));
+  // A rank that holds the first and the last chunk has one table for both.
   const bool end = stage == 0 || stage + 1 == layout.pp;
-  if (job.model.tied_embeddings && layout.pp > 1 && end) {
+  if (job.model.tied_embeddings && layout.pp > 1 && end && !is_folded(map.schedule())) {
     const StageRanks first = stage_ranks(layout, 0);
     const StageRanks last = stage_ranks(layout, layout.pp - 1);
     CommGroups pairs;

@@ -71,8 +71,16 @@ double pipelined(double in, double work, double out, int pieces) {
 }
 
 struct RoutedTimes {
-  double forward = 0, backward = 0;
+  double forward = 0, backward = 0, weight = 0;
 };
+
+/// Weight gradients of the rank whose experts take longest.
+double slowest_weights(const MoeTimes& moe) {
+  const auto slowest =
+      std::max_element(moe.experts_backward.begin(), moe.experts_backward.end(),
+                       [](const Segment& a, const Segment& b) { return a.time() < b.time(); });
+  return BackwardSegment(*slowest).weight.time().s() * moe.pieces;
+}
 
 RoutedTimes estimate_routed(const Job& job, const PlanSpec& plan, const StageModel& model,
                             const CommNetwork& network, int row) {
@@ -91,7 +99,8 @@ RoutedTimes estimate_routed(const Job& job, const PlanSpec& plan, const StageMod
   const MoeTimes moe = build_moe_times(model.kernels(), traffic, times, plan.chunk_degree);
   return {pipelined(slowest(moe.dispatch), slowest(moe.experts), slowest(moe.combine), moe.pieces),
           pipelined(slowest(moe.combine_gradient), slowest(moe.experts_backward),
-                    slowest(moe.dispatch_gradient), moe.pieces)};
+                    slowest(moe.dispatch_gradient), moe.pieces),
+          slowest_weights(moe)};
 }
 
 LayerEstimate compute_layer(const Job& job, const PlanSpec& plan, const PlacedLayer& layer) {
@@ -107,12 +116,15 @@ LayerEstimate compute_layer(const Job& job, const PlanSpec& plan, const PlacedLa
       const RoutedTimes one = estimate_routed(job, plan, model, network, row);
       routed.forward += one.forward / static_cast<double>(rows.size());
       routed.backward += one.backward / static_cast<double>(rows.size());
+      routed.weight += one.weight / static_cast<double>(rows.size());
     }
   }
   const double feed_forward = t.before_forward.time().s() + routed.forward + t.after_forward.time().s();
   estimate.forward = t.attention_forward.time().s() + feed_forward;
-  estimate.backward = t.attention_backward.time().s() + t.before_backward.time().s() + routed.backward +
-                      t.after_backward.time().s();
+  estimate.backward = t.attention_backward.whole.time().s() + t.before_backward.whole.time().s() +
+                      routed.backward + t.after_backward.whole.time().s();
+  estimate.weight = t.attention_backward.weight.time().s() + t.before_backward.weight.time().s() +
+                    routed.weight + t.after_backward.weight.time().s();
   if (plan.recompute.mode == RecomputeMode::kFull) estimate.backward += estimate.forward;
   if (t.is_moe && plan.recompute.mode == RecomputeMode::kSelective &&
       plan.recompute.has(RecomputeModule::kMoe)) {
@@ -156,8 +168,8 @@ LayerEstimate estimate_end(const Job& job, const PlanSpec& plan, bool last, Cost
     const StageModel model(job, plan, network, 0, false);
     const ChunkEnds ends = model.ends(!last, last);
     const Segment* forward = last ? ends.last_forward : ends.first_forward;
-    const Segment* backward = last ? ends.last_backward : ends.first_backward;
-    return LayerEstimate{forward->time().s(), backward->time().s()};
+    const BackwardSegment* backward = last ? ends.last_backward : ends.first_backward;
+    return LayerEstimate{forward->time().s(), backward->whole.time().s(), backward->weight.time().s()};
   });
 }
 

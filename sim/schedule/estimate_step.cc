@@ -16,10 +16,16 @@ enum KeyKind : std::int64_t { kTransferKey = 10, kReduceKey, kGatherKey, kUpdate
 constexpr double kBf16Bytes = 2.0;
 
 struct StageLoad {
-  double forward = 0, backward = 0;
+  double forward = 0, backward = 0;  ///< s, of one micro-batch
+  double weight = 0;                 ///< s, of backward: weight gradients
   RankParameters parameters;
   int layers = 0;
   double total() const { return forward + backward; }
+  void add(const LayerEstimate& part, double share) {
+    forward += part.forward * share;
+    backward += part.backward * share;
+    weight += part.weight * share;
+  }
 };
 
 std::vector<StageLoad> load_stages(const Job& job, const PlanSpec& plan, CostCache& cache) {
@@ -28,24 +34,23 @@ std::vector<StageLoad> load_stages(const Job& job, const PlanSpec& plan, CostCac
   // Layers of one kind follow each other: most look-ups are saved by remembering the last one.
   const PlacedLayer* before = nullptr;
   LayerEstimate layer_time;
+  const ChunkMap map(plan);
+  const double share = 1.0 / map.routes();  // of the micro-batches
   for (std::size_t c = 0; c < chunks.size(); ++c) {
-    StageLoad& stage = stages[c % stages.size()];
+    StageLoad& stage = stages[static_cast<std::size_t>(map.stage(static_cast<int>(c)))];
     for (const PlacedLayer& layer : chunks[c]) {
       const bool same = before != nullptr && before->spec.mixer == layer.spec.mixer &&
                         before->spec.ffn == layer.spec.ffn && before->spec.window == layer.spec.window &&
                         before->is_mtp == layer.is_mtp;
       if (!same) layer_time = estimate_layer(job, plan, layer, cache);
       before = &layer;
-      stage.forward += layer_time.forward;
-      stage.backward += layer_time.backward;
+      stage.add(layer_time, share);
     }
-    const bool first = c == 0;
-    const bool last = c + 1 == chunks.size();
+    const bool first = map.is_first(static_cast<int>(c));
+    const bool last = map.is_last(static_cast<int>(c));
     for (const bool end : {false, true}) {
       if (!(end ? last : first)) continue;
-      const LayerEstimate ends = estimate_end(job, plan, end, cache);
-      stage.forward += ends.forward;
-      stage.backward += ends.backward;
+      stage.add(estimate_end(job, plan, end, cache), share);
     }
     const RankParameters parameters = chunk_parameters(job.model, plan, chunks[c], first, last);
     stage.parameters.dense += parameters.dense;
@@ -79,7 +84,29 @@ CacheKey stage_key(KeyKind kind, const PlanSpec& plan, const StageLoad& stage) {
           plan.distributed_optimizer,
           stage.parameters.dense,
           stage.parameters.expert,
-          stage.layers};
+          stage.layers,
+          ChunkMap(plan).routes()};
+}
+
+/// What other ranks' work adds in front of and behind the busiest rank's. `f`, `b`, `w`: of one micro-batch
+/// on all other ranks together; weight gradients are part of b. Model:   the published bubbles
+/// (pipeline_order.h), a share (pp - 1) of them for every other rank; ZB-V, with
+///          a norm that waits for all ranks: half of max(F, D, 2 (D - W)); pairs of DualPipe as F + B, one
+///          after the other: what overlaps inside of them is left to the simulation
+double fill_time(const PlanSpec& plan, double f, double b, double w) {
+  const int pp = plan.layout.pp;
+  switch (plan.schedule()) {
+    case PipelineSchedule::kZeroBubbleH1:
+      return std::max(0.0, f + b - 2.0 * w);
+    case PipelineSchedule::kZeroBubbleV:
+      return 0.5 * std::max({f, b - w, 2.0 * (b - 2.0 * w)});
+    case PipelineSchedule::kDualPipe:
+      return std::max(0.0, f + 2.0 * b - 3.0 * w) * (0.5 * pp - 1.0) / std::max(1, pp - 1);
+    case PipelineSchedule::kDualPipeV:
+      return 0.5 * std::max(0.0, f + 2.0 * b - 3.0 * w);
+    default:
+      return (f + b) / plan.layout.vp;
+  }
 }
 
 /// What gradients, update and parameters add behind and before the pipeline.
@@ -107,25 +134,29 @@ double step_tail(const Job& job, const PlanSpec& plan, const StageLoad& stage, d
 
 }  // namespace
 
-/// Model:   t = m * max_s(F_s + B_s) + (sum_s(F_s + B_s) - max_s(F_s + B_s)) / v + transfers + tail
+/// Model:   t = m * max_s(F_s + B_s) + fill + transfers + tail; fill of 1F1B, interleaved and GPipe:
+///          (sum_s(F_s + B_s) - max_s(F_s + B_s)) / v; of the others see fill_time
 /// Symbols: F_s, B_s = one micro-batch through all virtual stages of pipeline rank s; v = virtual stages per
 /// rank;
-///          transfers: 2 (pp - 1) to fill and drain, and 2 m more where the sender waits (v = 1)
+///          transfers: 2 (pp - 1) to fill and drain, and 2 m more where the sender waits (1F1B)
 Seconds estimate_step_time(const Job& job, const PlanSpec& plan, CostCache& cache) {
   const auto sharing = make_sharing({SharingMode::kBound, 0});
   const CommNetwork network(job.cluster, job.profile, *sharing);
   const std::vector<StageLoad> stages = load_stages(job, plan, cache);
-  double sum = 0;
+  double f = 0, b = 0, w = 0;
   const StageLoad* busiest = &stages.front();
   for (const StageLoad& stage : stages) {
-    sum += stage.total();
+    f += stage.forward;
+    b += stage.backward;
+    w += stage.weight;
     if (stage.total() > busiest->total()) busiest = &stage;
   }
   const auto m = static_cast<double>(micro_batches(plan, job.run.global_batch));
-  const double fill = (sum - busiest->total()) / plan.layout.vp;
+  const double fill = fill_time(plan, f - busiest->forward, b - busiest->backward, w - busiest->weight);
   const double transfer = transfer_time(job, plan, network, cache);
+  const bool sender_waits = plan.schedule() == PipelineSchedule::kOneForwardOneBackward;
   const double transfers =
-      plan.layout.pp == 1 ? 0.0 : 2.0 * transfer * (plan.layout.pp - 1 + (plan.layout.vp == 1 ? m : 0.0));
+      plan.layout.pp == 1 ? 0.0 : 2.0 * transfer * (plan.layout.pp - 1 + (sender_waits ? m : 0.0));
   const double chunk = 1.0 / plan.layout.vp;
   return Seconds::of(
       m * busiest->total() + fill + transfers +

@@ -34,6 +34,61 @@ void check_grids(const Job& job, const PlanSpec& plan, Faults& faults) {
   }
 }
 
+/// Chunks and stages that a schedule is made for.
+void check_schedule(const PlanSpec& plan, Faults& faults) {
+  const int pp = plan.layout.pp;
+  const int vp = plan.layout.vp;
+  const PipelineSchedule schedule = plan.schedule();
+  if (vp > 1 && pp < 2)
+    return add(faults, "interleaved-needs-pipeline",
+               "vp {} with pp {}: virtual stages need a pipeline, pp of at least 2", vp, pp);
+  switch (schedule) {
+    case PipelineSchedule::kInterleaved:
+      if (vp < 2)
+        add(faults, "schedule-chunks", "schedule interleaved runs 2 or more chunks a rank, found vp {}", vp);
+      break;
+    case PipelineSchedule::kZeroBubbleV:
+    case PipelineSchedule::kDualPipeV:
+      if (vp != 2)
+        add(faults, "schedule-chunks",
+            "schedule {} runs 2 chunks a rank, down the pipeline and up again: vp 2, found vp {}",
+            name(schedule), vp);
+      break;
+    default:
+      if (vp != 1)
+        add(faults, "schedule-chunks", "schedule {} runs 1 stage of the model a rank{}: vp 1, found vp {}",
+            name(schedule), schedule == PipelineSchedule::kDualPipe ? " and direction" : "", vp);
+  }
+  if ((splits_backward(schedule) || schedule == PipelineSchedule::kInterleaved) && pp < 2 && vp < 2)
+    add(faults, "schedule-needs-pipeline", "schedule {} needs a pipeline, pp of at least 2, found pp {}",
+        name(schedule), pp);
+  if (schedule == PipelineSchedule::kDualPipe && pp % 2 != 0 && pp > 1)
+    add(faults, "dualpipe-stages",
+        "schedule dualpipe feeds the pipeline from both ends and needs an even pp, found pp {}", pp);
+  if (overlaps_passes(schedule) && plan.chunk_degree > 1)
+    add(faults, "dualpipe-chunks",
+        "schedule {} overlaps two micro-batches; token chunks inside one are not simulated with it: expected "
+        "chunk_degree 1, found {}",
+        name(schedule), plan.chunk_degree);
+}
+
+void check_micro_batches(const PlanSpec& plan, std::int64_t micro_batches, Faults& faults) {
+  const int pp = plan.layout.pp;
+  const PipelineSchedule schedule = plan.schedule();
+  if (schedule == PipelineSchedule::kInterleaved && micro_batches % pp != 0)
+    add(faults, "interleaved-micro-batches",
+        "interleaving needs micro-batches in multiples of pp {}, found {}", pp, micro_batches);
+  if (schedule == PipelineSchedule::kDualPipe && micro_batches % 2 != 0)
+    add(faults, "dualpipe-micro-batches",
+        "schedule dualpipe feeds half of the micro-batches from either end and needs an even number, found "
+        "{}",
+        micro_batches);
+  if (overlaps_passes(schedule) && micro_batches < 2 * pp)
+    add(faults, "dualpipe-micro-batches",
+        "schedule {} needs at least 2 * pp = {} micro-batches to fill the pipeline, found {}", name(schedule),
+        2 * pp, micro_batches);
+}
+
 void check_batch(const Job& job, const PlanSpec& plan, Faults& faults) {
   const std::int64_t per_round = std::int64_t{plan.layout.dp} * plan.micro_batch;
   if (job.run.global_batch % per_round != 0) {
@@ -41,13 +96,7 @@ void check_batch(const Job& job, const PlanSpec& plan, Faults& faults) {
         plan.micro_batch, per_round, job.run.global_batch);
     return;
   }
-  if (plan.layout.vp > 1 && job.run.global_batch / per_round % plan.layout.pp != 0) {
-    add(faults, "interleaved-micro-batches",
-        "interleaving needs micro-batches in multiples of pp {}, found {}", plan.layout.pp,
-        job.run.global_batch / per_round);
-  }
-  if (plan.layout.vp > 1 && plan.layout.pp < 2)
-    add(faults, "interleaved-needs-pipeline", "vp {} needs pp of at least 2", plan.layout.vp);
+  check_micro_batches(plan, job.run.global_batch / per_round, faults);
 }
 
 void check_sequence(const Job& job, const PlanSpec& plan, Faults& faults) {
@@ -188,6 +237,7 @@ std::vector<PlanFault> find_faults(const Job& job, const PlanSpec& plan) {
   Faults faults;
   if (!has_degrees(plan, faults)) return faults;
   check_grids(job, plan, faults);
+  check_schedule(plan, faults);
   check_batch(job, plan, faults);
   check_sequence(job, plan, faults);
   check_widths(job, plan, faults);

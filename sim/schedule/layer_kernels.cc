@@ -95,17 +95,18 @@ int LayerKernels::communication_sms() const {
 
 void LayerKernels::wait_for_launches(Segment& segment, std::int64_t experts) const {
   const Seconds kernel = profile_.launch_overhead();
-  Seconds host;
+  std::vector<Seconds> hosts;
   std::string_view before;
   for (const Part& part : segment.parts()) {
     // Data and weight gradient of a layer are one call of the framework.
     const bool called = part.time_class == TimeClass::kGemm && part.name != before;
-    host += (called ? profile_.linear_overhead() : kernel) * kHostShare;
+    Seconds host = (called ? profile_.linear_overhead() : kernel) * kHostShare;
     if (part.name.starts_with("experts") && !fusion_.experts)
       host += kernel * static_cast<double>(experts - 1);
+    hosts.push_back(host);
     before = part.name;
   }
-  segment.add_launch_wait(host);
+  segment.add_launch_wait(hosts);
 }
 
 void LayerKernels::memory(Segment& segment, std::string_view name, MemoryOp op, double moved) const {
@@ -120,6 +121,15 @@ void LayerKernels::forward(Segment& segment, const Linear& l) const {
               profile_.gemm({l.tokens, l.out, l.in, precision_.gemm, GemmPass::kForward}));
 }
 
+void LayerKernels::add_weight_gradient(Segment& segment, std::string_view name, const Estimate& product,
+                                       const Estimate& traffic) {
+  const Estimate rest = exposed(traffic, product);
+  Estimate hidden = traffic;
+  hidden.time = traffic.time - rest.time;
+  segment.add_weight_gradient(name, product, hidden);
+  segment.add("tp reduce-scatter", TimeClass::kTpComm, rest);
+}
+
 void LayerKernels::backward(Segment& segment, const Linear& l, const Estimate& gather,
                             const Estimate& scatter) const {
   if (is_fp8()) {
@@ -131,8 +141,7 @@ void LayerKernels::backward(Segment& segment, const Linear& l, const Estimate& g
   const Estimate wgrad = profile_.gemm({l.in, l.out, l.tokens, precision_.gemm, GemmPass::kWeightGradient});
   segment.add(l.name, TimeClass::kGemm, dgrad);
   segment.add("tp all-gather", TimeClass::kTpComm, exposed(gather, dgrad));
-  segment.add(l.name, TimeClass::kGemm, wgrad);
-  segment.add("tp reduce-scatter", TimeClass::kTpComm, exposed(scatter, wgrad));
+  add_weight_gradient(segment, l.name, wgrad, scatter);
 }
 
 Estimate LayerKernels::gather(std::int64_t tokens, std::int64_t width) const {
@@ -251,9 +260,7 @@ Segment LayerKernels::head_backward() const {
       profile_.gemm({model_.hidden, columns, tokens_.region, NumberFormat::kBf16, GemmPass::kWeightGradient});
   segment.add("logits", TimeClass::kGemm, dgrad);
   segment.add("tp all-gather", TimeClass::kTpComm, exposed(gather(tokens_.region, model_.hidden), dgrad));
-  segment.add("logits", TimeClass::kGemm, wgrad);
-  segment.add("tp reduce-scatter", TimeClass::kTpComm,
-              exposed(scatter(tokens_.region, model_.hidden), wgrad));
+  add_weight_gradient(segment, "logits", wgrad, scatter(tokens_.region, model_.hidden));
   norm_backward(segment, tokens_.local, model_.hidden);
   return segment;
 }

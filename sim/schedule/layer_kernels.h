@@ -87,6 +87,9 @@ class LayerKernels {
   void backward(Segment& segment, const Linear& linear) const {
     backward(segment, linear, Estimate{}, Estimate{});
   }
+  /// A weight gradient and the part of `traffic` that does not fit behind it.
+  static void add_weight_gradient(Segment& segment, std::string_view name, const Estimate& product,
+                                  const Estimate& traffic);
   void memory(Segment& segment, std::string_view name, MemoryOp op, double moved) const;
   void enter_region(Segment& segment) const;  ///< all-gather of the hidden states
   void leave_region(Segment& segment) const;  ///< reduce-scatter (or all-reduce) of the hidden states

@@ -5,6 +5,7 @@
 
 #include "sim/schedule/activation_bytes.h"
 #include "sim/schedule/layer_kernels.h"
+#include "sim/schedule/pipeline_order.h"
 #include "sim/schedule/simulate.h"
 
 namespace moeplan::sim {
@@ -21,6 +22,7 @@ class StageMemory {
       : job_(job),
         plan_(plan),
         layout_(plan.layout),
+        map_(plan),
         activations_(job.model, job.run, plan),
         split_(plan.split.layers_per_chunk.empty()
                    ? even_split(static_cast<int>(job.model.layers.size()), plan.layout.pp, plan.layout.vp)
@@ -35,6 +37,7 @@ class StageMemory {
     LayerSpec layer;
     int moe_index = -1;    ///< -1: no experts
     double in_flight = 0;  ///< micro-batches whose activations it keeps
+    double stashed = 0;    ///< micro-batches whose weight gradients wait
   };
   struct Peak {
     double activations = 0.0;
@@ -45,19 +48,26 @@ class StageMemory {
 
   void find_moe_indices();
   std::vector<Placed> layers_of(int stage) const;
-  std::vector<double> in_flight_of(int stage) const;
+  struct Kept {
+    double activations = 0, stashed = 0;  ///< micro-batches, as of InFlight
+  };
+  std::vector<Kept> in_flight_of(int stage) const;
+  std::vector<Kept> walk_order(int stage) const;
+  bool holds_first(int stage) const;
+  int copies() const { return map_.routes(); }
   void add_weights(int stage, const std::vector<Placed>& layers, MemoryPart& part) const;
   double dense_elements(const std::vector<Placed>& layers) const;
   void load_rows(const std::vector<Placed>& layers, int iteration);
   double mean_rows() const;
   Peak peak_of(int stage, const std::vector<Placed>& layers) const;
   double head_elements() const { return static_cast<double>(embedding_parameters(job_.model)) / layout_.tp; }
-  bool is_last(int stage) const { return stage == layout_.pp - 1; }
+  bool is_last(int stage) const;
   std::int64_t slots_per_rank(int moe_index) const;
 
   const Job& job_;
   const PlanSpec& plan_;
   const ParallelLayout& layout_;
+  ChunkMap map_;
   ActivationBytes activations_;
   StageSplit split_;
   std::vector<int> first_layer_;  // [chunk]
@@ -80,29 +90,71 @@ void StageMemory::find_moe_indices() {
 
 /// Micro-batches in flight per virtual stage of a pipeline rank when its first backward starts.
 /// 1F1B: pp - stage. Interleaved (Megatron): 2 (pp - stage - 1) + (vp - 1) pp + 1 forwards of chunks, in
-/// groups of pp micro-batches a chunk. Shape: [virtual stage]
-std::vector<double> StageMemory::in_flight_of(int stage) const {
+/// groups of pp micro-batches a chunk. Others: a walk along the order. Shape: [virtual stage]
+std::vector<StageMemory::Kept> StageMemory::in_flight_of(int stage) const {
+  const PipelineSchedule schedule = map_.schedule();
+  if (schedule != PipelineSchedule::kOneForwardOneBackward && schedule != PipelineSchedule::kInterleaved)
+    return walk_order(stage);
   const std::int64_t micro = std::max<std::int64_t>(1, micro_batches(plan_, job_.run.global_batch));
   const int pp = layout_.pp;
   const int vp = layout_.vp;
-  if (vp == 1) return {static_cast<double>(std::min<std::int64_t>(pp - stage, micro))};
+  if (vp == 1) return {{static_cast<double>(std::min<std::int64_t>(pp - stage, micro)), 0.0}};
   const std::int64_t forwards = std::min<std::int64_t>(2 * (pp - stage - 1) + (vp - 1) * pp + 1, micro * vp);
-  std::vector<double> counts(static_cast<std::size_t>(vp), 0.0);
-  for (std::int64_t k = 0; k < forwards; ++k) counts[static_cast<std::size_t>(k / pp % vp)] += 1.0;
+  std::vector<Kept> counts(static_cast<std::size_t>(vp));
+  for (std::int64_t k = 0; k < forwards; ++k)
+    counts[static_cast<std::size_t>(k / pp % vp)].activations += 1.0;
   return counts;
+}
+
+/// Weighs chunks by what a micro-batch keeps of their layers under an even load.
+std::vector<StageMemory::Kept> StageMemory::walk_order(int stage) const {
+  const std::int64_t micro = std::max<std::int64_t>(1, micro_batches(plan_, job_.run.global_batch));
+  std::vector<std::pair<double, double>> weights;
+  for (int v = 0; v < map_.chunks_per_stage(); ++v) {
+    const auto chunk = static_cast<std::size_t>(map_.model_chunk(map_.at(stage, v)));
+    std::pair<double, double> sum{1e-9, 0.0};  // an empty chunk still counts its micro-batches
+    for (int i = 0; i < split_.layers_per_chunk[chunk]; ++i) {
+      const auto l = static_cast<std::size_t>(first_layer_[chunk] + i);
+      const LayerBytes bytes = activations_.layer(job_.model.layers[l]);
+      sum.first += bytes.kept + bytes.kept_per_row * mean_rows();
+      sum.second += bytes.stashed + bytes.stashed_per_row * mean_rows();
+    }
+    weights.push_back(sum);
+  }
+  std::vector<Kept> kept;
+  for (const InFlight& one : find_peak(pipeline_order(map_, stage, static_cast<int>(micro)), weights))
+    kept.push_back({static_cast<double>(one.activations), static_cast<double>(one.stashed)});
+  return kept;
+}
+
+bool StageMemory::holds_first(int stage) const {
+  for (int v = 0; v < map_.chunks_per_stage(); ++v) {
+    if (map_.is_first(map_.at(stage, v))) return true;
+  }
+  return false;
+}
+
+bool StageMemory::is_last(int stage) const {
+  for (int v = 0; v < map_.chunks_per_stage(); ++v) {
+    if (map_.is_last(map_.at(stage, v))) return true;
+  }
+  return false;
 }
 
 std::vector<StageMemory::Placed> StageMemory::layers_of(int stage) const {
   std::vector<Placed> all;
-  const std::vector<double> in_flight = in_flight_of(stage);
-  for (int v = 0; v < layout_.vp; ++v) {
-    const auto chunk = static_cast<std::size_t>(v * layout_.pp + stage);
+  const std::vector<Kept> in_flight = in_flight_of(stage);
+  Kept last;
+  for (int v = 0; v < map_.chunks_per_stage(); ++v) {
+    if (map_.is_last(map_.at(stage, v))) last = in_flight[static_cast<std::size_t>(v)];
+    const auto chunk = static_cast<std::size_t>(map_.model_chunk(map_.at(stage, v)));
     for (int i = 0; i < split_.layers_per_chunk[chunk]; ++i) {
       const auto l = static_cast<std::size_t>(first_layer_[chunk] + i);
       if (l >= job_.model.layers.size()) continue;
       const LayerSpec& layer = job_.model.layers[l];
+      const Kept& kept = in_flight[static_cast<std::size_t>(v)];
       all.push_back(
-          {layer, layer.ffn == FfnKind::kMoe ? moe_before_[l] : -1, in_flight[static_cast<std::size_t>(v)]});
+          {layer, layer.ffn == FfnKind::kMoe ? moe_before_[l] : -1, kept.activations, kept.stashed});
     }
   }
   if (is_last(stage)) {
@@ -112,7 +164,7 @@ std::vector<StageMemory::Placed> StageMemory::layers_of(int stage) const {
       if (layer.mixer == MixerKind::kNone) layer.mixer = MixerKind::kAttention;
       if (layer.ffn == FfnKind::kNone) layer.ffn = job_.model.is_moe() ? FfnKind::kMoe : FfnKind::kDense;
       all.push_back({layer, layer.ffn == FfnKind::kMoe ? std::max(0, job_.model.moe_layers() - 1) : -1,
-                     in_flight.back()});
+                     last.activations, last.stashed});
     }
   }
   return all;
@@ -147,11 +199,12 @@ double StageMemory::dense_elements(const std::vector<Placed>& layers) const {
 void StageMemory::add_weights(int stage, const std::vector<Placed>& layers, MemoryPart& part) const {
   const ModelSpec& m = job_.model;
   double dense = dense_elements(layers);
-  if (stage == 0) dense += head_elements();
+  const bool first = holds_first(stage);
+  if (first) dense += head_elements();
   if (is_last(stage)) {
-    const bool own_head = !m.tied_embeddings || layout_.pp > 1;
+    const bool own_head = !m.tied_embeddings || !first;
     const bool own_table =
-        m.mtp_layers > 0 && layout_.pp > 1 && !m.tied_embeddings;  // MTP embeds the next tokens here
+        m.mtp_layers > 0 && !first && !m.tied_embeddings;  // MTP embeds the next tokens here
     dense += (own_head ? head_elements() : 0.0) + (own_table ? head_elements() : 0.0);
     dense += m.mtp_layers * 2.0 * static_cast<double>(m.hidden) * static_cast<double>(m.hidden) / layout_.tp;
   }
@@ -165,8 +218,9 @@ void StageMemory::add_weights(int stage, const std::vector<Placed>& layers, Memo
   // Low-precision products keep two quantised copies of each weight, for forward and for dgrad.
   const double weight_bytes = kBf16 + (low < kBf16 ? 2.0 * low : 0.0);
   const double states = p.optimizer_bytes_per_parameter;
-  const double dense_share = plan_.distributed_optimizer ? static_cast<double>(layout_.dp) * layout_.cp : 1.0;
-  const double expert_share = plan_.distributed_optimizer ? static_cast<double>(layout_.edp) : 1.0;
+  const double dense_share =
+      plan_.distributed_optimizer ? static_cast<double>(layout_.dp) * layout_.cp * copies() : 1.0;
+  const double expert_share = plan_.distributed_optimizer ? static_cast<double>(layout_.edp) * copies() : 1.0;
   part.parameters = base::Bytes::rounded((dense + experts) * weight_bytes);
   part.gradients = base::Bytes::rounded((dense + experts) * value_bytes(p.gradient_reduce));
   part.optimizer_states =
@@ -204,7 +258,7 @@ void StageMemory::load_rows(const std::vector<Placed>& layers, int iteration) {
         row[s * ep / slots.size()] += share[expert] / copies[expert] * static_cast<double>(ep);
       }
     }
-    for (std::size_t r = 0; r < ep; ++r) kept[r] += row[r] * layers[i].in_flight;
+    for (std::size_t r = 0; r < ep; ++r) kept[r] += row[r] * (layers[i].in_flight + layers[i].stashed);
   }
   const auto hottest = static_cast<std::size_t>(std::max_element(kept.begin(), kept.end()) - kept.begin());
   rows_.assign(layers.size(), 0.0);
@@ -220,7 +274,8 @@ StageMemory::Peak StageMemory::peak_of(int stage, const std::vector<Placed>& lay
   Peak layer_peak;
   for (std::size_t i = 0; i < layers.size(); ++i) {
     const LayerBytes bytes = activations_.layer(layers[i].layer);
-    kept += layers[i].in_flight * (bytes.kept + bytes.kept_per_row * rows_[i]);
+    kept += layers[i].in_flight * (bytes.kept + bytes.kept_per_row * rows_[i]) +
+            layers[i].stashed * (bytes.stashed + bytes.stashed_per_row * rows_[i]);
     Peak own;
     own.activations =
         bytes.dropped + bytes.dropped_per_row * rows_[i] + bytes.backward + bytes.backward_per_row * rows_[i];

@@ -56,9 +56,8 @@ Segment LayerKernels::moe_before_backward() const {
   segment.add(
       "router", TimeClass::kGemm,
       profile_.gemm({t, model_.hidden, model_.experts, NumberFormat::kBf16, GemmPass::kDataGradient}));
-  segment.add(
-      "router", TimeClass::kGemm,
-      profile_.gemm({model_.hidden, model_.experts, t, NumberFormat::kBf16, GemmPass::kWeightGradient}));
+  segment.add_weight_gradient("router", profile_.gemm({model_.hidden, model_.experts, t, NumberFormat::kBf16,
+                                                       GemmPass::kWeightGradient}));
   if (model_.shared_ffn > 0)
     mlp_backward(segment, model_.shared_ffn, recomputes(RecomputeModule::kSharedExperts));
   norm_backward(segment, tokens_.local, model_.hidden);
@@ -103,8 +102,12 @@ double LayerKernels::sorted_bytes(std::int64_t rows, std::size_t slots) const {
 void LayerKernels::grouped(Segment& segment, std::string_view name, std::span<const std::int64_t> tokens,
                            std::int64_t n, std::int64_t k, GemmPass pass) const {
   const GroupedKernel kernel = fusion_.experts ? GroupedKernel::kDefault : GroupedKernel::kPerExpert;
-  segment.add(name, TimeClass::kGemm,
-              profile_.grouped_gemm(tokens, n, k, precision_.gemm, pass, kernel, fusion_.accumulation));
+  const Estimate estimate =
+      profile_.grouped_gemm(tokens, n, k, precision_.gemm, pass, kernel, fusion_.accumulation);
+  if (pass == GemmPass::kWeightGradient)
+    segment.add_weight_gradient(name, estimate);
+  else
+    segment.add(name, TimeClass::kGemm, estimate);
 }
 
 /// The activation and the product with the router's fp32 probability. Not fused, per value of the result:

@@ -82,10 +82,10 @@ double slow_down(const LayerKernels& kernels, double in, double out, double byte
   const OverlapFactors factors = overlap_factors(input);
   Segment slowed;
   for (const Part& part : work.parts()) {
-    Estimate estimate = part.estimate;
-    if (part.time_class == TimeClass::kGemm) estimate.time = estimate.time * factors.products;
-    if (part.time_class == TimeClass::kMemory) estimate.time = estimate.time * factors.memory;
-    slowed.add(part.name, part.time_class, estimate);
+    Part slow = part;
+    if (part.time_class == TimeClass::kGemm) slow.estimate.time = part.estimate.time * factors.products;
+    if (part.time_class == TimeClass::kMemory) slow.estimate.time = part.estimate.time * factors.memory;
+    slowed.add(slow);
   }
   work = std::move(slowed);
   return factors.communication;
@@ -245,6 +245,7 @@ MoeTimes build_moe_times(const LayerKernels& kernels, const MoeTraffic& traffic,
   const std::size_t ranks = traffic.copies.size() / static_cast<std::size_t>(traffic.expert_group);
   std::vector<std::int64_t> before;
   double forward_factor = 1.0, backward_factor = 1.0;
+  double moved = 0.0, seconds = 0.0;
   for (std::size_t r = 0; r < ranks; ++r) {
     const std::vector<std::int64_t> tokens = piece_of(traffic.slots(r), pieces);
     const bool same = pieces == 1 && r > 0 && tokens == before;
@@ -253,8 +254,10 @@ MoeTimes build_moe_times(const LayerKernels& kernels, const MoeTraffic& traffic,
                                            : kernels.experts_backward(tokens));
     before = tokens;
     if (traffic.expert_group == 1) continue;
+    const double sent = sent_copies(traffic, r) / pieces;
+    moved += sent * kernels.dispatch_bytes_per_copy();
+    seconds += times.dispatch.done[r].s();
     if (pieces > 1) {
-      const double sent = sent_copies(traffic, r) / pieces;
       const auto slow = [&](const CommTimes& in, const CommTimes& out, double bytes, Segment& work) {
         return slow_down(kernels, in.done[r].s(), out.done[r].s(), sent * bytes, pieces, work);
       };
@@ -270,7 +273,17 @@ MoeTimes build_moe_times(const LayerKernels& kernels, const MoeTraffic& traffic,
     result.dispatch_gradient.push_back(
         one("dispatch gradient", TimeClass::kDispatch, times.dispatch_gradient, r, backward_factor));
   }
+  if (seconds > 0.0) result.traffic_rate = base::BytesPerSecond::of(moved / seconds);
   return result;
+}
+
+void MoeTimes::split_backward() {
+  for (const Segment& whole : experts_backward) {
+    Segment input, weight;
+    whole.split(input, weight);
+    experts_input.push_back(std::move(input));
+    experts_weight.push_back(std::move(weight));
+  }
 }
 
 }  // namespace moeplan::sim

@@ -47,7 +47,12 @@ AllToAllTimes solve_all_to_alls(const CommNetwork& network, const StageRanks& st
 struct MoeTimes {
   std::vector<Segment> dispatch, experts, combine;
   std::vector<Segment> combine_gradient, experts_backward, dispatch_gradient;
+  std::vector<Segment> experts_input, experts_weight;  ///< halves of experts_backward, where asked for
   int pieces = 1;
+  base::BytesPerSecond traffic_rate;  ///< of the mean rank while it dispatches
+
+  /// Fills the halves.
+  void split_backward();
 };
 MoeTimes build_moe_times(const LayerKernels& kernels, const MoeTraffic& traffic, const AllToAllTimes& times,
                          int pieces);

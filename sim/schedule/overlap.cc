@@ -20,4 +20,17 @@ OverlapFactors overlap_factors(const OverlapInput& in) {
   return factors;
 }
 
+OverlapFactors paired_factors(const OverlapInput& in) {
+  OverlapFactors factors;
+  const double work = in.products + in.memory;
+  const double beside = in.dispatch + in.combine;
+  if (work <= 0.0 || beside <= 0.0) return factors;
+  const double overlapped = std::min(1.0, beside / work);
+  const double covered = std::min(1.0, work / beside);
+  factors.products = 1.0 + overlapped * (Interference::compute_factor(in.sms, in.gpu_sms) - 1.0);
+  factors.memory = 1.0 + overlapped * (in.memory_factor - 1.0);
+  factors.communication = 1.0 + covered * in.memory / work * (in.memory_factor - 1.0);
+  return factors;
+}
+
 }  // namespace moeplan::sim

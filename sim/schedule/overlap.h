@@ -25,4 +25,11 @@ struct OverlapFactors {
 /// Not modelled: which piece meets which; the second-order growth of the overlap by the slow-down itself.
 OverlapFactors overlap_factors(const OverlapInput& input);
 
+/// Two micro-batches at once: the all-to-alls C of either run beside the kernels W of the other.
+/// Model:   as above with o = min(1, C / W) and, of the communication, min(1, W / C); `dispatch` and
+/// `combine`
+///          are all all-to-alls of both together, `products` and `memory` all kernels; `pieces` is not used
+/// Not modelled: all-to-alls that stand beside kernels of one kind more than of the other.
+OverlapFactors paired_factors(const OverlapInput& input);
+
 }  // namespace moeplan::sim

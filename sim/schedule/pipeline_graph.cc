@@ -11,18 +11,35 @@ using base::StreamId;
 using base::TaskId;
 using Kind = PipelineTask::Kind;
 
-const ChunkTimes& times_of(const PipelineInput& input, int chunk, int micro_batch, bool backward) {
-  const ChunkPair& pair =
-      *input.samples[static_cast<std::size_t>(micro_batch)]->chunks[static_cast<std::size_t>(chunk)];
-  return backward ? pair.backward : pair.forward;
+constexpr std::size_t kCellKinds = 2;  ///< forward; backward or input gradients
+
+const ChunkTimes& times_of(const PipelineInput& input, int chunk, int micro_batch, Pass pass) {
+  return input.samples[static_cast<std::size_t>(micro_batch)]->chunks[static_cast<std::size_t>(chunk)]->of(
+      pass);
 }
+
+Kind kind_of(Pass pass) {
+  switch (pass) {
+    case Pass::kForward:
+      return Kind::kForward;
+    case Pass::kBackward:
+      return Kind::kBackward;
+    case Pass::kInput:
+      return Kind::kInput;
+    case Pass::kWeight:
+      return Kind::kWeight;
+  }
+  return Kind::kForward;
+}
+
+bool gives_gradients(Pass pass) { return pass == Pass::kBackward || pass == Pass::kWeight; }
 
 /// Blocks that do exactly the same are simulated once.
 int distinct_blocks(const PipelineInput& input) {
   std::size_t blocks = 1;
   for (const ChunkSample* sample : input.samples) {
     for (const ChunkPair* pair : sample->chunks) {
-      for (const ChunkTimes* times : {&pair->forward, &pair->backward}) {
+      for (const ChunkTimes* times : {&pair->forward, &pair->backward, &pair->input, &pair->weight}) {
         const auto& d = times->duration;
         const bool equal = std::all_of(d.begin(), d.end(), [&](Seconds s) { return s == d.front(); });
         if (!equal) blocks = std::max(blocks, d.size());
@@ -36,34 +53,35 @@ class PipelineBuilder {
  public:
   PipelineBuilder(const PipelineInput& input, PipelineStep& step) : in_(input), step_(step) {
     step_.blocks = distinct_blocks(input);
-    step_.graph.add_streams(static_cast<std::size_t>(in_.stages) *
+    step_.graph.add_streams(static_cast<std::size_t>(in_.map.stages()) *
                             static_cast<std::size_t>(step_.blocks + 1));
-    const auto cells =
-        static_cast<std::size_t>(in_.stages * in_.chunks_per_stage * in_.micro_batches * step_.blocks * 2);
+    const std::size_t cells = chunks() * static_cast<std::size_t>(in_.micro_batches) *
+                              static_cast<std::size_t>(step_.blocks) * kCellKinds;
     first_.resize(cells);
     last_.resize(cells);
     gathers_.resize(chunks());
     reduces_.resize(chunks());
+    gradients_.resize(chunks());
   }
 
   void build() {
     for (std::size_t c = 0; c < chunks(); ++c) add_gathers(static_cast<int>(c));
-    for (int stage = 0; stage < in_.stages; ++stage) {
-      const std::vector<PipelineOp> order =
-          pipeline_order(in_.stages, in_.chunks_per_stage, stage, in_.micro_batches);
-      for (int block = 0; block < step_.blocks; ++block) {
-        for (const PipelineOp& op : order) add_op(stage, block, op);
-      }
+    for (int stage = 0; stage < in_.map.stages(); ++stage) {
+      const std::vector<PipelineOp> order = pipeline_order(in_.map, stage, in_.micro_batches);
+      find_ends(order);
+      for (int block = 0; block < step_.blocks; ++block) add_order(stage, block, order);
     }
+    join_twins();
     for (int block = 0; block < step_.blocks; ++block) add_transfers(block);
     add_updates();
   }
 
  private:
-  std::size_t chunks() const { return static_cast<std::size_t>(in_.stages * in_.chunks_per_stage); }
+  std::size_t chunks() const { return static_cast<std::size_t>(in_.map.chunks()); }
   std::size_t cell(int chunk, int micro_batch, int block, bool backward) const {
-    return static_cast<std::size_t>(((chunk * in_.micro_batches + micro_batch) * step_.blocks + block) * 2 +
-                                    (backward ? 1 : 0));
+    const auto at =
+        static_cast<std::size_t>((chunk * in_.micro_batches + micro_batch) * step_.blocks + block);
+    return at * kCellKinds + (backward ? 1 : 0);
   }
   StreamId compute(int stage, int block) const { return step_.compute_stream(stage, block); }
   StreamId exchange_stream(int stage) const { return StreamId((stage + 1) * (step_.blocks + 1) - 1); }
@@ -87,40 +105,103 @@ class PipelineBuilder {
   void add_gathers(int chunk) {
     const ChunkExchange& exchange = in_.exchanges[static_cast<std::size_t>(chunk)];
     if (!in_.overlap_gather || exchange.gather_piece.time <= Seconds()) return;
-    const int stage = chunk % in_.stages;
+    const int stage = in_.map.stage(chunk);
     for (int i = 0; i < exchange.pieces; ++i) {
       gathers_[static_cast<std::size_t>(chunk)].push_back(add_estimate(
           exchange_stream(stage), Kind::kGather, stage, exchange.gather_piece, TimeClass::kGather, chunk));
     }
   }
 
-  void add_op(int stage, int block, const PipelineOp& op) {
-    const int chunk = op.chunk * in_.stages + stage;
+  /// Which ops of an order are the first forward of their chunk, and the last that gives it gradients.
+  void find_ends(const std::vector<PipelineOp>& order) {
+    const auto places = static_cast<std::size_t>(in_.map.chunks_per_stage());
+    first_forward_.assign(places, order.size());
+    last_gradient_.assign(places, order.size());
+    for (std::size_t i = 0; i < order.size(); ++i) {
+      const auto place = static_cast<std::size_t>(order[i].chunk);
+      if (order[i].pass == Pass::kForward && first_forward_[place] == order.size()) first_forward_[place] = i;
+      if (gives_gradients(order[i].pass)) last_gradient_[place] = i;
+    }
+  }
+
+  void add_order(int stage, int block, const std::vector<PipelineOp>& order) {
+    for (std::size_t i = 0; i < order.size(); ++i) {
+      if (order[i].beside_next) {
+        add_both(stage, block, order[i], order[i + 1]);
+        ++i;
+        continue;
+      }
+      const auto place = static_cast<std::size_t>(order[i].chunk);
+      add_op(stage, block, order[i], first_forward_[place] == i, last_gradient_[place] == i);
+    }
+  }
+
+  static std::size_t block_of(const ChunkTimes& times, int block) {
+    return static_cast<std::size_t>(block) < times.duration.size() ? static_cast<std::size_t>(block) : 0;
+  }
+
+  void add_op(int stage, int block, const PipelineOp& op, bool is_first, bool is_last) {
+    const int chunk = in_.map.at(stage, op.chunk);
     const auto c = static_cast<std::size_t>(chunk);
-    const ChunkTimes& times = times_of(in_, chunk, op.micro_batch, op.backward);
-    const std::size_t b =
-        static_cast<std::size_t>(block) < times.duration.size() ? static_cast<std::size_t>(block) : 0;
+    const ChunkTimes& times = times_of(in_, chunk, op.micro_batch, op.pass);
+    const std::size_t b = block_of(times, block);
     const ChunkExchange& exchange = in_.exchanges[c];
-    const bool gathered = !op.backward && op.micro_batch == 0 && !gathers_[c].empty();
-    const bool reduced = op.backward && op.micro_batch + 1 == in_.micro_batches && in_.overlap_reduce &&
-                         exchange.reduce_piece.time > Seconds();
+    const bool gathered = is_first && !gathers_[c].empty();
+    const bool reduced = is_last && in_.overlap_reduce && exchange.reduce_piece.time > Seconds();
     const int pieces = gathered || reduced ? exchange.pieces : 1;
     PipelineTask what;
-    what.kind = op.backward ? Kind::kBackward : Kind::kForward;
+    what.kind = kind_of(op.pass);
     what.stage = stage;
     what.block = block;
     what.chunk = chunk;
     what.micro_batch = op.micro_batch;
     what.fraction = 1.0 / pieces;
     what.cost = &times.critical[b];
-    const std::size_t at = cell(chunk, op.micro_batch, block, op.backward);
+    const std::size_t at = cell(chunk, op.micro_batch, block, op.pass != Pass::kForward);
     for (int i = 0; i < pieces; ++i) {
       what.piece = i;
       const TaskId task = add(compute(stage, block), times.duration[b] * what.fraction, what);
-      if (i == 0) first_[at] = task;
-      last_[at] = task;
+      if (op.pass != Pass::kWeight) {
+        if (i == 0) first_[at] = task;
+        last_[at] = task;
+      }
       if (gathered) step_.graph.add_dependency(gathers_[c][static_cast<std::size_t>(i)], task);
       if (reduced) reduce_after(chunk, i, task);
+      if (is_last && i + 1 == pieces) gradients_[c].push_back(task);
+    }
+  }
+
+  /// A forward and a backward as one task: either is done when both are.
+  void add_both(int stage, int block, const PipelineOp& forward, const PipelineOp& backward) {
+    PipelineTask what;
+    what.kind = Kind::kBoth;
+    what.stage = stage;
+    what.block = block;
+    what.chunk = in_.map.at(stage, forward.chunk);
+    what.micro_batch = forward.micro_batch;
+    what.other_chunk = in_.map.at(stage, backward.chunk);
+    what.other_micro_batch = backward.micro_batch;
+    const ChunkTimes& times =
+        in_.both(what.chunk, what.micro_batch, what.other_chunk, what.other_micro_batch);
+    const std::size_t b = block_of(times, block);
+    what.cost = &times.critical[b];
+    const TaskId task = add(compute(stage, block), times.duration[b], what);
+    for (const std::size_t at : {cell(what.chunk, what.micro_batch, block, false),
+                                 cell(what.other_chunk, what.other_micro_batch, block, true)}) {
+      first_[at] = task;
+      last_[at] = task;
+    }
+  }
+
+  /// A reduction over both copies of a chunk waits for both.
+  void join_twins() {
+    for (std::size_t c = 0; c < chunks(); ++c) {
+      const int twin = in_.map.twin(static_cast<int>(c));
+      if (twin < 0) continue;
+      for (const TaskId reduce : reduces_[c]) {
+        for (const TaskId task : gradients_[static_cast<std::size_t>(twin)])
+          step_.graph.add_dependency(task, reduce);
+      }
     }
   }
 
@@ -128,7 +209,7 @@ class PipelineBuilder {
   void reduce_after(int chunk, int piece, TaskId task) {
     auto& reduces = reduces_[static_cast<std::size_t>(chunk)];
     if (reduces.size() <= static_cast<std::size_t>(piece)) {
-      const int stage = chunk % in_.stages;
+      const int stage = in_.map.stage(chunk);
       reduces.push_back(add_estimate(exchange_stream(stage), Kind::kReduce, stage,
                                      in_.exchanges[static_cast<std::size_t>(chunk)].reduce_piece,
                                      TimeClass::kGradient, chunk));
@@ -137,22 +218,23 @@ class PipelineBuilder {
   }
 
   void add_transfers(int block) {
-    const int last_chunk = static_cast<int>(chunks()) - 1;
-    for (int chunk = 0; chunk <= last_chunk; ++chunk) {
+    for (int chunk = 0; chunk < in_.map.chunks(); ++chunk) {
       for (int m = 0; m < in_.micro_batches; ++m) {
-        if (chunk < last_chunk) transfer(chunk, chunk + 1, m, block, false);
-        if (chunk > 0) transfer(chunk, chunk - 1, m, block, true);
+        if (in_.map.route_of(chunk) != in_.map.route(m, in_.micro_batches)) continue;
+        if (!in_.map.is_last(chunk)) transfer(chunk, chunk + 1, m, block, false);
+        if (!in_.map.is_first(chunk)) transfer(chunk, chunk - 1, m, block, true);
       }
     }
   }
 
   void transfer(int from, int to, int micro_batch, int block, bool backward) {
-    const int stage = from % in_.stages;
-    const Estimate& estimate =
-        (backward ? in_.transfer_backward : in_.transfer_forward)[static_cast<std::size_t>(stage)];
+    const int stage = in_.map.stage(from);
+    const Estimate& estimate = (leaves_to_next(stage, in_.map.stage(to), backward)
+                                    ? in_.transfer_forward
+                                    : in_.transfer_backward)[static_cast<std::size_t>(stage)];
     const TaskId before = last_[cell(from, micro_batch, block, backward)];
     const TaskId after = first_[cell(to, micro_batch, block, backward)];
-    if (in_.stages == 1) {
+    if (stage == in_.map.stage(to)) {
       step_.graph.add_dependency(before, after);
       return;
     }
@@ -167,30 +249,38 @@ class PipelineBuilder {
     if (in_.blocking_transfers) blocked_.push_back({before, task});
   }
 
+  /// Of two ranks each is the next one of the other: forwards go to the next, backwards to the one before.
+  bool leaves_to_next(int from, int to, bool backward) const {
+    return in_.map.stages() == 2 ? !backward : to == (from + 1) % in_.map.stages();
+  }
+
   void add_updates() {
     block_senders();
     std::vector<TaskId> ready;
-    for (int stage = 0; stage < in_.stages; ++stage) {
+    for (int stage = 0; stage < in_.map.stages(); ++stage) {
       const StageUpdate& update = in_.updates[static_cast<std::size_t>(stage)];
       const TaskId done = step_.graph.add_join();
       step_.tasks.push_back({});
-      for (int v = 0; v < in_.chunks_per_stage; ++v) {
-        const int chunk = v * in_.stages + stage;
-        for (int block = 0; block < step_.blocks; ++block)
-          step_.graph.add_dependency(last_[cell(chunk, in_.micro_batches - 1, block, true)], done);
+      for (int v = 0; v < in_.map.chunks_per_stage(); ++v) {
+        const int chunk = in_.map.at(stage, v);
+        for (const int one : {chunk, in_.map.twin(chunk)}) {
+          if (one < 0) continue;
+          for (const TaskId task : gradients_[static_cast<std::size_t>(one)])
+            step_.graph.add_dependency(task, done);
+        }
       }
       ready.push_back(reduce_stage(stage, done, update));
     }
     const TaskId all = step_.graph.add_join();
     step_.tasks.push_back({});
     for (const TaskId task : ready) step_.graph.add_dependency(task, all);
-    for (int stage = 0; stage < in_.stages; ++stage) update_stage(stage, all);
+    for (int stage = 0; stage < in_.map.stages(); ++stage) update_stage(stage, all);
   }
 
   TaskId reduce_stage(int stage, TaskId done, const StageUpdate& update) {
     TaskId last = done;
-    for (int v = in_.chunks_per_stage - 1; v >= 0; --v) {
-      const auto c = static_cast<std::size_t>(v * in_.stages + stage);
+    for (int v = in_.map.chunks_per_stage() - 1; v >= 0; --v) {
+      const auto c = static_cast<std::size_t>(in_.map.at(stage, v));
       const ChunkExchange& exchange = in_.exchanges[c];
       for (int i = 0; reduces_[c].empty() && exchange.reduce_piece.time > Seconds() && i < exchange.pieces;
            ++i) {
@@ -220,8 +310,8 @@ class PipelineBuilder {
       step_.graph.add_dependency(last, task);
       last = task;
     }
-    for (int v = 0; !in_.overlap_gather && v < in_.chunks_per_stage; ++v) {
-      const int chunk = v * in_.stages + stage;
+    for (int v = 0; !in_.overlap_gather && v < in_.map.chunks_per_stage(); ++v) {
+      const int chunk = in_.map.at(stage, v);
       const ChunkExchange& exchange = in_.exchanges[static_cast<std::size_t>(chunk)];
       for (int i = 0; exchange.gather_piece.time > Seconds() && i < exchange.pieces; ++i) {
         const TaskId task = add_estimate(exchange_stream(stage), Kind::kGather, stage, exchange.gather_piece,
@@ -248,9 +338,11 @@ class PipelineBuilder {
 
   const PipelineInput& in_;
   PipelineStep& step_;
-  std::vector<TaskId> first_, last_;          // [cell]
-  std::vector<std::vector<TaskId>> gathers_;  // [c][piece]
-  std::vector<std::vector<TaskId>> reduces_;  // [c][piece]
+  std::vector<TaskId> first_, last_;                        // [cell]
+  std::vector<std::vector<TaskId>> gathers_;                // [c][piece]
+  std::vector<std::vector<TaskId>> reduces_;                // [c][piece]
+  std::vector<std::vector<TaskId>> gradients_;              // [c][block]: the last task that gives gradients
+  std::vector<std::size_t> first_forward_, last_gradient_;  // [place on the rank]: of the order at hand
   std::vector<std::pair<TaskId, TaskId>> blocked_;
 };
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "sim/engine/timeline.h"
@@ -12,30 +13,46 @@ namespace moeplan::sim {
 
 /// The step of one iteration, seen from the pipeline: chunks are single tasks.
 struct PipelineInput {
-  int stages = 1;
-  int chunks_per_stage = 1;  ///< vp
+  ChunkMap map;
   int micro_batches = 1;
   std::vector<const ChunkSample*> samples;  ///< [micro-batch]
   std::vector<Estimate> transfer_forward;   ///< [stage]: to the next one, of the last one to the first
   std::vector<Estimate> transfer_backward;  ///< [stage]: to the one before
   bool blocking_transfers = true;           ///< the sender goes on when its transfer is done
-  std::vector<ChunkExchange> exchanges;     ///< [c]
-  std::vector<StageUpdate> updates;         ///< [stage]
+  /// Time of a forward on chunk f for micro-batch mf beside a backward on b for mb, where the schedule has
+  /// such pairs.
+  std::function<const ChunkTimes&(int f, int mf, int b, int mb)> both;
+  std::vector<ChunkExchange> exchanges;  ///< [c]
+  std::vector<StageUpdate> updates;      ///< [stage]
   bool overlap_reduce = true;
   bool overlap_gather = true;
 };
 
 /// What a task of the pipeline graph is.
 struct PipelineTask {
-  enum class Kind { kForward, kBackward, kTransfer, kReduce, kGather, kNorm, kOptimizer, kJoin };
+  enum class Kind {
+    kForward,
+    kBackward,
+    kInput,
+    kWeight,
+    kBoth,
+    kTransfer,
+    kReduce,
+    kGather,
+    kNorm,
+    kOptimizer,
+    kJoin
+  };
   Kind kind = Kind::kJoin;
   int stage = -1;
   int block = -1;
-  int chunk = -1;  ///< c
+  int chunk = -1;  ///< c; of kBoth that of the forward
   int micro_batch = -1;
+  int other_chunk = -1;  ///< of kBoth: that of the backward
+  int other_micro_batch = -1;
   int piece = 0;
   double fraction = 1;            ///< of the chunk's time that this piece takes
-  const CostSum* cost = nullptr;  ///< of the whole chunk, Forward and Backward
+  const CostSum* cost = nullptr;  ///< of the whole chunk, in its passes
   Estimate estimate;              ///< of the others
   TimeClass time_class = TimeClass::kHost;
 };
@@ -43,14 +60,17 @@ struct PipelineTask {
 /// One step: pipeline, gradients, update.
 ///
 ///     dp stream of a stage:   gather pieces of the first forwards            reduce pieces of the last
-///     backwards compute stream:             forward pieces | 1F1B or interleaved ...   | backward pieces   |
+///     backwards compute stream:             forward pieces | passes in pipeline_order | backward pieces   |
 ///     norm | optimizer
 ///
 /// A block of ranks (those that a layer's communication ties together) runs its own pipeline; blocks meet in
 /// the gradient reduction. Parameters gathered under the next step's first forwards are put at the start of
-/// this step, which is the same in a steady state. The gradient norm waits for all stages. Not modelled: a
-/// sender that waits for its receiver to be ready; transfers that compete with all-to-alls; all-gathers and
-/// reduce-scatters that slow the all-to-alls they run beside.
+/// this step, which is the same in a steady state. The gradient norm waits for all stages, so that what a
+/// schedule without bubble saves at the end of a rank is lost there again: the optimizer of Zero Bubble that
+/// starts before it knows the norm is not modelled. The gradients of a chunk are whole after its last
+/// backward or weight pass; those of DualPipe's two copies are summed in one reduction over the ranks of
+/// both. Not modelled: a sender that waits for its receiver to be ready; transfers that compete with
+/// all-to-alls; all-gathers and reduce-scatters that slow the all-to-alls they run beside.
 struct PipelineStep {
   TaskGraph graph;
   std::vector<PipelineTask> tasks;  ///< [task]

@@ -5,6 +5,12 @@
 
 namespace moeplan::sim {
 
+namespace {
+
+constexpr std::string_view kLaunchWait = "launch wait";
+
+}  // namespace
+
 std::string_view name(TimeClass time_class) {
   switch (time_class) {
     case TimeClass::kGemm:
@@ -97,19 +103,46 @@ double CostSum::comm() const {
 }
 
 void Segment::add(std::string_view name, TimeClass time_class, const Estimate& estimate) {
-  if (estimate.time <= base::Seconds()) return;
-  parts_.push_back({name, time_class, estimate});
-  cost_.add(time_class, estimate);
-  time_ += estimate.time.s();
+  add({name, time_class, estimate});
+}
+
+void Segment::add(const Part& part) {
+  if (part.estimate.time <= base::Seconds()) return;
+  parts_.push_back(part);
+  cost_.add(part.time_class, part.estimate);
+  time_ += part.estimate.time.s();
+}
+
+void Segment::add_weight_gradient(std::string_view name, const Estimate& estimate, const Estimate& hidden) {
+  add({name, TimeClass::kGemm, estimate, true, hidden});
 }
 
 void Segment::append(const Segment& other) {
-  for (const Part& part : other.parts_) add(part.name, part.time_class, part.estimate);
+  for (const Part& part : other.parts_) add(part);
 }
 
-void Segment::add_launch_wait(base::Seconds host) {
+void Segment::add_launch_wait(const std::vector<base::Seconds>& host) {
+  for (std::size_t i = 0; i < parts_.size(); ++i) parts_[i].host = host[i];
+  wait_for_launches();
+}
+
+void Segment::wait_for_launches() {
+  base::Seconds host;
+  for (const Part& part : parts_) host += part.host;
   if (host.s() > time_)
-    add("launch wait", TimeClass::kHost, exactly(base::Seconds::of(host.s() - time_), Evidence::kAssumed));
+    add(kLaunchWait, TimeClass::kHost, exactly(base::Seconds::of(host.s() - time_), Evidence::kAssumed));
+}
+
+BackwardSegment::BackwardSegment(Segment segment) : whole(std::move(segment)) { whole.split(input, weight); }
+
+void Segment::split(Segment& input, Segment& weight) const {
+  for (const Part& part : parts_) {
+    if (part.name == kLaunchWait) continue;
+    (part.weight_gradient ? weight : input).add(part);
+    if (part.weight_gradient) input.add("tp reduce-scatter", TimeClass::kTpComm, part.hidden);
+  }
+  input.wait_for_launches();
+  weight.wait_for_launches();
 }
 
 }  // namespace moeplan::sim

@@ -65,27 +65,52 @@ struct Part {
   std::string_view name;  ///< static text
   TimeClass time_class = TimeClass::kMemory;
   Estimate estimate;
+  bool weight_gradient = false;
+  Estimate hidden = {};     ///< of a weight gradient: TP traffic that takes no time because it runs beside it
+  base::Seconds host = {};  ///< what the host needs to launch it, where it has to
 };
 
 /// Kernels that run one after the other on one stream of a rank, without waiting for another stream.
 class Segment {
  public:
   void add(std::string_view name, TimeClass time_class, const Estimate& estimate);
+  /// A product that gives the gradient of weights, with the TP traffic that hides behind it.
+  void add_weight_gradient(std::string_view name, const Estimate& estimate, const Estimate& hidden = {});
+  void add(const Part& part);
   void append(const Segment& other);
-  /// Adds what the GPU waits for its launches: host - time, where that is positive.
+  /// Adds what the GPU waits for its launches: sum of host - time, where that is positive.
   /// Model: the host launches one kernel after the other; the GPU cannot be done before the last was
   /// launched.
-  void add_launch_wait(base::Seconds host);
+  /// Shape: host[part]
+  void add_launch_wait(const std::vector<base::Seconds>& host);
 
   base::Seconds time() const { return base::Seconds::of(time_); }
   const CostSum& cost() const { return cost_; }
   const std::vector<Part>& parts() const { return parts_; }
   bool empty() const { return parts_.empty(); }
+  /// Appends its parts to the two halves of a backward pass, see BackwardSegment.
+  void split(Segment& input, Segment& weight) const;
 
  private:
+  void wait_for_launches();
+
   std::vector<Part> parts_;
   CostSum cost_;
   double time_ = 0;
+};
+
+/// A backward segment, whole and in its two halves.
+///
+/// Model:   weight = the products that give gradients of weights; input = all else, and the TP traffic that
+///          these products no longer hide. Each half waits for its own launches: a weight gradient on its own
+///          is a launch of a kernel, the call of the layer stays with the input gradient.
+/// Not modelled: gradients of norms, biases and the embedding table stay with the input gradients; what low
+/// precision quantises and transposes for weight gradients does so, too.
+struct BackwardSegment {
+  Segment whole, input, weight;
+  BackwardSegment() = default;
+  BackwardSegment(
+      Segment segment);  // NOLINT(google-explicit-constructor): a segment is one that can be split
 };
 
 }  // namespace moeplan::sim

@@ -62,6 +62,9 @@ std::vector<std::vector<PlacedLayer>> place_layers(const ModelSpec& model, const
   for (int i = 0; i < model.mtp_layers; ++i) {
     chunks.back().push_back({mtp, layers + i, mtp.ffn == FfnKind::kMoe ? moe++ : -1, true});
   }
+  const ChunkMap map(plan);
+  while (static_cast<int>(chunks.size()) < map.chunks())
+    chunks.push_back(chunks[chunks.size() - static_cast<std::size_t>(map.route_length())]);
   return chunks;
 }
 
@@ -118,24 +121,28 @@ LayerTemplate StageModel::build_template(const PlacedLayer& layer) const {
   result.is_moe = layer.spec.ffn == FfnKind::kMoe;
   if (layer.is_mtp) result.attention_forward = kernels_.mtp_projection_forward();
   result.attention_forward.append(kernels_.attention_forward(layer.spec));
-  result.attention_backward = kernels_.attention_backward(layer.spec);
-  if (layer.is_mtp) result.attention_backward.append(kernels_.mtp_projection_backward());
+  Segment attention = kernels_.attention_backward(layer.spec);
+  if (layer.is_mtp) attention.append(kernels_.mtp_projection_backward());
+  Segment before, after;
   if (result.is_moe) {
     result.before_forward = kernels_.moe_before_forward();
-    result.before_backward = kernels_.moe_before_backward();
+    before = kernels_.moe_before_backward();
     result.after_forward = kernels_.moe_after_forward();
-    result.after_backward = kernels_.moe_after_backward();
+    after = kernels_.moe_after_backward();
   } else if (layer.spec.ffn == FfnKind::kDense) {
     result.before_forward = kernels_.dense_forward();
-    result.before_backward = kernels_.dense_backward();
+    before = kernels_.dense_backward();
   }
   if (layer.is_mtp) {  // the block has an output head of its own
     (result.is_moe ? result.after_forward : result.before_forward).append(kernels_.head_forward());
     Segment backward = kernels_.head_backward();
-    Segment& first = result.is_moe ? result.after_backward : result.before_backward;
+    Segment& first = result.is_moe ? after : before;
     backward.append(first);
     first = std::move(backward);
   }
+  result.attention_backward = std::move(attention);
+  result.before_backward = std::move(before);
+  result.after_backward = std::move(after);
   return result;
 }
 

@@ -20,7 +20,7 @@ struct PlacedLayer {
   bool is_mtp = false;
 };
 
-/// The layers of every virtual stage, c = 0 .. pp*vp-1, MTP blocks on the last one.
+/// The layers of every chunk of the plan's ChunkMap, MTP blocks on the last one of a route.
 std::vector<std::vector<PlacedLayer>> place_layers(const ModelSpec& model, const PlanSpec& plan);
 
 /// Everything that the ranks of one pipeline stage do alike: layer templates, ends of the model, and the
@@ -54,7 +54,8 @@ class StageModel {
   std::vector<LayerSpec> specs_;  // [template], with MTP ones after the others
   std::vector<LayerTemplate> templates_;
   std::vector<bool> template_is_mtp_;
-  Segment embedding_forward_, embedding_backward_, head_forward_, head_backward_;
+  Segment embedding_forward_, head_forward_;
+  BackwardSegment embedding_backward_, head_backward_;
 };
 
 }  // namespace moeplan::sim

@@ -67,6 +67,16 @@ std::vector<std::string> collect_notes(const Job& job, const PlanSpec& plan) {
   }
   if (job.model.mtp_layers > 0 && moe)
     notes.emplace_back("multi-token-prediction blocks route like the last MoE layer");
+  if (splits_backward(plan.schedule()))
+    notes.emplace_back(
+        "weight gradients run as passes of their own, and every rank waits for the norm of all gradients before "
+        "it updates: an optimizer that starts earlier, as in the zero-bubble paper, is not modelled");
+  if (overlaps_passes(plan.schedule()))
+    notes.emplace_back(
+        "a forward and a backward of two micro-batches share a rank layer by layer: all-to-alls of one run under "
+        "kernels of the other, and either slows the other as the profile's interference says");
+  if (plan.schedule() == PipelineSchedule::kDualPipe)
+    notes.emplace_back("dualpipe holds two stages of the model on every rank");
   if (plan.layout.cp > 1)
     notes.emplace_back(
         "context parallelism gathers keys and values before each attention core, nothing overlaps it");

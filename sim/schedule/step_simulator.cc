@@ -28,11 +28,14 @@ StepSimulator::StepSimulator(const Job& job, const PlanSpec& plan, NetworkMode m
       sharing_(sharing_of(mode)),
       network_(job.cluster, job.profile, *sharing_),
       chunks_(job, plan, network_, options, cache) {
-  input_.stages = plan.layout.pp;
-  input_.chunks_per_stage = plan.layout.vp;
+  input_.map = chunks_.map();
   input_.micro_batches = static_cast<int>(micro_batches(plan, job.run.global_batch));
-  // Megatron waits for each transfer in plain 1F1B and overlaps them when virtual stages interleave.
-  input_.blocking_transfers = plan.layout.vp == 1;
+  // Megatron waits for each transfer in plain 1F1B and overlaps them when virtual stages interleave; the
+  // other schedules' own code overlaps them.
+  input_.blocking_transfers = plan.schedule() == PipelineSchedule::kOneForwardOneBackward;
+  input_.both = [this](int f, int mf, int b, int mb) -> const ChunkTimes& {
+    return chunks_.simulate_both(f, sample_of(mf).load, b, sample_of(mb).load);
+  };
   input_.overlap_reduce = plan.overlap_grad_reduce;
   input_.overlap_gather = plan.overlap_param_gather && plan.distributed_optimizer;
   compute_transfers();
@@ -62,16 +65,23 @@ void StepSimulator::compute_transfers() {
 
 void StepSimulator::compute_exchanges() {
   const auto& layers = chunks_.layers();
+  const ChunkMap& map = input_.map;
   std::vector<RankParameters> per_stage(static_cast<std::size_t>(plan_.layout.pp));
-  for (std::size_t c = 0; c < layers.size(); ++c) {
-    const std::size_t stage = c % per_stage.size();
+  for (int chunk = 0; chunk < map.chunks(); ++chunk) {
+    const auto c = static_cast<std::size_t>(chunk);
+    const auto stage = static_cast<std::size_t>(map.stage(chunk));
     const RankParameters parameters =
-        chunk_parameters(job_.model, plan_, layers[c], c == 0, c + 1 == layers.size());
+        chunk_parameters(job_.model, plan_, layers[c], map.is_first(chunk), map.is_last(chunk));
+    // Both copies of a chunk take part in the sum of its gradients.
+    StageRanks ranks = chunks_.stage(static_cast<int>(stage)).ranks();
+    if (map.twin(chunk) >= 0) {
+      const StageRanks other = stage_ranks(plan_.layout, map.stage(map.twin(chunk)));
+      ranks.ranks.insert(ranks.ranks.end(), other.ranks.begin(), other.ranks.end());
+    }
     per_stage[stage].dense += parameters.dense;
     per_stage[stage].expert += parameters.expert;
-    input_.exchanges.push_back(compute_exchange(job_, plan_, network_,
-                                                chunks_.stage(static_cast<int>(stage)).ranks(), parameters,
-                                                static_cast<int>(layers[c].size())));
+    input_.exchanges.push_back(
+        compute_exchange(job_, plan_, network_, ranks, parameters, static_cast<int>(layers[c].size())));
   }
   for (int stage = 0; stage < plan_.layout.pp; ++stage) {
     input_.updates.push_back(
@@ -84,8 +94,7 @@ PipelineStep StepSimulator::simulate(int iteration) {
   for (const LoadSample& sample : sample_micro_batches(job_, plan_, iteration))
     samples_.push_back(chunks_.simulate(sample));
   input_.samples.clear();
-  for (int m = 0; m < input_.micro_batches; ++m)
-    input_.samples.push_back(&samples_[static_cast<std::size_t>(m) % samples_.size()]);
+  for (int m = 0; m < input_.micro_batches; ++m) input_.samples.push_back(&sample_of(m));
   return simulate_pipeline(input_);
 }
 

@@ -15,6 +15,8 @@ class StepSimulator {
  public:
   StepSimulator(const Job& job, const PlanSpec& plan, NetworkMode mode, ChunkSimulator::Options options,
                 CostCache& cache);
+  StepSimulator(const StepSimulator&) = delete;
+  StepSimulator& operator=(const StepSimulator&) = delete;
 
   /// `iteration` of the load, or -1 for balanced routing.
   PipelineStep simulate(int iteration);
@@ -24,6 +26,9 @@ class StepSimulator {
   const PipelineInput& input() const { return input_; }
 
  private:
+  const ChunkSample& sample_of(int micro_batch) const {
+    return samples_[static_cast<std::size_t>(micro_batch) % samples_.size()];
+  }
   void compute_transfers();
   void compute_exchanges();
 

@@ -69,6 +69,41 @@ bool is_detailed(int micro_batch, int micro_batches) {
   return micro_batch < kDetailedFirst || micro_batch >= micro_batches - kDetailedLast;
 }
 
+/// Of a chunk in one of its passes; nullptr: something else.
+const char* pass_name(Kind kind) {
+  switch (kind) {
+    case Kind::kForward:
+      return "forward";
+    case Kind::kBackward:
+      return "backward";
+    case Kind::kInput:
+      return "input gradients";
+    case Kind::kWeight:
+      return "weight gradients";
+    case Kind::kBoth:
+      return "forward beside backward";
+    default:
+      return nullptr;
+  }
+}
+
+const ChunkTimes& times_of(const PipelineTask& task, const PipelineInput& input) {
+  if (task.kind == Kind::kBoth)
+    return input.both(task.chunk, task.micro_batch, task.other_chunk, task.other_micro_batch);
+  const ChunkPair& pair = *input.samples[static_cast<std::size_t>(task.micro_batch)]
+                               ->chunks[static_cast<std::size_t>(task.chunk)];
+  switch (task.kind) {
+    case Kind::kBackward:
+      return pair.backward;
+    case Kind::kInput:
+      return pair.input;
+    case Kind::kWeight:
+      return pair.weight;
+    default:
+      return pair.forward;
+  }
+}
+
 /// The block of a stage that is busy longest.
 int shown_block(const PipelineStep& step, int stage) {
   int best = 0;
@@ -99,17 +134,13 @@ Trace build_trace(const PipelineStep& step, const StepSimulator& simulator, cons
       continue;
     const Instant start = step.timeline.start[t];
     const Seconds duration = step.timeline.finish[t] - start;
-    if (task.kind == Kind::kForward || task.kind == Kind::kBackward) {
-      const ChunkPair& pair = *simulator.input()
-                                   .samples[static_cast<std::size_t>(task.micro_batch)]
-                                   ->chunks[static_cast<std::size_t>(task.chunk)];
-      const ChunkTimes& times = task.kind == Kind::kBackward ? pair.backward : pair.forward;
+    if (const char* pass = pass_name(task.kind); pass != nullptr) {
+      const ChunkTimes& times = times_of(task, simulator.input());
       // A chunk in pieces is drawn once, from its first piece.
       if (task.piece > 0) continue;
       if (is_detailed(task.micro_batch, micro_batches)) {
         for (const ChunkBar& bar : times.bars) add_bar(bar, task, start, trace);
       } else {
-        const char* pass = task.kind == Kind::kForward ? "forward" : "backward";
         add_single(fmt::format("{} chunk {} mb{}", pass, task.chunk, task.micro_batch), "chunk", task, start,
                    times.duration[static_cast<std::size_t>(task.block)], kCompute, trace);
       }

@@ -1,6 +1,8 @@
 #include "sim/workload/plan.h"
 
 #include <algorithm>
+#include <array>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -62,8 +64,37 @@ std::string_view name(Dispatcher dispatcher) {
   return "?";
 }
 
+namespace {
+
+constexpr std::array kSchedules = {
+    std::pair(PipelineSchedule::kGpipe, std::string_view("gpipe")),
+    std::pair(PipelineSchedule::kOneForwardOneBackward, std::string_view("1f1b")),
+    std::pair(PipelineSchedule::kInterleaved, std::string_view("interleaved")),
+    std::pair(PipelineSchedule::kZeroBubbleH1, std::string_view("zb_h1")),
+    std::pair(PipelineSchedule::kZeroBubbleV, std::string_view("zb_v")),
+    std::pair(PipelineSchedule::kDualPipe, std::string_view("dualpipe")),
+    std::pair(PipelineSchedule::kDualPipeV, std::string_view("dualpipe_v"))};
+
+}  // namespace
+
 std::string_view name(PipelineSchedule schedule) {
-  return schedule == PipelineSchedule::kInterleaved ? "interleaved" : "1f1b";
+  for (const auto& [one, word] : kSchedules) {
+    if (one == schedule) return word;
+  }
+  return "?";
+}
+
+std::optional<PipelineSchedule> find_schedule(std::string_view word) {
+  for (const auto& [one, known] : kSchedules) {
+    if (known == word) return one;
+  }
+  return std::nullopt;
+}
+
+std::vector<std::string> schedule_words() {
+  std::vector<std::string> words;
+  for (const auto& [one, word] : kSchedules) words.emplace_back(word);
+  return words;
 }
 
 bool Recompute::has(RecomputeModule module) const {
@@ -123,6 +154,7 @@ std::string short_name(const PlanSpec& plan) {
   if (plan.recompute.mode != RecomputeMode::kNone) text += " " + recompute_words(plan.recompute);
   if (plan.dispatcher != Dispatcher::kFlat) text += fmt::format(" {}", name(plan.dispatcher));
   if (plan.dispatcher_sms > 0) text += fmt::format("@{}SM", plan.dispatcher_sms);
+  if (plan.stated_schedule) text += fmt::format(" {}", name(*plan.stated_schedule));
   if (plan.chunk_degree > 1) text += fmt::format(" chunks{}", plan.chunk_degree);
   if (!plan.placement.is_contiguous()) text += " " + plan.placement.algorithm;
   return text;

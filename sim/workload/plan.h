@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,7 +22,14 @@ struct Recompute {
   friend bool operator==(const Recompute&, const Recompute&) = default;
 };
 
-enum class PipelineSchedule { kOneForwardOneBackward, kInterleaved };  ///< vp == 1, vp > 1
+/// The order of forward and backward passes on the pipeline ranks (sim/schedule/pipeline_order.h).
+enum class PipelineSchedule { kGpipe, kOneForwardOneBackward, kInterleaved, kZeroBubbleH1, kZeroBubbleV, kDualPipe, kDualPipeV };
+/// Is the backward pass split into input and weight gradients, at times of their own?
+constexpr bool splits_backward(PipelineSchedule s) { return s >= PipelineSchedule::kZeroBubbleH1; }
+/// Does a rank hold a chunk of the model's first and one of its second half, in mirrored order?
+constexpr bool is_folded(PipelineSchedule s) { return s >= PipelineSchedule::kZeroBubbleV; }
+/// Do forwards run under backwards of other micro-batches?
+constexpr bool overlaps_passes(PipelineSchedule s) { return s >= PipelineSchedule::kDualPipe; }
 /// How tokens travel to their experts: copy by copy (one grouped send/receive, round after round, or one of the
 /// algorithms that treat links inside a node and between nodes apart, sim/collective), or by a library that
 /// sends a token once to every node and rank that needs it.
@@ -56,8 +64,8 @@ struct Placement {
   friend bool operator==(const Placement&, const Placement&) = default;
 };
 
-/// How decoder layers are cut into virtual stages: layers_per_chunk[c], c = 0..pp*vp-1 in model order; chunk c
-/// runs on pipeline rank c % pp. MTP blocks and the loss stand on the last chunk, the embedding on the first.
+/// How decoder layers are cut into virtual stages: layers_per_chunk[c], c = 0..pp*vp-1 in model order; which rank
+/// runs which is the schedule's (sim/schedule/chunk_map.h). MTP blocks and the loss stand on the last chunk, the embedding on the first.
 struct StageSplit {
   std::vector<int> layers_per_chunk;
   friend bool operator==(const StageSplit&, const StageSplit&) = default;
@@ -69,6 +77,7 @@ struct PlanSpec {
   std::string framework = "megatron";
   ParallelLayout layout;
   int micro_batch = 1;             ///< sequences
+  std::optional<PipelineSchedule> stated_schedule;  ///< empty = 1F1B, interleaved with vp > 1
   StageSplit split;                ///< empty = as even as Megatron's rules give (see even_split)
   Recompute recompute;
   Dispatcher dispatcher = Dispatcher::kFlat;
@@ -80,6 +89,7 @@ struct PlanSpec {
   Placement placement;
   std::string why;                 ///< planner's note
   PipelineSchedule schedule() const {
+    if (stated_schedule) return *stated_schedule;
     return layout.vp > 1 ? PipelineSchedule::kInterleaved : PipelineSchedule::kOneForwardOneBackward;
   }
   friend bool operator==(const PlanSpec&, const PlanSpec&) = default;
@@ -102,6 +112,10 @@ struct PlanFault {
 std::string_view name(RecomputeMode mode);
 std::string_view name(Dispatcher dispatcher);
 std::string_view name(PipelineSchedule schedule);
+/// "gpipe", "1f1b", ...; empty: no such schedule.
+std::optional<PipelineSchedule> find_schedule(std::string_view word);
+/// All words, for messages.
+std::vector<std::string> schedule_words();
 
 /// Reads plan.yaml; unknown keys are errors. Format: docs/formats/plan.md.
 PlanSpec load_plan(const std::string& path);

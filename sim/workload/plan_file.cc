@@ -222,6 +222,7 @@ PlanSpec read_plan(const base::Document& document) {
   plan.framework = reader.value_or<std::string>("framework", "megatron");
   plan.layout = read_layout(reader.object("layout"));
   plan.micro_batch = read_degree(reader, "micro_batch");
+  if (reader.has("schedule")) plan.stated_schedule = find_schedule(reader.one_of("schedule", schedule_words(), ""));
   plan.split = read_split(reader, plan.layout);
   if (auto recompute = reader.optional_object("recompute")) plan.recompute = read_recompute(*recompute);
   read_dispatcher(reader, plan);
@@ -267,6 +268,7 @@ std::string write_plan(const PlanSpec& plan) {
       "layout: {{tp: {}, pp: {}, vp: {}, cp: {}, dp: {}, ep: {}, etp: {}, edp: {}, sequence_parallel: {}}}\n",
       l.tp, l.pp, l.vp, l.cp, l.dp, l.ep, l.etp, l.edp, l.sequence_parallel);
   text += fmt::format("micro_batch: {}\n", plan.micro_batch);
+  if (plan.stated_schedule) text += fmt::format("schedule: {}\n", name(*plan.stated_schedule));
   if (!plan.split.layers_per_chunk.empty())
     text += fmt::format("layers_per_chunk: [{}]\n", fmt::join(plan.split.layers_per_chunk, ", "));
   std::string modules;

@@ -110,6 +110,35 @@ TEST_F(BadInputTest, an_ep_that_does_not_divide_the_experts_is_told_at_its_place
   EXPECT_FALSE(fs::exists(out_));
 }
 
+TEST_F(BadInputTest, a_schedule_that_cannot_run_is_told_at_its_place) {
+  const auto plan = [&](const std::string& layout, const std::string& schedule) {
+    return write("plan.yaml", "name: p\nlayout: {tp: 1, " + layout + "}\nmicro_batch: 256\nschedule: " + schedule + "\n");
+  };
+  const auto refused = [&](const std::string& file, const std::string& message) {
+    const Outcome outcome = run(small_job("simulate", {"--plan", file, "-o", out_}));
+    EXPECT_EQ(outcome.code, 2);
+    EXPECT_THAT(outcome.err, HasSubstr(file + message));
+    EXPECT_FALSE(fs::exists(out_));
+  };
+  // 2048 sequences / (DP 4 x 256) = 2 micro-batches.
+  refused(plan("pp: 2, vp: 1, dp: 4", "dualpipe"),
+          ":4:11: error: schedule dualpipe needs at least 2 * pp = 4 micro-batches to fill the pipeline, found 2\n    in plan > schedule");
+  refused(plan("pp: 2, vp: 1, dp: 4", "zb_v"),
+          ":2:28: error: schedule zb_v runs 2 chunks a rank, down the pipeline and up again: vp 2, found vp 1\n    in plan > layout > vp");
+  refused(plan("pp: 1, vp: 2, dp: 8", "interleaved"),
+          ":2:28: error: vp 2 with pp 1: virtual stages need a pipeline, pp of at least 2\n    in plan > layout > vp");
+  refused(plan("pp: 2, vp: 1, dp: 4", "zb-v"),
+          ":4:11: error: found \"zb-v\", expected one of gpipe, 1f1b, interleaved, zb_h1, zb_v, dualpipe, dualpipe_v\n"
+          "    in plan > schedule\n    hint: did you mean \"zb_v\"?");
+}
+
+TEST_F(BadInputTest, a_schedule_that_megatron_lacks_is_not_exported) {
+  const std::string file = write("plan.yaml", "name: p\nlayout: {tp: 1, pp: 2, vp: 2, dp: 4}\nmicro_batch: 1\nschedule: zb_v\n");
+  const Outcome outcome = run({"export", file, "--to", "megatron", "--model", "tiny-moe", "--run", "pretrain-4k", "-o", out_});
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_THAT(outcome.err, HasSubstr("schedule zb_v: Megatron-Core runs 1F1B, and interleaved 1F1B with virtual stages, no GPipe, zero-bubble or DualPipe"));
+}
+
 TEST_F(BadInputTest, a_load_with_other_experts_is_told) {
   // tiny-moe has 16 experts in three MoE layers.
   const std::string file = write("load.csv", "layer,e0,e1,e2,e3\n0,5,6,7,8\n1,5,6,7,8\n2,1,1,1,1\n");

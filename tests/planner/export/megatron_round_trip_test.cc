@@ -276,6 +276,24 @@ TEST(MegatronImport, ReadsTheOldWaysToCutThePipeline) {
   EXPECT_EQ(loss.plan.split.layers_per_chunk, (std::vector<int>{2, 2, 2, 1}));
 }
 
+TEST(MegatronImport, RefusesALayoutThatDoesNotHoldTheModel) {
+  const auto refused = [](const std::string& layout) {
+    try {
+      import_megatron_plan("--micro-batch-size 1 --num-layers 8 --pipeline-model-parallel-size 4\n--pipeline-model-parallel-layout " + layout + "\n",
+                           {"a.args", 4, nullptr, {}});
+    } catch (const base::InputError& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  EXPECT_EQ(refused("'Ett|tt|tt|ttL'"), "");
+  EXPECT_NE(refused("'Ett|tt|tt|tL'").find("a.args:2:"), std::string::npos);
+  EXPECT_NE(refused("'Ett|tt|tt|tL'").find("7 decoder layers t, expected 8"), std::string::npos);
+  EXPECT_NE(refused("'Ett|tt|tt|tt|L'").find("5 stages are not a multiple of PP 4"), std::string::npos);
+  EXPECT_NE(refused("'Ett|tt|tt|ttmL'").find("1 MTP blocks m, expected 0"), std::string::npos);
+  EXPECT_NE(refused("'Ett|tt|xt|ttL'").find("unknown letter \"x\", expected E, t, m, L or |"), std::string::npos);
+}
+
 TEST(MegatronImport, ReadsModelArgsOfAYamlFile) {
   const std::string yaml = R"(ENV_VARS:
   EP: 8

@@ -122,6 +122,22 @@ TEST(MegatronRules, InterleavingNeedsMicroBatchesInMultiplesOfPp) {
   EXPECT_EQ(c.broken(), Keys{});
 }
 
+TEST(MegatronRules, TheScheduleIsOneThatMegatronCoreHas) {
+  for (const auto schedule : {sim::PipelineSchedule::kGpipe, sim::PipelineSchedule::kZeroBubbleH1, sim::PipelineSchedule::kZeroBubbleV,
+                              sim::PipelineSchedule::kDualPipe, sim::PipelineSchedule::kDualPipeV}) {
+    Case c;
+    c.plan.stated_schedule = schedule;
+    EXPECT_EQ(c.broken(), Keys{"schedule"}) << sim::name(schedule);
+  }
+  Case c;
+  c.plan.stated_schedule = sim::PipelineSchedule::kOneForwardOneBackward;
+  EXPECT_EQ(c.broken(), Keys{});
+  c.plan.stated_schedule = sim::PipelineSchedule::kInterleaved;  // without virtual stages
+  EXPECT_EQ(c.broken(), Keys{"schedule"});
+  c.plan.layout.vp = 2;
+  EXPECT_EQ(c.broken(), Keys{});
+}
+
 TEST(MegatronRules, LayersFillTheStages) {
   Case c;
   c.plan = plan_of(16, 1, 2, 4, 8);

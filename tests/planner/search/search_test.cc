@@ -154,6 +154,24 @@ TEST(Search, PinsHoldAxesStill) {
   }
 }
 
+TEST(Search, APinnedScheduleIsKeptAndHasItsChunks) {
+  const SmallJob small;
+  SearchOptions options = narrow();
+  options.framework = "any";
+  for (const auto& [pins, vp] : {std::pair("schedule=zb_h1", 1), std::pair("schedule=zb_v", 2), std::pair("schedule=dualpipe_v", 2)}) {
+    options.pins = parse_pins(std::string("pp=2,mb=1,chunks=1,") + pins);
+    options.budget = 12;
+    const SearchResult result = search_plans(small.job(), options);
+    ASSERT_FALSE(result.plans.empty()) << pins;
+    for (const RankedPlan& ranked : result.plans) {
+      EXPECT_EQ(ranked.plan.stated_schedule, options.pins.schedule) << pins;
+      EXPECT_EQ(ranked.plan.layout.vp, vp) << pins;
+    }
+  }
+  options.framework = "megatron";
+  EXPECT_THROW(search_plans(small.job(), options), base::InputError);
+}
+
 TEST(Search, MegatronPlansHaveNoChunksButAnyFrameworkMay) {
   const SmallJob small;
   SearchOptions options = narrow();
@@ -210,7 +228,8 @@ TEST(Pins, AreReadAndFaultsAreNamed) {
   EXPECT_EQ(pins.tp, 2);
   EXPECT_EQ(pins.placement, "greedy");
   EXPECT_FALSE(pins.pp.has_value());
-  for (const char* bad : {"tp", "tp=x", "tp=0", "zp=2", "placement=best", "recompute=some"}) EXPECT_THROW(parse_pins(bad), base::InputError) << bad;
+  EXPECT_EQ(parse_pins("schedule=dualpipe").schedule, sim::PipelineSchedule::kDualPipe);
+  for (const char* bad : {"tp", "tp=x", "tp=0", "zp=2", "placement=best", "recompute=some", "schedule=2f2b"}) EXPECT_THROW(parse_pins(bad), base::InputError) << bad;
 }
 
 TEST(Explain, DifferencesAndDeltasAreInWords) {

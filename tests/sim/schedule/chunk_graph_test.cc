@@ -45,9 +45,12 @@ struct Layers {
     }
   }
   ChunkTimes run(bool backward, const Recompute& recompute = {}, int count = 1) const {
-    return simulate_chunk(stage, slow, recompute,
-                          std::vector<ChunkLayer>(static_cast<std::size_t>(count), {&kernels, &moe, 0}), {},
-                          backward, false);
+    return run(backward ? Pass::kBackward : Pass::kForward, recompute, count);
+  }
+  ChunkTimes run(Pass pass, const Recompute& recompute = {}, int count = 1) const {
+    return simulate_chunk({stage, slow, recompute},
+                          {std::vector<ChunkLayer>(static_cast<std::size_t>(count), {&kernels, &moe, 0}), {}},
+                          pass, false);
   }
 };
 
@@ -121,6 +124,85 @@ TEST(Chunk, TwoLevelsLoseTheSlackOfARankThatIsEarlyAndThenLate) {
   EXPECT_NEAR(chunk, 13.0, 1e-9);
   EXPECT_NEAR(flat, 25.0, 1e-9);
   EXPECT_GE(2 * chunk, flat);
+}
+
+// Nothing is lost where the halves run one after the other, and the weight half has no communication.
+TEST(Chunk, TheHalvesOfABackwardAddUp) {
+  Layers layers(2, 4);
+  const auto halves = [](double input, double weight) {
+    Segment segment = work("data", TimeClass::kGemm, input);
+    segment.add_weight_gradient("weights", exactly(Seconds::of(weight)));
+    return segment;
+  };
+  layers.kernels.attention_backward = halves(1, 1);
+  layers.kernels.before_backward = halves(0.5, 0.25);
+  layers.kernels.after_backward = halves(2, 0);
+  layers.moe.experts_backward = {halves(2, 2), halves(4, 4)};
+  layers.moe.split_backward();
+  const auto run = [&](Pass pass) { return layers.run(pass, {}, 2); };
+  const ChunkTimes whole = run(Pass::kBackward), input = run(Pass::kInput), weight = run(Pass::kWeight);
+  // After 2, combine gradient 1, experts 8, dispatch gradient 1, before 0.75, attention 2: twice 14.75.
+  EXPECT_NEAR(whole.duration[0].s(), 2 * 14.75, 1e-9);
+  EXPECT_NEAR(input.duration[0].s(), 2 * (2 + 1 + 4 + 1 + 0.5 + 1), 1e-9);
+  EXPECT_NEAR(weight.duration[0].s(), 2 * (4 + 0.25 + 1), 1e-9);
+  EXPECT_EQ(weight.critical[0].comm(), 0.0);
+}
+
+/// So many layers of the one beside so many of the other.
+ChunkTimes pair_of(const Layers& forward, int forward_layers, const Layers& backward, int backward_layers,
+                   const OverlapFactors& factors = {}) {
+  const auto work_of = [](const Layers& l, int count) {
+    return ChunkWork{std::vector<ChunkLayer>(static_cast<std::size_t>(count), {&l.kernels, &l.moe, 0}), {}};
+  };
+  const Recompute none;
+  return simulate_pair({forward.stage, forward.slow, none}, work_of(forward, forward_layers),
+                       work_of(backward, backward_layers), factors, false);
+}
+
+// One layer each, experts 2 s forward and 4 s backward, all-to-alls of 1 s; F = attention 1, before 1, after
+// 1, B = after 2, before 2, attention 2.
+//     compute:        after B 0-2 | attention, before F 2-4 | experts B 4-8 | experts F 8-10 | before B,
+//                     attention B 10-14 | after F 14-15
+//     communication:  combine gradient 2-3 | dispatch 4-5 | dispatch gradient 8-9 | combine F 10-11
+// All all-to-alls are hidden: the pair takes the 15 s of its kernels. Alone F takes 7 and B 12.
+TEST(Pair, AllToAllsHideUnderTheOtherMicroBatch) {
+  const Layers layers(2, 2);
+  EXPECT_NEAR(layers.run(Pass::kForward).duration[0].s(), 7.0, 1e-9);
+  EXPECT_NEAR(layers.run(Pass::kBackward).duration[0].s(), 12.0, 1e-9);
+  const ChunkTimes pair = pair_of(layers, 1, layers, 1);
+  EXPECT_NEAR(pair.duration[0].s(), 15.0, 1e-9);
+  EXPECT_NEAR(pair.critical[0].comm(), 0.0, 1e-9);
+  EXPECT_NEAR(pair_of(layers, 4, layers, 4).duration[0].s(), 4 * 15.0, 1e-9);
+}
+
+// All-to-alls of 10 s: the four of a layer follow each other and take 40 s; what does not hide under them is
+// less than one of them.
+TEST(Pair, LongAllToAllsBoundThePair) {
+  Layers layers(2, 2);
+  for (auto* segments : {&layers.moe.dispatch, &layers.moe.combine, &layers.moe.dispatch_gradient,
+                         &layers.moe.combine_gradient}) {
+    for (Segment& segment : *segments) segment = work("all-to-all", TimeClass::kDispatch, 10);
+  }
+  const double pair = pair_of(layers, 3, layers, 3).duration[0].s();
+  EXPECT_GE(pair, 3 * 40.0);
+  EXPECT_LT(pair, 3 * 40.0 + 10.0);
+}
+
+// What is left over of the longer chunk runs alone, but for the combine gradient of B's second layer, which
+// after F (1 s) hides.
+TEST(Pair, TheLongerOneEndsAlone) {
+  const Layers layers(2, 2);
+  EXPECT_NEAR(pair_of(layers, 3, layers, 1).duration[0].s(), 15.0 + 2 * 7.0, 1e-9);
+  EXPECT_NEAR(pair_of(layers, 1, layers, 3).duration[0].s(), 15.0 + 2 * 12.0 - 1.0, 1e-9);
+  EXPECT_NEAR(pair_of(layers, 1, layers, 0).duration[0].s(), 7.0, 1e-9);
+}
+
+// Experts' products (2 + 4 s) and attention (1 + 2 s) take 1.5 times as long, memory-bound kernels (before
+// and after: 1
+// + 1 + 2 + 2 s) twice.
+TEST(Pair, EitherSlowsTheOther) {
+  const Layers layers(2, 2);
+  EXPECT_NEAR(pair_of(layers, 1, layers, 1, {1.5, 2.0, 1.0}).duration[0].s(), 1.5 * 9 + 2.0 * 6, 1e-9);
 }
 
 }  // namespace

@@ -200,6 +200,68 @@ TEST(Memory, CapacityPadsBuffersToItsFactor) {
   EXPECT_GT(c.memory().per_stage[0].activations, even);
 }
 
+/// Eight equal dense layers, PP 4, 16 micro-batches; head and embedding next to nothing.
+Case pipeline(PipelineSchedule schedule, int vp = 1) {
+  Case c = tiny();
+  c.model.layers.assign(8, LayerSpec{MixerKind::kAttention, FfnKind::kDense, 0});
+  c.model.experts = 0;
+  c.model.vocab = 128;
+  c.model.mtp_layers = 0;
+  c.plan.stated_schedule = schedule;
+  c.plan.layout = ParallelLayout{1, 4, vp, 1, 1, 1, 8, 8, true};
+  c.run.global_batch = 8 * 16;
+  return c;
+}
+
+// What is kept grows with the micro-batches in flight: of n at the peak n A, and the same working memory.
+// Rank 0 under 1F1B keeps 4 A, the last rank 1 A: A is a third of the difference. GPipe keeps 16 A on every
+// rank. ZB-V and ZB-H1 keep as much as rank 0 of 1F1B, less where weight gradients wait, whose stash is
+// smaller than A.
+TEST(Memory, EverySchedulesActivationsAreThoseInFlight) {
+  const MemoryResult plain = pipeline(PipelineSchedule::kOneForwardOneBackward).memory();
+  const double four = plain.per_stage[0].activations.as_double();
+  const double three = plain.per_stage[1].activations.as_double();
+  const double two = plain.per_stage[2].activations.as_double();
+  const double a = four - three;
+  EXPECT_NEAR(three - two, a, 1e-6 * a);
+  const double working = four - 4 * a;
+  for (const MemoryPart& part : pipeline(PipelineSchedule::kGpipe).memory().per_stage)
+    EXPECT_NEAR(part.activations.as_double(), 16 * a + working, 1e-3 * a);
+  const auto h1 = pipeline(PipelineSchedule::kZeroBubbleH1).memory().per_stage;
+  EXPECT_NEAR(h1[0].activations.as_double(), four, 1e-3 * a);
+  EXPECT_LT(h1[3].activations.as_double(), four);
+  EXPECT_GT(h1[3].activations.as_double(), two);
+  const auto v = pipeline(PipelineSchedule::kZeroBubbleV, 2).memory().per_stage;
+  EXPECT_NEAR(v[0].activations.as_double(), four, 1e-3 * a);
+  for (const MemoryPart& part : v) EXPECT_LT(part.activations.as_double(), four + 1e-3 * a);
+}
+
+// DualPipe holds two chunks a rank: twice the parameters and gradients of 1F1B, PP + 1 activations, and the
+// optimizer states of both shared out over the ranks of both: as much as without.
+TEST(Memory, DualPipeHoldsTheParametersTwice) {
+  const MemoryResult plain = pipeline(PipelineSchedule::kOneForwardOneBackward).memory();
+  const MemoryResult dual = pipeline(PipelineSchedule::kDualPipe).memory();
+  const double a = plain.per_stage[0].activations.as_double() - plain.per_stage[1].activations.as_double();
+  EXPECT_NEAR(dual.per_stage[1].parameters / plain.per_stage[1].parameters, 2.0, 1e-9);
+  EXPECT_NEAR(dual.per_stage[1].gradients / plain.per_stage[1].gradients, 2.0, 1e-9);
+  EXPECT_NEAR(dual.per_stage[1].optimizer_states / plain.per_stage[1].optimizer_states, 1.0, 1e-6);
+  for (const MemoryPart& part : dual.per_stage) {
+    EXPECT_GT(part.activations.as_double(), plain.per_stage[0].activations.as_double());
+    EXPECT_LT(part.activations.as_double(), plain.per_stage[0].activations.as_double() + 1.01 * a);
+  }
+}
+
+// A rank of a folded pipeline may hold both ends: tied tables stand there once.
+TEST(Memory, TiedTablesOfAFoldedPipelineStandOnOneRank) {
+  Case c = pipeline(PipelineSchedule::kZeroBubbleV, 2);
+  c.model.vocab = 100'000;
+  const auto free = c.memory().per_stage[0].parameters;
+  c.model.tied_embeddings = true;
+  const auto tied = c.memory().per_stage[0].parameters;
+  EXPECT_NEAR((free - tied).as_double(), 2.0 * static_cast<double>(embedding_parameters(c.model)), 1.0);
+  EXPECT_EQ(c.memory().per_stage[3].parameters, c.memory().per_stage[2].parameters);
+}
+
 TEST(Memory, OneEstimateTakesTensOfMicroseconds) {
   Case c(load_model(config("models/deepseek-v3.json")), "lognormal:1.35");
   c.plan.layout = ParallelLayout{1, 16, 1, 1, 64, 1, 64, 1, true};
@@ -238,6 +300,31 @@ TEST(Faults, EveryRuleHasItsKeyAndNumbers) {
   EXPECT_THAT(with([](Case& c) { c.model.experts = 12; }), HasSubstr("ep-divides-experts;"));
   EXPECT_THAT(with([](Case& c) { c.run.global_batch = 100; }), HasSubstr("batch;"));
   EXPECT_THAT(with([](Case& c) { c.run.global_batch = 24; }), HasSubstr("interleaved-micro-batches;"));
+  const auto scheduled = [&](PipelineSchedule schedule, int pp, int vp, int micro_batches) {
+    return with([&](Case& c) {
+      c.plan.stated_schedule = schedule;
+      c.plan.layout = ParallelLayout{1, pp, vp, 1, 8, 1, 8, 1, true};
+      c.run.global_batch = 8 * micro_batches;
+    });
+  };
+  using S = PipelineSchedule;
+  EXPECT_EQ(scheduled(S::kGpipe, 4, 1, 1), "");
+  EXPECT_EQ(scheduled(S::kOneForwardOneBackward, 2, 2, 8), "schedule-chunks;");
+  EXPECT_EQ(scheduled(S::kInterleaved, 2, 1, 8), "schedule-chunks;");
+  EXPECT_EQ(scheduled(S::kZeroBubbleH1, 4, 1, 3), "");
+  EXPECT_EQ(scheduled(S::kZeroBubbleH1, 1, 1, 8), "schedule-needs-pipeline;");
+  EXPECT_EQ(scheduled(S::kZeroBubbleV, 2, 1, 8), "schedule-chunks;");
+  EXPECT_EQ(scheduled(S::kZeroBubbleV, 2, 2, 3), "");
+  EXPECT_EQ(scheduled(S::kZeroBubbleV, 1, 2, 8), "interleaved-needs-pipeline;");
+  EXPECT_EQ(scheduled(S::kDualPipe, 2, 2, 8), "schedule-chunks;");
+  EXPECT_EQ(scheduled(S::kDualPipe, 3, 1, 8), "dualpipe-stages;");
+  EXPECT_EQ(scheduled(S::kDualPipe, 4, 1, 9), "dualpipe-micro-batches;");
+  EXPECT_EQ(scheduled(S::kDualPipe, 4, 1, 6), "dualpipe-micro-batches;");
+  EXPECT_EQ(scheduled(S::kDualPipe, 4, 1, 8), "");
+  EXPECT_EQ(scheduled(S::kDualPipeV, 2, 2, 3), "dualpipe-micro-batches;");
+  EXPECT_EQ(scheduled(S::kDualPipeV, 2, 2, 5), "");
+  EXPECT_THAT(with([](Case& c) { c.plan.stated_schedule = S::kDualPipeV, c.plan.chunk_degree = 2; }),
+              HasSubstr("dualpipe-chunks;"));
   EXPECT_THAT(with([](Case& c) { c.model.heads = 9; }), HasSubstr("tp-divides-heads;"));
   EXPECT_THAT(with([](Case& c) { c.plan.layout.sequence_parallel = false; }),
               HasSubstr("moe-needs-sequence-parallel;"));

@@ -11,6 +11,7 @@ namespace moeplan::sim {
 namespace {
 
 using base::Seconds;
+using Schedule = PipelineSchedule;
 
 /// A chunk that takes `forward` and `backward` seconds of GEMM on every block.
 ChunkPair chunk(std::vector<double> forward, std::vector<double> backward) {
@@ -36,8 +37,7 @@ struct Pipeline {
 
   Pipeline(int p, int v, int m, ChunkPair all) : pair(std::move(all)) {
     sample.chunks.assign(static_cast<std::size_t>(p * v), &pair);
-    input.stages = p;
-    input.chunks_per_stage = v;
+    input.map = ChunkMap(v == 1 ? Schedule::kOneForwardOneBackward : Schedule::kInterleaved, p, v);
     input.micro_batches = m;
     input.samples.assign(static_cast<std::size_t>(m), &sample);
     input.transfer_forward.resize(static_cast<std::size_t>(p));
@@ -52,30 +52,33 @@ struct Pipeline {
 
 TEST(PipelineOrder, OneForwardOneBackwardOfTheFirstOfFourStages) {
   // W = 3 forwards, then F3 B0 (m = 4), then B1 B2 B3.
-  const std::vector<PipelineOp> expected{{0, 0, false}, {0, 1, false}, {0, 2, false}, {0, 3, false},
-                                         {0, 0, true},  {0, 1, true},  {0, 2, true},  {0, 3, true}};
-  EXPECT_EQ(pipeline_order(4, 1, 0, 4), expected);
+  const std::vector<PipelineOp> expected{
+      {0, 0, Pass::kForward},  {0, 1, Pass::kForward},  {0, 2, Pass::kForward},  {0, 3, Pass::kForward},
+      {0, 0, Pass::kBackward}, {0, 1, Pass::kBackward}, {0, 2, Pass::kBackward}, {0, 3, Pass::kBackward}};
+  EXPECT_EQ(pipeline_order({Schedule::kOneForwardOneBackward, 4, 1}, 0, 4), expected);
 }
 
 TEST(PipelineOrder, LastStageAlternates) {
-  const std::vector<PipelineOp> expected{{0, 0, false}, {0, 0, true}, {0, 1, false}, {0, 1, true}};
-  EXPECT_EQ(pipeline_order(4, 1, 3, 2), expected);
+  const std::vector<PipelineOp> expected{
+      {0, 0, Pass::kForward}, {0, 0, Pass::kBackward}, {0, 1, Pass::kForward}, {0, 1, Pass::kBackward}};
+  EXPECT_EQ(pipeline_order({Schedule::kOneForwardOneBackward, 4, 1}, 3, 2), expected);
 }
 
 // Megatron, pp = 2, vp = 2, m = 2, stage 1: W = 0 + 1 * 2 = 2 of 4: F(c0,m0) F(c0,m1) | F(c1,m0) B(c1,m0)
 // F(c1,m1) B(c1,m1) | B(c0) ...
 TEST(PipelineOrder, InterleavedGoesThroughChunksInGroups) {
-  const std::vector<PipelineOp> expected{{0, 0, false}, {0, 1, false}, {1, 0, false}, {1, 0, true},
-                                         {1, 1, false}, {1, 1, true},  {0, 0, true},  {0, 1, true}};
-  EXPECT_EQ(pipeline_order(2, 2, 1, 2), expected);
+  const std::vector<PipelineOp> expected{
+      {0, 0, Pass::kForward}, {0, 1, Pass::kForward},  {1, 0, Pass::kForward},  {1, 0, Pass::kBackward},
+      {1, 1, Pass::kForward}, {1, 1, Pass::kBackward}, {0, 0, Pass::kBackward}, {0, 1, Pass::kBackward}};
+  EXPECT_EQ(pipeline_order({Schedule::kInterleaved, 2, 2}, 1, 2), expected);
 }
 
 TEST(PipelineOrder, HoldsEveryChunkAndMicroBatchOnceInEachDirection) {
   for (const int m : {1, 3, 8}) {
     for (int stage = 0; stage < 4; ++stage) {
-      const std::vector<PipelineOp> order = pipeline_order(4, 3, stage, m);
-      std::set<std::tuple<int, int, bool>> seen;
-      for (const PipelineOp& op : order) seen.insert({op.chunk, op.micro_batch, op.backward});
+      const std::vector<PipelineOp> order = pipeline_order({Schedule::kInterleaved, 4, 3}, stage, m);
+      std::set<std::tuple<int, int, Pass>> seen;
+      for (const PipelineOp& op : order) seen.insert({op.chunk, op.micro_batch, op.pass});
       EXPECT_EQ(order.size(), static_cast<std::size_t>(2 * 3 * m));
       EXPECT_EQ(seen.size(), order.size());
     }

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "sim/schedule/layer_kernels.h"
 #include "tests/sim/schedule/step_case.h"
 
 namespace moeplan::sim {
@@ -57,11 +58,62 @@ TEST(CostSum, AnAsymmetricBandMovesTheMiddle) {
 TEST(Segment, TheGpuWaitsForWhatTheHostNeedsBeyondTheKernels) {
   Segment segment;
   segment.add("product", TimeClass::kGemm, seconds(3.0, 1.0, 1.0));
-  segment.add_launch_wait(base::Seconds::of(2.0));
+  segment.add_launch_wait({base::Seconds::of(2.0)});
   EXPECT_DOUBLE_EQ(segment.time().s(), 3.0);
-  segment.add_launch_wait(base::Seconds::of(5.0));
+  segment.add_launch_wait({base::Seconds::of(5.0)});
   EXPECT_DOUBLE_EQ(segment.time().s(), 5.0);
   EXPECT_DOUBLE_EQ(segment.cost().at(TimeClass::kHost), 2.0);
+}
+
+// Norm 1 s, data gradient 3 s, weight gradient 2 s that hides 1.5 s of a reduce-scatter of 2 s. Without it
+// beside the reduce-scatter takes its 2 s: input 1 + 3 + 1.5 + 0.5 = 6, weight 2, whole 6.5.
+TEST(BackwardSegment, TrafficThatHidBehindWeightGradientsComesBack) {
+  Segment segment;
+  segment.add("norm", TimeClass::kMemory, seconds(1.0, 1.0, 1.0));
+  segment.add("fc1", TimeClass::kGemm, seconds(3.0, 1.0, 1.0));
+  segment.add_weight_gradient("fc1", seconds(2.0, 1.0, 1.0), seconds(1.5, 1.0, 1.0));
+  segment.add("tp reduce-scatter", TimeClass::kTpComm, seconds(0.5, 1.0, 1.0));
+  const BackwardSegment split(segment);
+  EXPECT_DOUBLE_EQ(split.whole.time().s(), 6.5);
+  EXPECT_DOUBLE_EQ(split.input.time().s(), 6.0);
+  EXPECT_DOUBLE_EQ(split.input.cost().at(TimeClass::kTpComm), 2.0);
+  EXPECT_DOUBLE_EQ(split.weight.time().s(), 2.0);
+  EXPECT_DOUBLE_EQ(split.weight.cost().at(TimeClass::kGemm), 2.0);
+}
+
+// Both products take 1 s; the host needs 4 s for the call of the layer and 0.5 s for its second kernel: the
+// whole waits for 4.5 s, the input gradients for 4 s, the weight gradients for nothing.
+TEST(BackwardSegment, EachHalfWaitsForItsOwnLaunches) {
+  Segment segment;
+  segment.add("fc1", TimeClass::kGemm, seconds(1.0, 1.0, 1.0));
+  segment.add_weight_gradient("fc1", seconds(1.0, 1.0, 1.0));
+  segment.add_launch_wait({base::Seconds::of(4.0), base::Seconds::of(0.5)});
+  const BackwardSegment split(segment);
+  EXPECT_DOUBLE_EQ(split.whole.time().s(), 4.5);
+  EXPECT_DOUBLE_EQ(split.input.time().s(), 4.0);
+  EXPECT_DOUBLE_EQ(split.weight.time().s(), 1.0);
+}
+
+// Every backward of a layer of a real model: nothing is lost, and the weight gradients are as many products
+// as the data gradients and take about as long; attention and what is bound by memory stays with the input
+// gradients.
+TEST(BackwardSegment, TheHalvesOfALayerAddUp) {
+  test_data::StepCase c;
+  c.run.seq_len = 4096;
+  const LayerKernels kernels(c.model, c.run, c.plan, c.profile,
+                             [](LayerGroup, CollectiveKind, base::Bytes) { return Estimate{}; });
+  const std::vector<std::int64_t> rows(16, 2048);
+  for (const Segment& whole : {kernels.attention_backward(c.model.layers[0]), kernels.moe_before_backward(),
+                               kernels.experts_backward(rows), kernels.head_backward()}) {
+    const BackwardSegment split(whole);
+    const double waits = split.input.cost().at(TimeClass::kHost) + split.weight.cost().at(TimeClass::kHost);
+    const double own = whole.cost().at(TimeClass::kHost);
+    EXPECT_NEAR(split.input.time().s() + split.weight.time().s() - waits, whole.time().s() - own, 1e-12);
+    EXPECT_EQ(split.weight.cost().at(TimeClass::kAttention), 0.0);
+    EXPECT_EQ(split.weight.cost().at(TimeClass::kMemory), 0.0);
+    EXPECT_GT(split.weight.cost().at(TimeClass::kGemm), 0.3 * whole.cost().at(TimeClass::kGemm));
+    EXPECT_LT(split.weight.cost().at(TimeClass::kGemm), 0.8 * whole.cost().at(TimeClass::kGemm));
+  }
 }
 
 // One sequence of 1,024 tokens leaves the GPU idle between launches; a graph of attention and router takes

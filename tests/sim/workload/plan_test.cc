@@ -76,6 +76,34 @@ TEST(PlanFile, ADispatcherOfALibraryHasItsSms) {
             "    in plan > dispatcher_sms\n    hint: it is for deepep and hybridep");
 }
 
+TEST(PlanFile, EveryScheduleHasAWord) {
+  for (const std::string& word : schedule_words()) {
+    PlanSpec plan = full_plan();
+    plan.stated_schedule = find_schedule(word);
+    ASSERT_TRUE(plan.stated_schedule) << word;
+    EXPECT_EQ(name(*plan.stated_schedule), word);
+    EXPECT_THAT(write_plan(plan), HasSubstr("\nschedule: " + word + "\n"));
+    EXPECT_EQ(parse_plan(write_plan(plan), "plan.yaml"), plan);
+    EXPECT_THAT(short_name(plan), HasSubstr(" " + word));
+  }
+  EXPECT_EQ(schedule_words().size(), 7U);
+  EXPECT_EQ(find_schedule("zb-v"), std::nullopt);
+  EXPECT_EQ(
+      errors_of("name: a\nlayout: {dp: 1}\nschedule: dual_pipe\n"),
+      "plan.yaml:3:11: error: found \"dual_pipe\", expected one of gpipe, 1f1b, interleaved, zb_h1, zb_v, "
+      "dualpipe, dualpipe_v\n    in plan > schedule\n    hint: did you mean \"dualpipe\"?");
+}
+
+TEST(PlanFile, WithoutAScheduleVirtualStagesInterleave) {
+  PlanSpec plan = full_plan();
+  EXPECT_EQ(plan.schedule(), PipelineSchedule::kInterleaved);
+  plan.layout.vp = 1;
+  EXPECT_EQ(plan.schedule(), PipelineSchedule::kOneForwardOneBackward);
+  plan.stated_schedule = PipelineSchedule::kGpipe;
+  EXPECT_EQ(plan.schedule(), PipelineSchedule::kGpipe);
+  EXPECT_THAT(write_plan(full_plan()), ::testing::Not(HasSubstr("schedule:")));
+}
+
 TEST(PlanFile, RandomPlansReadBackTheSame) {
   base::RandomStream random(test::test_seed(), "plans");
   for (int i = 0; i < 200; ++i) {
