@@ -17,6 +17,14 @@ std::int64_t digest(std::span<const std::int32_t> slots) {
   return static_cast<std::int64_t>(digest.value());
 }
 
+/// Of all EP groups of a stage; 0 where they differ.
+int common_node_block(const topology::Cluster& cluster, const StageRanks& stage) {
+  const int block = node_block(cluster, stage, 0);
+  for (std::size_t first = 0; first < stage.ranks.size(); first += static_cast<std::size_t>(stage.expert_group))
+    if (node_block(cluster, stage, first) != block) return 0;
+  return block;
+}
+
 }  // namespace
 
 ChunkSimulator::ChunkSimulator(const Job& job, const PlanSpec& plan, const CommNetwork& network,
@@ -58,6 +66,8 @@ RoutedLayer ChunkSimulator::compute_routed_layer(const StageModel& model, const 
     apply_capacity(routing, job_.run.capacity_factor, shape.tokens, job_.model.top_k);
   RoutedLayer result;
   result.traffic = map_to_ranks(routing, plan_.layout, slots(layer));
+  if (!routing.sets.empty() && removes_duplicates(plan_.dispatcher))
+    count_touched(routing, plan_.layout, slots(layer), common_node_block(job_.cluster, model.ranks()), result.traffic);
   if (plan_.layout.ep > 1) {
     result.times = solve_all_to_alls(network_, model.ranks(), result.traffic,
                                      make_exchange(plan_, job_.model, model.kernels()));

@@ -97,18 +97,6 @@ struct TouchRatios {
   std::vector<double> per_copy, node;
 };
 
-/// Ranks of the group in runs of `block` share a node; 0 where they do not stand in equal runs.
-std::size_t node_block(const topology::Cluster& cluster, const StageRanks& stage, std::size_t first) {
-  const auto n = static_cast<std::size_t>(stage.expert_group);
-  std::size_t block = 1;
-  while (block < n && cluster.same_node(stage.ranks[first], stage.ranks[first + block])) ++block;
-  if (n % block != 0) return 0;
-  for (std::size_t i = 0; i < n; ++i) {
-    if (!cluster.same_node(stage.ranks[first + i], stage.ranks[first + i / block * block])) return 0;
-  }
-  return block;
-}
-
 /// Group-limited routing touches fewer parts than free routing of the same marginals: by the ratio of even
 /// loads.
 double limit_ratio(std::int64_t slots, int top_k, std::int64_t parts, GroupLimit limit) {
@@ -138,7 +126,7 @@ TouchRatios touch_ratios(const CommNetwork& network, const StageRanks& stage, co
     for (std::size_t s = 0; s < per_rank; ++s) chosen += marginal[i * per_rank + s];
     ratios.per_copy[i] = chosen > 0.0 ? std::min(1.0, rank[i] / chosen) : 0.0;
   }
-  const std::size_t block = node_block(network.cluster(), stage, first);
+  const auto block = static_cast<std::size_t>(node_block(network.cluster(), stage, first));
   ratios.node.assign(n, 1.0);
   if (block == 0) {  // scattered ranks: a token is taken to touch every node
     return ratios;
@@ -160,6 +148,13 @@ RelayTraffic remove_duplicates(const CommNetwork& network, const StageRanks& sta
   relay.tokens.assign(stage.ranks.size(), tokens);
   relay.copies.resize(traffic.copies.size());
   relay.crossings.resize(traffic.copies.size());
+  if (!traffic.touched.empty()) {
+    for (std::size_t i = 0; i < relay.copies.size(); ++i) {
+      relay.copies[i] = static_cast<double>(traffic.touched[i]) / exchange.pieces;
+      relay.crossings[i] = static_cast<double>(traffic.touched_node[i]) / exchange.pieces;
+    }
+    return relay;
+  }
   TouchRatios ratios;
   std::vector<std::int64_t> before;  // groups with equal loads share their ratios
   for (std::size_t first = 0; first < stage.ranks.size(); first += n) {

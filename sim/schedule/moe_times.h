@@ -36,9 +36,9 @@ struct Exchange {
 Exchange make_exchange(const PlanSpec& plan, const ModelSpec& model, const LayerKernels& kernels);
 
 /// Solves the all-to-alls of all EP groups of a stage at once. Gradients travel in the combine format, with
-/// the probabilities' gradients. A dispatcher that removes duplicates moves the distinct tokens that the
-/// loads of the slots let expect (sim/collective/token_copies.h): copies of source and rank times touched /
-/// chosen of the group's mean token.
+/// the probabilities' gradients. A dispatcher that removes duplicates moves the distinct tokens: those that the
+/// token sets of the load give, where it has any; else those that the loads of the slots let expect
+/// (sim/collective/token_copies.h): copies of source and rank times touched / chosen of the group's mean token.
 AllToAllTimes solve_all_to_alls(const CommNetwork& network, const StageRanks& stage,
                                 const MoeTraffic& traffic, const Exchange& exchange);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "base/check.h"
 
@@ -56,7 +57,11 @@ RoutingMatrix balanced_routing(int sources, std::int64_t tokens, int experts, in
 void apply_capacity(RoutingMatrix& routing, double factor, std::int64_t tokens, int top_k) {
   const double share = static_cast<double>(tokens * top_k) / static_cast<double>(routing.experts);
   const auto capacity = static_cast<std::int32_t>(std::ceil(factor * share));
-  for (std::int32_t& count : routing.tokens) count = std::min(count, capacity);
+  for (std::int32_t& count : routing.tokens) {
+    if (count <= capacity) continue;
+    count = capacity;
+    routing.sets.clear();
+  }
 }
 
 MoeTraffic map_to_ranks(const RoutingMatrix& routing, const ParallelLayout& layout,
@@ -94,6 +99,46 @@ MoeTraffic map_to_ranks(const RoutingMatrix& routing, const ParallelLayout& layo
     }
   }
   return traffic;
+}
+
+void count_touched(const RoutingMatrix& routing, const ParallelLayout& layout,
+                   std::span<const std::int32_t> slots, int node_block, MoeTraffic& traffic) {
+  const auto experts = static_cast<std::size_t>(routing.experts);
+  const auto sources = static_cast<std::size_t>(routing.sources);
+  const auto ep = static_cast<std::size_t>(layout.ep);
+  const auto k = static_cast<std::size_t>(routing.top_k);
+  const std::vector<std::int32_t> contiguous =
+      slots.empty() ? contiguous_slots(routing.experts) : std::vector<std::int32_t>();
+  if (slots.empty()) slots = contiguous;
+  const Replicas replicas = index_replicas(slots, experts);
+  const std::size_t per_rank = slots.size() / ep;
+  const std::size_t per_source = routing.sets.size() / sources;
+  const auto block = static_cast<std::size_t>(node_block);
+  traffic.touched.assign(sources * ep, 0);
+  traffic.touched_node.assign(sources * ep, 0);
+  std::vector<std::size_t> turn(experts);
+  constexpr std::size_t kNever = std::numeric_limits<std::size_t>::max();
+  std::vector<std::size_t> last(ep), last_node(ep);
+  for (std::size_t s = 0; s < sources; ++s) {
+    std::fill(turn.begin(), turn.end(), s);
+    std::fill(last.begin(), last.end(), kNever);
+    std::fill(last_node.begin(), last_node.end(), kNever);
+    for (std::size_t i = 0; i < per_source; ++i) {
+      const auto expert = static_cast<std::size_t>(routing.sets[s * per_source + i]);
+      const std::size_t copies = replicas.first[expert + 1] - replicas.first[expert];
+      const auto slot = static_cast<std::size_t>(replicas.slots[replicas.first[expert] + turn[expert]++ % copies]);
+      const std::size_t rank = slot / per_rank;
+      const std::size_t token = i / k;
+      if (last[rank] != token) ++traffic.touched[s * ep + rank];
+      last[rank] = token;
+      if (block == 0 || last_node[rank / block] == token) continue;
+      last_node[rank / block] = token;
+      ++traffic.touched_node[s * ep + rank / block * block];
+    }
+    for (std::size_t r = 0; r < ep; ++r)
+      traffic.touched_node[s * ep + r] = block == 0 ? static_cast<std::int64_t>(per_source / k)
+                                                    : traffic.touched_node[s * ep + r / block * block];
+  }
 }
 
 }  // namespace moeplan::sim

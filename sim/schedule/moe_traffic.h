@@ -21,6 +21,9 @@ struct MoeTraffic {
   /// Shape: [rank of the stage][slot of the rank]
   std::vector<std::int64_t> slot_tokens;
   int slots_per_rank = 0;
+  /// Tokens of a rank that touch each rank of its EP group, and the node of each; empty where the load knows no
+  /// token sets. Shape: as copies
+  std::vector<std::int64_t> touched, touched_node;
 
   std::span<const std::int64_t> slots(std::size_t rank) const {
     const auto n = static_cast<std::size_t>(slots_per_rank);
@@ -32,7 +35,8 @@ struct MoeTraffic {
 RoutingMatrix balanced_routing(int sources, std::int64_t tokens, int experts, int top_k);
 
 /// What a capacity limit leaves of a routing: at most ceil(factor * tokens * top_k / experts) per source and
-/// expert; the rest is dropped (Megatron's --moe-expert-capacity-factor without padding).
+/// expert; the rest is dropped (Megatron's --moe-expert-capacity-factor without padding). Which tokens lose a
+/// copy is not known: the token sets go where anything is cut.
 void apply_capacity(RoutingMatrix& routing, double factor, std::int64_t tokens, int top_k);
 
 /// Source row i is rank i of the stage; every EP group has all experts once, so a token stays in its source's
@@ -41,5 +45,11 @@ void apply_capacity(RoutingMatrix& routing, double factor, std::int64_t tokens, 
 /// this layer or empty for contiguous.
 MoeTraffic map_to_ranks(const RoutingMatrix& routing, const ParallelLayout& layout,
                         std::span<const std::int32_t> slots);
+
+/// Counts `touched` and `touched_node` from the token sets of a routing. Copies go to replicas as in map_to_ranks.
+/// node_block: ranks of an EP group in runs of this many share a node; 0 = scattered, every token is taken to
+/// touch every node. Requires: routing.sets; traffic = map_to_ranks of the same routing, layout and slots.
+void count_touched(const RoutingMatrix& routing, const ParallelLayout& layout,
+                   std::span<const std::int32_t> slots, int node_block, MoeTraffic& traffic);
 
 }  // namespace moeplan::sim

@@ -38,25 +38,41 @@ bool is_compute(TimeClass time_class) {
          time_class == TimeClass::kMemory;
 }
 
+double shared_error(TimeClass time_class) {
+  constexpr double kProducts = 0.16;
+  return time_class == TimeClass::kGemm ? kProducts : 1.0;
+}
+
 void CostSum::add(TimeClass time_class, const Estimate& estimate, double factor) {
   const double t = estimate.time.s() * factor;
-  by_class[static_cast<std::size_t>(time_class)] += t;
+  const auto c = static_cast<std::size_t>(time_class);
+  const double half = 0.5 * t * (estimate.high - estimate.low);
+  by_class[c] += t;
   by_evidence[static_cast<std::size_t>(estimate.evidence)] += t;
-  half_width[static_cast<std::size_t>(time_class)] += 0.5 * t * (estimate.high - estimate.low);
+  half_width[c] += half;
+  independent[c] = std::hypot(independent[c], half);
   shift += t * (0.5 * (estimate.low + estimate.high) - 1.0);
 }
 
 void CostSum::add(const CostSum& other, double factor) {
   for (std::size_t c = 0; c < by_class.size(); ++c) by_class[c] += other.by_class[c] * factor;
   for (std::size_t e = 0; e < by_evidence.size(); ++e) by_evidence[e] += other.by_evidence[e] * factor;
-  for (std::size_t c = 0; c < half_width.size(); ++c) half_width[c] += other.half_width[c] * factor;
+  for (std::size_t c = 0; c < half_width.size(); ++c) {
+    half_width[c] += other.half_width[c] * factor;
+    independent[c] += other.independent[c] * factor;
+  }
   shift += other.shift * factor;
 }
 
 double CostSum::total() const { return std::accumulate(by_class.begin(), by_class.end(), 0.0); }
 
 double CostSum::width() const {
-  return std::sqrt(std::inner_product(half_width.begin(), half_width.end(), half_width.begin(), 0.0));
+  double square = 0.0;
+  for (std::size_t c = 0; c < half_width.size(); ++c) {
+    const double shared = shared_error(static_cast<TimeClass>(c));
+    square += shared * half_width[c] * half_width[c] + (1.0 - shared) * independent[c] * independent[c];
+  }
+  return std::sqrt(square);
 }
 
 Estimate CostSum::estimate() const {

@@ -15,6 +15,17 @@ StageRanks stage_ranks(const ParallelLayout& layout, int stage) {
   return result;
 }
 
+int node_block(const topology::Cluster& cluster, const StageRanks& stage, std::size_t first) {
+  const auto n = static_cast<std::size_t>(stage.expert_group);
+  std::size_t block = 1;
+  while (block < n && cluster.same_node(stage.ranks[first], stage.ranks[first + block])) ++block;
+  if (n % block != 0) return 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    if (!cluster.same_node(stage.ranks[first + i], stage.ranks[first + i / block * block])) return 0;
+  }
+  return static_cast<int>(block);
+}
+
 std::vector<std::int64_t> stage_signature(const topology::Cluster& cluster, const StageRanks& stage,
                                           int index) {
   const topology::ClusterSpec& spec = cluster.spec();

@@ -20,6 +20,10 @@ struct StageRanks {
 };
 StageRanks stage_ranks(const ParallelLayout& layout, int stage);
 
+/// The EP group from place `first` of the stage on: its ranks in runs of so many share a node; 0 where they do
+/// not stand in equal runs.
+int node_block(const topology::Cluster& cluster, const StageRanks& stage, std::size_t first);
+
 /// Stages with equal signatures sit on the cluster in the same way: the same places in nodes and leaves, no
 /// slow rank and no degraded link in the cluster. Others are never equal.
 std::vector<std::int64_t> stage_signature(const topology::Cluster& cluster, const StageRanks& stage,

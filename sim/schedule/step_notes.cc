@@ -75,13 +75,12 @@ std::vector<std::string> collect_notes(const Job& job, const PlanSpec& plan) {
   if (plan.placement.algorithm != "contiguous" && has_real_routing(job))
     notes.emplace_back(
         "the placement is scored on the load that it may have been made from: a load that drifts gains less");
+  if (!job.run.graph.attention || !job.run.graph.router)
+    notes.emplace_back(
+        "host launch times are one framework's on one CPU (profile, host): a slower host or a framework with more "
+        "calls a layer takes longer outside CUDA graphs");
   notes.emplace_back(
-      "not modelled: how fast the CPU launches; with micro-batches of few tokens and no CUDA graph a real "
-      "step may "
-      "wait for it (docs/accuracy.md)");
-  notes.emplace_back(
-      "not modelled: communication that slows GEMMs and is slowed by them, data loading, checkpoints, "
-      "CUDA-graph scope");
+      "not modelled: gradient reductions and tensor-parallel traffic that slow GEMMs, data loading, checkpoints");
   return notes;
 }
 

@@ -77,7 +77,43 @@ LoadLog to_log(const NpyArray& array, const std::string& file) {
   return log;
 }
 
+TokenTrace to_trace(const NpyArray& array, const std::string& file) {
+  const std::vector<std::int64_t>& shape = array.shape;
+  const std::size_t skip = shape.size() == 5 ? 2 : 0;
+  if ((shape.size() != 3 && shape.size() != 5) || array.kind == 'f' ||
+      std::any_of(shape.begin(), shape.end(), [](std::int64_t n) { return n < 1 || n > kMaxDimension; })) {
+    refuse(file, fmt::format("found topk_ids of shape [{}]", fmt::join(shape, ", ")),
+           "expected whole numbers of shape [token, layer, k] or [iteration, rank, token, layer, k]");
+  }
+  TokenTrace trace;
+  trace.file = file;
+  trace.iterations = skip > 0 ? static_cast<int>(shape[0]) : 1;
+  trace.sources = skip > 0 ? static_cast<int>(shape[1]) : 1;
+  trace.tokens = shape[skip];
+  trace.layers = static_cast<int>(shape[skip + 1]);
+  trace.top_k = static_cast<int>(shape[skip + 2]);
+  trace.experts.resize(array.count());
+  for (std::size_t i = 0; i < trace.experts.size(); ++i) {
+    const double id = array.at(i);
+    if (id < 0.0 || id > std::numeric_limits<std::int32_t>::max())
+      refuse(file, fmt::format("found the expert {} in topk_ids, expected numbers from 0", id));
+    trace.experts[i] = static_cast<std::int32_t>(id);
+  }
+  return trace;
+}
+
 }  // namespace
+
+std::optional<TokenTrace> read_token_trace(const std::string& path) {
+  const std::string bytes = base::read_text_file(path);
+  if (bytes.size() < 2 || bytes[0] != 'P' || bytes[1] != 'K') return std::nullopt;
+  for (const ZipEntry& entry : list_zip(bytes, path)) {
+    if (entry.name != "topk_ids.npy") continue;
+    const std::string content = read_zip_entry(bytes, entry, kMaxArrayBytes, path);
+    return to_trace(parse_npy(content, path), path);
+  }
+  return std::nullopt;
+}
 
 LoadLog read_load_npy(const std::string& path) {
   const std::string bytes = base::read_text_file(path);

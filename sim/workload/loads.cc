@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <filesystem>
 #include <numeric>
+#include <optional>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -54,6 +56,10 @@ std::unique_ptr<ExpertLoads> load_expert_loads(const std::string& source, const 
   std::error_code error;
   if (std::filesystem::is_directory(path, error)) return make_log_loads(read_load_tables(source), options);
   const std::string extension = path.extension().string();
+  if (extension == ".npz") {
+    if (std::optional<TokenTrace> trace = read_token_trace(source))
+      return make_token_loads(*std::move(trace), options);
+  }
   if (extension == ".npy" || extension == ".npz") return make_log_loads(read_load_npy(source), options);
   if (extension == ".csv") return make_log_loads(read_load_csv(source), options);
   const std::string stem = source.substr(0, source.find(':'));

@@ -20,6 +20,9 @@ struct RoutingMatrix {
   int sources = 0;
   int experts = 0;
   std::vector<std::int32_t> tokens;
+  /// Which experts each token chose, where the load knows it; else empty. Shape: [source][token][top_k]
+  std::vector<std::int32_t> sets{};
+  int top_k = 0;  ///< of `sets`
   std::span<const std::int32_t> row(int source) const {
     return {tokens.data() + static_cast<std::size_t>(source) * static_cast<std::size_t>(experts), static_cast<std::size_t>(experts)};
   }
@@ -70,7 +73,7 @@ struct LoadOptions {
   int iteration = -1;       ///< use only this iteration of a trace; -1 = all
 };
 
-/// `source` is a file (CSV, .npy, .npz, SmartMoE table folder) or a generator: uniform, zipf:S, lognormal:S,
+/// `source` is a file (CSV, .npy, .npz, SmartMoE table folder; an .npz of token sets) or a generator: uniform, zipf:S, lognormal:S,
 /// dirichlet:A, hot:N (N experts take half of the
 /// tokens). Throws InputError: other experts or top-k than the model's, another number of layers without
 /// map_layers, broken files. Formats: docs/formats/load.md.

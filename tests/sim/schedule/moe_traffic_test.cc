@@ -42,6 +42,65 @@ TEST(MoeTraffic, ReplicasShareTheTokensOfTheirExpert) {
   EXPECT_EQ(traffic.slot_tokens, (std::vector<std::int64_t>{3 + 2, 2, 2, 2 + 3}));
 }
 
+// One source of 3 tokens {0,1}, {0,4}, {5,6}; 8 experts on 4 ranks of 2, 2 ranks a node: ranks see 2, 0, 2, 1 of
+// them; node 0 two (the first and the second), node 1 two (the second and the third).
+TEST(MoeTraffic, TokenSetsSayWhatATokenTouches) {
+  RoutingMatrix routing{4, 8, std::vector<std::int32_t>(32, 0), {}, 2};
+  for (int source = 0; source < 4; ++source) {
+    for (const std::int32_t expert : {0, 1, 0, 4, 5, 6}) {
+      routing.sets.push_back(expert);
+      ++routing.tokens[static_cast<std::size_t>(source) * 8 + static_cast<std::size_t>(expert)];
+    }
+  }
+  MoeTraffic traffic = map_to_ranks(routing, layout(4, 1), {});
+  count_touched(routing, layout(4, 1), {}, 2, traffic);
+  EXPECT_EQ((std::vector<std::int64_t>(traffic.touched.begin(), traffic.touched.begin() + 4)),
+            (std::vector<std::int64_t>{2, 0, 2, 1}));
+  EXPECT_EQ((std::vector<std::int64_t>(traffic.touched_node.begin(), traffic.touched_node.begin() + 4)),
+            (std::vector<std::int64_t>{2, 2, 2, 2}));
+  EXPECT_EQ(traffic.copies[0], 3);  // rank 0 computes three copies of two tokens
+  count_touched(routing, layout(4, 1), {}, 0, traffic);
+  EXPECT_EQ(traffic.touched_node[0], 3);
+}
+
+// Whatever the placement: no rank is touched by more tokens than it has copies of, none by fewer than copies / k.
+TEST(MoeTraffic, TouchedStaysBetweenItsBounds) {
+  base::RandomStream random(test::test_seed(), "touched");
+  for (int i = 0; i < 20; ++i) {
+    RoutingMatrix routing{8, 16, std::vector<std::int32_t>(8 * 16, 0), {}, 4};
+    std::vector<std::int32_t> order(16);
+    std::iota(order.begin(), order.end(), 0);
+    for (std::size_t source = 0; source < 8; ++source) {
+      for (int token = 0; token < 50; ++token) {
+        random.shuffle(order);
+        for (std::size_t k = 0; k < 4; ++k) {
+          routing.sets.push_back(order[k]);
+          ++routing.tokens[source * 16 + static_cast<std::size_t>(order[k])];
+        }
+      }
+    }
+    std::vector<std::int32_t> slots;
+    for (int s = 0; s < 24; ++s) slots.push_back(s % 16);
+    random.shuffle(slots);
+    MoeTraffic traffic = map_to_ranks(routing, layout(4, 2), slots);
+    count_touched(routing, layout(4, 2), slots, 2, traffic);
+    for (std::size_t at = 0; at < traffic.copies.size(); ++at) {
+      EXPECT_LE(traffic.touched[at], traffic.copies[at]);
+      EXPECT_GE(traffic.touched[at] * 4, traffic.copies[at]);
+      EXPECT_GE(traffic.touched_node[at], traffic.touched[at]);
+      EXPECT_LE(traffic.touched_node[at], 50);
+    }
+  }
+}
+
+TEST(MoeTraffic, ACapacityThatCutsForgetsTheTokenSets) {
+  RoutingMatrix routing{1, 2, {2, 1}, {0, 0, 1}, 1};
+  apply_capacity(routing, 2.0, 3, 1);
+  EXPECT_EQ(routing.sets.size(), 3U);
+  apply_capacity(routing, 0.5, 3, 1);
+  EXPECT_TRUE(routing.sets.empty());
+}
+
 TEST(MoeTraffic, ConservesTokensOnRandomPlacements) {
   base::RandomStream random(test::test_seed(), "traffic");
   for (int i = 0; i < 50; ++i) {

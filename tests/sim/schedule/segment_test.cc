@@ -13,17 +13,33 @@ Estimate seconds(double t, double low, double high) {
   return {base::Seconds::of(t), low, high, Evidence::kMeasured};
 }
 
-// Two products of 1 s with a half-width of 0.1 s each: together 0.2 s, one cause. A collective of 1 s with
-// 0.3 s has another: sqrt(0.2^2 + 0.3^2) = 0.3606 s around 3 s.
+// Two memory-bound kernels of 1 s with a half-width of 0.1 s each: together 0.2 s, one cause. A collective of 1 s
+// with 0.3 s has another: sqrt(0.2^2 + 0.3^2) = 0.3606 s around 3 s.
 TEST(CostSum, HalfWidthsAddInAClassAndInSquaresBetweenClasses) {
   CostSum sum;
-  sum.add(TimeClass::kGemm, seconds(1.0, 0.9, 1.1));
-  sum.add(TimeClass::kGemm, seconds(1.0, 0.9, 1.1));
+  sum.add(TimeClass::kMemory, seconds(1.0, 0.9, 1.1));
+  sum.add(TimeClass::kMemory, seconds(1.0, 0.9, 1.1));
   EXPECT_NEAR(sum.low(), 1.8, 1e-12);
   EXPECT_NEAR(sum.high(), 2.2, 1e-12);
   sum.add(TimeClass::kDispatch, seconds(1.0, 0.7, 1.3));
   EXPECT_NEAR(sum.low(), 3.0 - std::sqrt(0.13), 1e-12);
   EXPECT_NEAR(sum.high(), 3.0 + std::sqrt(0.13), 1e-12);
+}
+
+// Products of several shapes share r = 0.16 of their error: of four alike H = 0.4, I = 0.2,
+// w^2 = 0.16 0.4^2 + 0.84 0.2^2. The same four in a second layer err the same way: twice that.
+TEST(CostSum, TheErrorsOfProductsAverageInALayerAndNotOverLayers) {
+  CostSum layer;
+  for (int i = 0; i < 4; ++i) layer.add(TimeClass::kGemm, seconds(1.0, 0.9, 1.1));
+  const double width = std::sqrt(0.16 * 0.16 + 0.84 * 0.04);
+  EXPECT_NEAR(layer.width(), width, 1e-12);
+  CostSum model;
+  model.add(layer);
+  model.add(layer);
+  EXPECT_NEAR(model.width(), 2.0 * width, 1e-12);
+  CostSum one;
+  one.add(TimeClass::kGemm, seconds(1.0, 0.9, 1.1));
+  EXPECT_NEAR(one.width(), 0.1, 1e-12);
 }
 
 // A band of 0.9 to 1.5 is 1.2 +- 0.3; of one class alone it comes back as it is.

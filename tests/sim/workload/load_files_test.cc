@@ -293,5 +293,38 @@ TEST_F(RoutingCorpus, SamplesOfATrainingTraceHaveItsSpread) {
   EXPECT_NEAR(drawn_peak / measured_peak, 1.0, 0.03);
 }
 
+// 2 ranks of 4 tokens, one layer, top-2 of 4 experts. Two micro-batches of 2 tokens are the trace's own shape.
+TEST_F(LoadFiles, ReadsTheTokensOfARouterTrace) {
+  const std::string ids = npy("<i2", "(1, 2, 4, 1, 2)", int16s({0, 1, 0, 2, 3, 1, 2, 0, 1, 2, 1, 3, 0, 3, 3, 2}));
+  const std::string path = write("tokens.npz", zip("topk_ids.npy", ids));
+  const auto loads = load_expert_loads(path, options(1, 4, 2));
+  EXPECT_EQ(loads->iterations(), 1);
+  EXPECT_DOUBLE_EQ(loads->mean_share(0, 0)[0], 4.0 / 16.0);
+  const RoutingShape own{2, 2, 2};
+  EXPECT_EQ(loads->origin(own), LoadOrigin::kMeasured);
+  const RoutingMatrix second = loads->routing(0, 0, 1, own);
+  EXPECT_EQ(second.sets, (std::vector<std::int32_t>{3, 1, 2, 0, 0, 3, 3, 2}));
+  EXPECT_EQ(second.tokens, (std::vector<std::int32_t>{1, 1, 1, 1, 1, 0, 1, 2}));
+  const RoutingShape other{3, 5, 1};
+  EXPECT_EQ(loads->origin(other), LoadOrigin::kRemapped);
+  const RoutingMatrix drawn = loads->routing(0, 0, 0, other);
+  EXPECT_EQ(drawn.sets.size(), 3U * 5U * 2U);
+  EXPECT_EQ(std::accumulate(drawn.tokens.begin(), drawn.tokens.end(), 0), 30);
+  EXPECT_EQ(loads->routing(0, 0, 0, other).sets, drawn.sets);
+}
+
+TEST_F(LoadFiles, RefusesTokensThatCannotBe) {
+  const LoadOptions o = options(1, 4, 2);
+  const auto refused = [&](const std::string& type, const std::string& shape, const std::vector<int>& values) {
+    return errors_of(write("bad.npz", zip("topk_ids.npy", npy(type, shape, int16s(values)))), o);
+  };
+  EXPECT_THAT(refused("<i2", "(2, 1, 2)", {0, 1, 2, 2}), HasSubstr("found expert 2 twice in layer 0 of token 1"));
+  EXPECT_THAT(refused("<i2", "(2, 1, 2)", {0, 1, 2, 4}), HasSubstr("found expert 4 in layer 0 of token 1"));
+  EXPECT_THAT(refused("<i2", "(2, 1, 2)", {0, 1, 2, -1}), HasSubstr("found the expert -1"));
+  EXPECT_THAT(refused("<i2", "(4, 1, 1)", {0, 1, 2, 3}), HasSubstr("found top-1, but the model has top-2"));
+  EXPECT_THAT(refused("<i2", "(2, 2)", {0, 1, 2, 3}), HasSubstr("found topk_ids of shape [2, 2]"));
+  EXPECT_THAT(refused("<i2", "(1, 2, 2)", {0, 1, 2, 3}), HasSubstr("found 2 MoE layers, but the model has 1"));
+}
+
 }  // namespace
 }  // namespace moeplan::sim
