@@ -1,4 +1,6 @@
 """The house checkers find what they are for: each test breaks one rule in a small tree and reads the message."""
+import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -89,6 +91,26 @@ class CheckHeaders(unittest.TestCase):
         self.assertEqual(code, 1)
         self.assertIn("base/a.h: does not compile alone\n", output)
         self.assertIn("1 headers compile alone, 1 do not\n", output)
+
+    def test_only_what_a_build_compiled_first_and_as_it_stands_is_taken_as_compiled(self):
+        broken = HEADER + "inline std::string f();\n"
+        built = {"first": "c++ -c", "second": "c++ -c", "forced": "c++ -include all.h -c", "old": "c++ -c", "unbuilt": "c++ -c"}
+        files = {f"base/{name}.h": broken for name in [*built, "missing"]}
+        files |= {f"base/{name}.cc": f'#include "base/{name}.h"\n' for name in [*built, "missing"]}
+        files["base/second.cc"] = '#include <string>\n#include "base/second.h"\n'
+        tree = Tree(files)
+        (Path(tree.folder.name) / "compile_commands.json").write_text(json.dumps(
+            [{"directory": tree.folder.name, "command": f"{command} base/{name}.cc -o {name}.o", "file": f"base/{name}.cc"}
+             for name, command in built.items()]))
+        for name in built.keys() - {"unbuilt"}:
+            (Path(tree.folder.name) / f"{name}.o").touch()
+        os.utime(Path(tree.folder.name) / "old.o", (1, 1))
+        code, output = tree.run("check_headers", "--compiler", "c++", "--build", tree.folder.name)
+        self.assertEqual(code, 1)
+        self.assertIn("1 headers came first in a source that was built\n", output)
+        for name in ["second", "forced", "old", "unbuilt", "missing"]:
+            self.assertIn(f"base/{name}.h: does not compile alone\n", output)
+        self.assertIn("0 headers compile alone, 5 do not\n", output)
 
 
 class CheckWords(unittest.TestCase):
