@@ -72,10 +72,11 @@ NodeCosts costs_at(const LayerTimeModel& model, const sim::RoutingMatrix& routin
 }  // namespace
 
 double mean_layer_time(const LayerTimeModel& model, const sim::ExpertLoads& loads, IterationRange range,
-                       int layer, const SlotShape& shape, const Slots& slots, TokenSplit split, int samples) {
+                       int layer, const SlotShape& shape, const Slots& slots, TokenSplit split, int samples,
+                       double limit) {
   const int count = std::min(samples, range.size());
   double sum = 0;
-  for (int i = 0; i < count; ++i) {
+  for (int i = 0; i < count && sum <= limit * count; ++i) {
     const sim::RoutingMatrix routing = routing_of(model, loads, sampled(range, count, i), layer, shape);
     sum += model.time(split_tokens(routing, shape, slots, split)).total();
   }
