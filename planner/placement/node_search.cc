@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "base/check.h"
 #include "planner/placement/replicas.h"
@@ -22,15 +23,17 @@ NodeSearch::NodeSearch(const SlotShape& shape, int experts, std::span<const doub
       nodes_(static_cast<std::size_t>(shape.nodes())),
       per_gpu_(static_cast<std::size_t>(shape.slots_per_gpu)),
       per_node_(static_cast<std::size_t>(shape.gpus_per_node)),
+      iterations_(source.size() / (experts_ * nodes_)),
       source_(source.begin(), source.end()),
       costs_(costs),
       slot_(slots),
       holders_(experts_),
       on_node_(experts_ * nodes_, 0),
-      load_(gpus_, 0.0),
-      in_(gpus_, 0.0),
-      out_(nodes_, 0.0) {
-  MOEPLAN_CHECK(source_.size() == experts_ * nodes_, "loads by expert and node");
+      load_(gpus_ * iterations_, 0.0),
+      in_(gpus_ * iterations_, 0.0),
+      out_(nodes_ * iterations_, 0.0) {
+  MOEPLAN_CHECK(iterations_ > 0 && source_.size() == iterations_ * experts_ * nodes_,
+                "loads by expert and node");
   for (std::size_t s = 0; s < slot_.size(); ++s) {
     const auto e = static_cast<std::size_t>(slot_[s]);
     holders_[e].push_back(static_cast<std::uint32_t>(gpu_of(s)));
@@ -46,17 +49,20 @@ bool NodeSearch::holds(std::size_t gpu, std::int32_t expert) const {
 }
 
 void NodeSearch::add(std::size_t expert, double sign) {
-  double far = 0;
-  for (std::size_t n = 0; n < nodes_; ++n) {
-    if (on_node_[expert * nodes_ + n] > 0) continue;
-    far += source_[expert * nodes_ + n];
-    out_[n] += sign * source_[expert * nodes_ + n];
-  }
-  const double each = far / static_cast<double>(holders_[expert].size());
-  for (const std::uint32_t g : holders_[expert]) {
-    const std::size_t cell = expert * nodes_ + node_of(g);
-    load_[g] += sign * (source_[cell] / on_node_[cell] + each);
-    in_[g] += sign * each;
+  for (std::size_t t = 0; t < iterations_; ++t) {
+    const double* source = &source_[(t * experts_ + expert) * nodes_];
+    const int* replicas = &on_node_[expert * nodes_];
+    double far = 0;
+    for (std::size_t n = 0; n < nodes_; ++n) {
+      if (replicas[n] > 0) continue;
+      far += source[n];
+      out_[t * nodes_ + n] += sign * source[n];
+    }
+    const double each = far / static_cast<double>(holders_[expert].size());
+    for (const std::uint32_t g : holders_[expert]) {
+      load_[t * gpus_ + g] += sign * (source[node_of(g)] / replicas[node_of(g)] + each);
+      in_[t * gpus_ + g] += sign * each;
+    }
   }
 }
 
@@ -72,9 +78,16 @@ void NodeSearch::set(const Change& change) {
 }
 
 double NodeSearch::value() const {
-  const double out = *std::max_element(out_.begin(), out_.end()) / static_cast<double>(per_node_);
-  return costs_.per_load * *std::max_element(load_.begin(), load_.end()) +
-         costs_.per_cross * std::max(out, *std::max_element(in_.begin(), in_.end()));
+  const auto most = [](const std::vector<double>& values, std::size_t t, std::size_t n) {
+    const auto first = values.begin() + static_cast<std::ptrdiff_t>(t * n);
+    return *std::max_element(first, first + static_cast<std::ptrdiff_t>(n));
+  };
+  double sum = 0;
+  for (std::size_t t = 0; t < iterations_; ++t) {
+    const double out = most(out_, t, nodes_) / static_cast<double>(per_node_);
+    sum += costs_.per_load * most(load_, t, gpus_) + costs_.per_cross * std::max(out, most(in_, t, gpus_));
+  }
+  return sum / static_cast<double>(iterations_);
 }
 
 bool NodeSearch::try_changes(std::span<const Change> changes) {
@@ -117,18 +130,30 @@ bool NodeSearch::improve(std::size_t gpu, std::int64_t& valuations) {
   return false;
 }
 
-std::size_t NodeSearch::busiest_gpu() const {
-  return static_cast<std::size_t>(std::max_element(load_.begin(), load_.end()) - load_.begin());
-}
-
-std::size_t NodeSearch::gpu_most_entered() const {
-  return static_cast<std::size_t>(std::max_element(in_.begin(), in_.end()) - in_.begin());
+std::vector<std::size_t> NodeSearch::list_ruling(const std::vector<double>& values) const {
+  std::vector<std::pair<int, std::size_t>> count(gpus_);  // negative, so that sorting puts the most first
+  for (std::size_t g = 0; g < gpus_; ++g) count[g].second = g;
+  for (std::size_t t = 0; t < iterations_; ++t) {
+    const auto first = values.begin() + static_cast<std::ptrdiff_t>(t * gpus_);
+    --count[static_cast<std::size_t>(std::max_element(first, first + static_cast<std::ptrdiff_t>(gpus_)) -
+                                     first)]
+          .first;
+  }
+  std::sort(count.begin(), count.end());
+  std::vector<std::size_t> gpus;
+  for (const auto& [negative, gpu] : count) {
+    if (negative < 0) gpus.push_back(gpu);
+  }
+  return gpus;
 }
 
 void NodeSearch::descend(std::int64_t valuations) {
-  while (valuations > 0) {
-    if (improve(busiest_gpu(), valuations)) continue;
-    if (!improve(gpu_most_entered(), valuations)) return;
+  valuations /= static_cast<std::int64_t>(iterations_);
+  const auto improve_any = [&](const std::vector<double>& values) {
+    const std::vector<std::size_t> gpus = list_ruling(values);
+    return std::any_of(gpus.begin(), gpus.end(), [&](std::size_t gpu) { return improve(gpu, valuations); });
+  };
+  while (valuations > 0 && (improve_any(load_) || improve_any(in_))) {
   }
 }
 

@@ -1,6 +1,7 @@
 #include "planner/placement/place_by_time.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "base/parallel.h"
 #include "planner/placement/node_search.h"
@@ -9,7 +10,7 @@ namespace moeplan::planner {
 
 namespace {
 
-constexpr int kPlanSamples = 4;  ///< iterations that a candidate is timed on
+constexpr int kPlanSamples = 16;  ///< iterations that a candidate is timed on
 
 sim::RoutingMatrix routing_of(const LayerTimeModel& model, const sim::ExpertLoads& loads, int iteration,
                               int layer, const SlotShape& shape) {
@@ -20,24 +21,26 @@ int sampled(IterationRange range, int samples, int i) {
   return range.first + static_cast<int>(std::int64_t{i} * range.size() / samples);
 }
 
-/// Share of the layer's load that each node sends to each expert. Shape: [expert][node]
+/// Share of the layer's load that each node sends to each expert. Shape: [sampled iteration][expert][node]
 std::vector<double> node_loads(const LayerTimeModel& model, const sim::ExpertLoads& loads,
                                IterationRange range, int layer, const SlotShape& shape) {
   const int samples = std::min(kPlanSamples, range.size());
   const auto nodes = static_cast<std::size_t>(shape.nodes());
-  std::vector<double> source(static_cast<std::size_t>(loads.experts()) * nodes, 0.0);
-  double total = 0;
+  const std::size_t cells = static_cast<std::size_t>(loads.experts()) * nodes;
+  std::vector<double> source(static_cast<std::size_t>(samples) * cells, 0.0);
   for (int i = 0; i < samples; ++i) {
     const sim::RoutingMatrix routing = routing_of(model, loads, sampled(range, samples, i), layer, shape);
+    const std::span<double> mine = std::span(source).subspan(static_cast<std::size_t>(i) * cells, cells);
+    double total = 0;
     for (int s = 0; s < routing.sources; ++s) {
       const std::span<const std::int32_t> row = routing.row(s);
       for (std::size_t e = 0; e < row.size(); ++e) {
-        source[e * nodes + static_cast<std::size_t>(s / shape.gpus_per_node)] += row[e];
+        mine[e * nodes + static_cast<std::size_t>(s / shape.gpus_per_node)] += row[e];
         total += row[e];
       }
     }
+    for (double& value : mine) value = total > 0 ? value / total : 0.0;
   }
-  for (double& value : source) value = total > 0 ? value / total : 0.0;
   return source;
 }
 
@@ -69,10 +72,11 @@ NodeCosts costs_at(const LayerTimeModel& model, const sim::RoutingMatrix& routin
 }  // namespace
 
 double mean_layer_time(const LayerTimeModel& model, const sim::ExpertLoads& loads, IterationRange range,
-                       int layer, const SlotShape& shape, const Slots& slots, TokenSplit split, int samples) {
+                       int layer, const SlotShape& shape, const Slots& slots, TokenSplit split, int samples,
+                       double limit) {
   const int count = std::min(samples, range.size());
   double sum = 0;
-  for (int i = 0; i < count; ++i) {
+  for (int i = 0; i < count && sum <= limit * count; ++i) {
     const sim::RoutingMatrix routing = routing_of(model, loads, sampled(range, count, i), layer, shape);
     sum += model.time(split_tokens(routing, shape, slots, split)).total();
   }
@@ -89,11 +93,12 @@ TimedPlacement place_by_layer_time(const LayerTimeModel& model, const sim::Exper
                       shape.slots_per_gpu < loads.experts();
   base::parallel_for(start.slots.size(), threads, [&](std::size_t l) {
     const int layer = static_cast<int>(l);
-    const auto time = [&](const Slots& slots) {
-      return mean_layer_time(model, loads, train, layer, shape, slots, split, kPlanSamples);
-    };
     Slots best = start.slots[l];
-    double shortest = time(best);
+    double shortest = std::numeric_limits<double>::infinity();
+    const auto time = [&](const Slots& slots) {
+      return mean_layer_time(model, loads, train, layer, shape, slots, split, kPlanSamples, shortest);
+    };
+    shortest = time(best);
     if (search) {
       const NodeCosts costs =
           costs_at(model, routing_of(model, loads, train.first, layer, shape), shape, best);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <limits>
 #include <vector>
 
 #include "planner/placement/layer_time.h"
@@ -7,9 +8,11 @@
 
 namespace moeplan::planner {
 
-/// Mean layer time of one layer's slots on some iterations of a load (at most `samples`, spread evenly).
+/// Mean layer time of one layer's slots on some iterations of a load (at most `samples`, spread evenly); some
+/// value above `limit` where the mean is above it.
 double mean_layer_time(const LayerTimeModel& model, const sim::ExpertLoads& loads, IterationRange range,
-                       int layer, const SlotShape& shape, const Slots& slots, TokenSplit split, int samples);
+                       int layer, const SlotShape& shape, const Slots& slots, TokenSplit split, int samples,
+                       double limit = std::numeric_limits<double>::infinity());
 
 /// What the objective layer_time finds.
 struct TimedPlacement {

@@ -107,6 +107,10 @@ TEST(NodeSearch, KeepsItsObjectiveThroughMovesAndOnlyFalls) {
     search.descend(5000);
     EXPECT_LE(search.objective(), before);
     EXPECT_NEAR(search.objective(), plain_value(shape, 16, source, costs, search.slots()), 1e-9 * before);
+    // Two iterations, the second with twice the load: one and a half times the value.
+    std::vector<double> both = source;
+    for (const double value : source) both.push_back(2 * value);
+    EXPECT_NEAR(NodeSearch(shape, 16, both, costs, start).objective(), 1.5 * before, 1e-9 * before);
     fell += search.objective() < before * 0.99 ? 1 : 0;
   }
   EXPECT_GT(fell, 20);
