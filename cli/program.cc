@@ -295,7 +295,7 @@ class Program {
     CLI::Option* compare =
         gpu->add_option("--compare", o.compare, "OLD NEW: what changed between two files; needs no GPU")
             ->expected(2)
-            ->type_name("FILE FILE");
+            ->type_name("FILE");
     for (CLI::Option* other : {output, budget, precision}) {
       list->excludes(other);
       check->excludes(other);

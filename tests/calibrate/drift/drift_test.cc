@@ -53,7 +53,8 @@ TEST(MeasuredFile, FaultsHaveTheirLineAndWhatWasExpected) {
   EXPECT_THAT(fault_of(line("memory", 1, 10) + "{\"schema\": \"moeplan.sample/1\", \"kind\": \"gemm\"}\n"),
               HasSubstr("m.jsonl:2:"));
   EXPECT_THAT(fault_of("hello\n"), HasSubstr("m.jsonl:1:1: error: "));
-  EXPECT_THAT(fault_of(line("memory", 1, -10)), HasSubstr("found -1e-05, expected a time above 0"));
+  EXPECT_THAT(fault_of(line("memory", 1, -1, 0)),
+              HasSubstr("m.jsonl:1:113: error: found -1e-06, expected a time above 0"));
   EXPECT_THAT(
       fault_of("{\"schema\": \"moeplan.measurement/1\", \"kind\": \"gemm\", \"status\": \"measured\"}\n"),
       HasSubstr("\"case\""));
