@@ -119,10 +119,11 @@ Prediction predict(const LayerRow& row, const ClusterTable& clusters, const sim:
   if (!dispatcher) result.why = fmt::format("dispatcher \"{}\" is not known", row.dispatcher);
   if (row.tp != 1 || row.ep < 1 || row.gpus % row.ep != 0 || row.experts % row.ep != 0)
     result.why = "parallel sizes other than pure expert parallelism";
-  BuiltCluster built =
-      result.why.empty() ? clusters.build(kCluster, row.gpus, profile->name()) : BuiltCluster{};
+  BuiltCluster built = profile != nullptr && result.why.empty()
+                           ? clusters.build(kCluster, row.gpus, profile->name())
+                           : BuiltCluster{};
   if (result.why.empty() && !built.cluster) result.why = built.why;
-  if (!result.why.empty()) return result;
+  if (profile == nullptr || !result.why.empty()) return result;
 
   sim::RunSpec run;
   run.global_batch = static_cast<std::int64_t>(row.gpus) * row.micro_batch;

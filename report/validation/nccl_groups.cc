@@ -129,7 +129,7 @@ class NcclGroupJudge {
       if (!sizes_.wants(row.size)) continue;
       const NcclMeasurement measured{fmt::format("{}#{}", file, row.size.count()), facts.gpu, *facts.test,
                                      row.size, row.time};
-      if (!why.empty()) {
+      if (profile == nullptr || !why.empty()) {
         skip(measured.name, why, usable);
         continue;
       }
