@@ -72,6 +72,9 @@ class Program {
         ->capture_default_str();
     verb->add_option("--profile", job.profile,
                      "profile file, or the name of a shipped one (default: the one the cluster names)");
+    verb->add_option("--assume", job.assume,
+                     "KIND=attention: cost the model's mamba, linear-attention or sparse-attention layers as full "
+                     "attention, and say so; may repeat");
     verb->add_flag("--map-layers", job.map_layers,
                    "stretch a load log that has another number of MoE layers");
   }
