@@ -19,6 +19,7 @@ sim::LoadOptions load_options(const JobOptions& options, const sim::ModelSpec& m
   load.moe_layers = none ? 1 : model.moe_layers();
   load.experts = none ? 1 : model.experts;
   load.top_k = none ? 1 : model.top_k;
+  load.vocab = model.vocab;
   load.map_layers = options.map_layers;
   return load;
 }
