@@ -41,7 +41,8 @@ JobFiles::JobFiles(const JobOptions& options, std::uint64_t seed)
       model_(sim::load_model(base::resolve_config("models", options.model))),
       run_(sim::load_run(base::resolve_config("runs", options.run))),
       loads_(sim::load_expert_loads(options.load, load_options(options, model_, seed))),
-      digest_(digest_of(options, options.profile.empty() ? cluster_.profile() : options.profile, seed)) {}
+      digest_(digest_of(options, options.profile.empty() ? cluster_.profile() : options.profile, seed)),
+      seed_(seed) {}
 
 report::Inputs JobFiles::describe() const {
   return {{"cluster", fmt::format("{}: {} GPUs ({} nodes x {})", cluster_.name(), cluster_.ranks(), cluster_.nodes(), cluster_.gpus_per_node())},
@@ -50,6 +51,13 @@ report::Inputs JobFiles::describe() const {
           {"load", loads_->description()},
           {"profile", profile_.name()},
           {"inputs", digest_}};
+}
+
+report::Inputs JobFiles::provenance() const {
+  report::Inputs inputs = describe();
+  inputs.emplace_back("measurements", profile_.provenance());
+  inputs.emplace_back("seed", fmt::format("{}", seed_));
+  return inputs;
 }
 
 }  // namespace moeplan::cli

@@ -9,6 +9,8 @@
 #include "base/diagnostics.h"
 #include "sim/cost/profile_data.h"
 #include "sim/schedule/attribution.h"
+#include "sim/schedule/build_view.h"
+#include "sim/schedule/speed_spread.h"
 #include "sim/schedule/step_notes.h"
 #include "sim/schedule/step_simulator.h"
 #include "sim/schedule/step_trace.h"
@@ -112,14 +114,26 @@ Simulation simulate_step(const Job& job, const PlanSpec& plan, const SimulateOpt
   const std::vector<int> iterations = sample_iterations(job, options.max_iterations);
   std::vector<Seconds> times;
   CostSum critical;
+  const int middle = iterations[iterations.size() / 2];
   for (const int iteration : iterations) {
     const PipelineStep step = simulator.simulate(iteration);
     times.push_back(step.time());
     critical.add(critical_cost(step));
-    if (options.trace && iteration == iterations[iterations.size() / 2])
-      simulation.trace = build_trace(step, simulator, plan);
+    if (options.trace && iteration == middle) simulation.trace = build_trace(step, simulator, plan);
+    if (options.view && iteration == middle) simulation.view = build_view(job, plan, step, iteration);
   }
-  fill_distribution(times, result);
+  const Seconds middle_time = times[iterations.size() / 2];
+  result.notes = collect_notes(job, plan);
+  if (options.speed_spread > 0) {
+    const Seconds named = std::accumulate(times.begin(), times.end(), Seconds()) / static_cast<double>(times.size());
+    SpeedDraws draws = simulate_draws(job, plan, options, iterations);
+    times = std::move(draws.times);
+    critical = draws.critical;
+    fill_distribution(times, result);
+    result.notes.insert(result.notes.begin(), describe_spread(options.speed_spread, options.draws, named, result.step_time));
+  } else {
+    fill_distribution(times, result);
+  }
   fill_rates(job, plan, result);
   fill_band(critical, step_band(job), result);
 
@@ -130,11 +144,9 @@ Simulation simulate_step(const Job& job, const PlanSpec& plan, const SimulateOpt
   result.network_mode = options.network == NetworkMode::kFlow ? "flow" : "bound";
   result.distinct_matrices = simulator.distinct_matrices();
   describe_load(job, plan, iterations, result);
-  result.notes = collect_notes(job, plan);
   if (options.what_if) {
-    const std::size_t middle = iterations.size() / 2;
-    result.what_if = compute_what_if(job, plan, options.network, iterations[middle], times[middle], balanced,
-                                     costs, result.step_time);
+    result.what_if = compute_what_if(job, plan, options.network, simulator, middle, middle_time, balanced.time(), costs,
+                                     result.step_time);
   }
   return simulation;
 }
