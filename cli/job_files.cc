@@ -37,7 +37,8 @@ std::string digest_of(const JobOptions& options, const std::string& profile, std
 
 JobFiles::JobFiles(const JobOptions& options, std::uint64_t seed)
     : cluster_(topology::load_cluster(base::resolve_config("clusters", options.cluster))),
-      profile_(sim::load_profile(base::resolve_config("profiles", options.profile.empty() ? cluster_.profile() : options.profile))),
+      profile_(sim::load_profile(
+          base::resolve_config("profiles", options.profile.empty() ? cluster_.profile() : options.profile))),
       model_(sim::load_model(base::resolve_config("models", options.model))),
       run_(sim::load_run(base::resolve_config("runs", options.run))),
       loads_(sim::load_expert_loads(options.load, load_options(options, model_, seed))),

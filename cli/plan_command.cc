@@ -117,7 +117,8 @@ Files make_files(const JobFiles& inputs, const planner::SearchResult& search) {
     if (simulation.trace) files.emplace_back("trace-1.json", sim::write_chrome_trace(*simulation.trace));
     add_megatron_files(job, search.plans.front().plan, files);
   }
-  files.emplace_back("report.html", report::write_plan_page(inputs.provenance(), search, simulation.view ? &*simulation.view : nullptr));
+  files.emplace_back("report.html", report::write_plan_page(inputs.provenance(), search,
+                                                            simulation.view ? &*simulation.view : nullptr));
   return files;
 }
 

@@ -128,14 +128,15 @@ class Program {
     verb->add_flag("--why", simulate_.why, "print the chain of work that the end of the step waits for");
     verb->add_option("--memory-timeline", simulate_.memory_timeline,
                      "write what each stage's hottest rank holds over the step to this .csv or .json file");
-    CLI::Option* spread = verb->add_option(
-        "--speed-spread", simulate_.speed_spread,
-        "draw rank speeds that spread by so much (log-normal), e.g. 2%; without a value 1 %, assumed. The step is then "
-        "the mean over draws and iterations");
+    CLI::Option* spread = verb->add_option("--speed-spread", simulate_.speed_spread,
+                                           "draw rank speeds that spread by so much (log-normal), e.g. 2%; "
+                                           "without a value 1 %, assumed. The step is then "
+                                           "the mean over draws and iterations");
     spread->expected(0, 1)->default_str(kAssumedSpread)->type_name("PERCENT");
-    verb->add_option("--draws", simulate_.draws,
-                     "of --speed-spread (16); a draw costs about a simulation, and with pp stages all of them are "
-                     "simulated apart")
+    verb->add_option(
+            "--draws", simulate_.draws,
+            "of --speed-spread (16); a draw costs about a simulation, and with pp stages all of them are "
+            "simulated apart")
         ->check(CLI::Range(1, 10000))
         ->needs(spread);
     verb->add_flag("--no-what-if", simulate_.no_what_if, "leave the counterfactual steps out");

@@ -51,14 +51,16 @@ double read_spread(const std::string& text) {
   if (text.empty()) return 0.0;
   if (text == kAssumedSpread) return sim::kAssumedSpeedSpread;
   const std::size_t sign = text.find('%');
-  const std::string number = text.substr(0, sign == std::string::npos ? sign : text.find_last_not_of(" %", sign) + 1);
+  const std::string number =
+      text.substr(0, sign == std::string::npos ? sign : text.find_last_not_of(" %", sign) + 1);
   const auto value = base::parse_number(number);
   const bool ends = sign == std::string::npos || sign + 1 == text.size();
   const double spread = value ? *value / (sign == std::string::npos ? 1.0 : 100.0) : -1.0;
   // Twice the median and more is a fault, not a spread: that is a slow rank of the cluster file.
   if (!ends || !(spread >= 0.0 && spread <= 0.5)) {
-    throw base::InputError(fmt::format("--speed-spread: found \"{}\", expected a percentage from 0 % to 50 %", text),
-                           "write 1%, or --speed-spread alone for the assumed one");
+    throw base::InputError(
+        fmt::format("--speed-spread: found \"{}\", expected a percentage from 0 % to 50 %", text),
+        "write 1%, or --speed-spread alone for the assumed one");
   }
   return spread;
 }
@@ -69,7 +71,8 @@ TimelineFormat timeline_format(const std::string& path) {
   const std::string extension = std::filesystem::path(path).extension().string();
   if (extension == ".csv") return TimelineFormat::kCsv;
   if (extension == ".json") return TimelineFormat::kJson;
-  throw base::InputError(fmt::format("--memory-timeline: found \"{}\", expected a file that ends in .csv or .json", path));
+  throw base::InputError(
+      fmt::format("--memory-timeline: found \"{}\", expected a file that ends in .csv or .json", path));
 }
 
 sim::SimulateOptions simulate_options(const SimulateVerbOptions& options) {
@@ -92,12 +95,14 @@ sim::SimulateOptions simulate_options(const SimulateVerbOptions& options) {
 /// Trace, memory timeline and page.
 void write_files(const SimulateVerbOptions& options, const JobFiles& inputs, const sim::PlanSpec& plan,
                  const sim::Simulation& simulation) {
-  if (simulation.trace) base::write_file_atomically(options.trace, sim::write_chrome_trace(*simulation.trace));
+  if (simulation.trace)
+    base::write_file_atomically(options.trace, sim::write_chrome_trace(*simulation.trace));
   if (!simulation.view) return;
   const sim::StepView& view = *simulation.view;
   if (!options.memory_timeline.empty()) {
     const bool csv = timeline_format(options.memory_timeline) == TimelineFormat::kCsv;
-    base::write_file_atomically(options.memory_timeline, csv ? sim::write_memory_csv(view) : sim::write_memory_json(view));
+    base::write_file_atomically(options.memory_timeline,
+                                csv ? sim::write_memory_csv(view) : sim::write_memory_json(view));
   }
   if (options.report.empty()) return;
   report::Inputs provenance = inputs.provenance();

@@ -20,8 +20,9 @@ struct SimulateVerbOptions {
   std::string report;            ///< HTML page; empty = none
   std::string memory_timeline;   ///< .csv or .json; empty = none
   bool why = false;              ///< print the critical path too
-  std::string speed_spread;      ///< of ranks, "1%" or a fraction; "" = none, "assumed" = what the option without a value means
-  int draws = 16;                ///< of rank speeds
+  std::string speed_spread;  ///< of ranks, "1%" or a fraction; "" = none, "assumed" = what the option without
+                             ///< a value means
+  int draws = 16;            ///< of rank speeds
   bool no_what_if = false;
 };
 

@@ -39,7 +39,10 @@
       data: {
         labels: plans.map(function (p) { return p.name; }),
         datasets: data.parts.map(function (part, i) {
-          return {label: part.name, backgroundColor: part.colour, data: plans.map(function (p) { return p.parts[i]; })};
+          return {label: part.name, backgroundColor: part.colour, data: plans.map(function (p) {
+            // What rounding leaves would draw an axis below 0.
+            return Math.abs(p.parts[i]) < 1e-6 * p.step_s ? 0 : p.parts[i];
+          })};
         })
       },
       options: {

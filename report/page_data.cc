@@ -89,8 +89,12 @@ std::vector<const sim::StepBar*> shown_bars(const sim::StepView& view) {
   if (bars.size() <= kMaxBars) return bars;
   int last = 0;
   for (const sim::StepBar* bar : bars) last = std::max(last, bar->micro_batch);
-  const int keep = static_cast<int>(static_cast<double>(last + 1) * static_cast<double>(kMaxBars) / static_cast<double>(bars.size())) / 2;
-  std::erase_if(bars, [&](const sim::StepBar* bar) { return bar->micro_batch >= keep && bar->micro_batch <= last - keep; });
+  const int keep = static_cast<int>(static_cast<double>(last + 1) * static_cast<double>(kMaxBars) /
+                                    static_cast<double>(bars.size())) /
+                   2;
+  std::erase_if(bars, [&](const sim::StepBar* bar) {
+    return bar->micro_batch >= keep && bar->micro_batch <= last - keep;
+  });
   return bars;
 }
 
@@ -115,8 +119,9 @@ void write_timeline(JsonWriter& json, const sim::StepView& view) {
   json.key("bars");
   json.begin_array();
   for (const sim::StepBar* bar : bars) {
-    json.inline_array(std::vector<double>{static_cast<double>(bar->stage), static_cast<double>(bar->kind), static_cast<double>(bar->chunk),
-                                          static_cast<double>(bar->micro_batch), ms(bar->start.since_start()), ms(bar->duration)});
+    json.inline_array(std::vector<double>{
+        static_cast<double>(bar->stage), static_cast<double>(bar->kind), static_cast<double>(bar->chunk),
+        static_cast<double>(bar->micro_batch), ms(bar->start.since_start()), ms(bar->duration)});
   }
   json.end_array();
   json.end_object();
@@ -138,14 +143,16 @@ void write_memory(JsonWriter& json, const sim::MemoryResult& memory, const sim::
   json.field("limit_gib", gib(memory.limit));
   json.key("parts");
   json.begin_array();
-  for (const char* part : {"parameters", "gradients", "optimizer", "activations", "MoE buffers", "logits", "communicators", "context", "reserve"})
+  for (const char* part : {"parameters", "gradients", "optimizer", "activations", "MoE buffers", "logits",
+                           "communicators", "context", "reserve"})
     json.value(part);
   json.end_array();
   json.key("stages");
   json.begin_array();
   for (const sim::MemoryPart& m : memory.per_stage) {
-    json.inline_array(std::vector<double>{gib(m.parameters), gib(m.gradients), gib(m.optimizer_states), gib(m.activations), gib(m.moe_buffers),
-                                          gib(m.logits), gib(m.communicators), gib(m.context), gib(m.reserve)});
+    json.inline_array(std::vector<double>{gib(m.parameters), gib(m.gradients), gib(m.optimizer_states),
+                                          gib(m.activations), gib(m.moe_buffers), gib(m.logits),
+                                          gib(m.communicators), gib(m.context), gib(m.reserve)});
   }
   json.end_array();
   if (view != nullptr) {
@@ -153,7 +160,8 @@ void write_memory(JsonWriter& json, const sim::MemoryResult& memory, const sim::
     json.begin_array();
     for (const auto& points : view->memory) {
       json.begin_array();
-      for (const sim::MemoryPoint& point : points) json.inline_array(std::vector<double>{ms(point.at.since_start()), gib(point.allocated())});
+      for (const sim::MemoryPoint& point : points)
+        json.inline_array(std::vector<double>{ms(point.at.since_start()), gib(point.allocated())});
       json.end_array();
     }
     json.end_array();

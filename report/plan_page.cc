@@ -51,16 +51,19 @@ std::string letter_bar(const sim::StepResult& result) {
 
 }  // namespace
 
-std::string write_plan_page(const Inputs& inputs, const SearchResult& search, const sim::StepView* view, const ChartLibrary& library) {
+std::string write_plan_page(const Inputs& inputs, const SearchResult& search, const sim::StepView* view,
+                            const ChartLibrary& library) {
   std::vector<NamedResult> plans;
   for (std::size_t k = 0; k < search.plans.size(); ++k)
-    plans.push_back({fmt::format("{}. {}", k + 1, sim::short_name(search.plans[k].plan)), &search.plans[k].result});
+    plans.push_back(
+        {fmt::format("{}. {}", k + 1, sim::short_name(search.plans[k].plan)), &search.plans[k].result});
   std::string body;
   if (plans.empty()) {
     body = "<h2>No plan</h2>\n<p class=\"why\">" + escape_html(search.why) + "</p>\n";
   } else {
-    body = headline(*plans.front().result, search.plans.front().plan.layout.world()) + results_table(plans) + breakdown_section(plans) +
-           reasons_section(search) + step_sections(*plans.front().result, view) + evidence_section(plans);
+    body = headline(*plans.front().result, search.plans.front().plan.layout.world()) + results_table(plans) +
+           breakdown_section(plans) + reasons_section(search) + step_sections(*plans.front().result, view) +
+           evidence_section(plans);
   }
   body += account_section(search);
   return write_page("Ranked plans", inputs, body, plans.empty() ? "" : write_page_data(plans, view), library);

@@ -15,6 +15,7 @@ struct StepPage {
 };
 
 /// One self-contained HTML page of a simulated step, as write_plan_page is one of a search.
-std::string write_step_page(const Inputs& inputs, const StepPage& page, const ChartLibrary& library = chart_library());
+std::string write_step_page(const Inputs& inputs, const StepPage& page,
+                            const ChartLibrary& library = chart_library());
 
 }  // namespace moeplan::report

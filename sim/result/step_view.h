@@ -35,13 +35,14 @@ struct MemoryPoint {
 
 /// Where the tokens go, as shares of the mean: 1 = what an even load gives. Empty without MoE layers.
 struct LoadView {
-  std::vector<double> per_rank;    ///< [EP rank]: mean over layers
-  std::vector<double> per_expert;  ///< [expert]: mean over layers
+  std::vector<double> per_rank;              ///< [EP rank]: mean over layers
+  std::vector<double> per_expert;            ///< [expert]: mean over layers
   std::vector<double> max_over_mean;         ///< [MoE layer]: of EP ranks
   std::vector<double> expert_max_over_mean;  ///< [MoE layer]: of experts
 };
 
-/// A stretch of the critical path: passes of one stage one after the other, or transfers, or exchanges of one kind.
+/// A stretch of the critical path: passes of one stage one after the other, or transfers, or exchanges of one
+/// kind.
 struct ChainStretch {
   int stage = 0;
   std::string what;  ///< "forward, backward", "transfer to stage 3", "gradient reduction"
@@ -50,7 +51,7 @@ struct ChainStretch {
   int count = 0;                                      ///< passes, transfers, exchanges
   base::Instant start;
   base::Seconds time;
-  std::string bound;     ///< "gemm 52 %, dispatch 21 %", or the link
+  std::string bound;  ///< "gemm 52 %, dispatch 21 %", or the link
 };
 
 /// All passes of one kind of a stage on the path, or its transfers, or exchanges.
@@ -64,8 +65,8 @@ struct ChainSum {
 
 /// The chain of tasks, each of which the next one waited for, that ends with the step.
 struct ChainView {
-  std::vector<ChainStretch> stretches;  ///< in time order; their times sum to the step
-  std::vector<ChainSum> sums;           ///< longest first
+  std::vector<ChainStretch> stretches;                         ///< in time order; their times sum to the step
+  std::vector<ChainSum> sums;                                  ///< longest first
   std::vector<std::pair<std::string, base::Seconds>> classes;  ///< kernel classes and links, longest first
 };
 
@@ -73,13 +74,14 @@ struct ChainView {
 struct StepView {
   int stages = 1;
   base::Seconds step;
-  std::vector<StepBar> bars;                      ///< of the busiest block of each stage, by stage and start
-  std::vector<std::vector<MemoryPoint>> memory;   ///< [stage]
+  std::vector<StepBar> bars;                     ///< of the busiest block of each stage, by stage and start
+  std::vector<std::vector<MemoryPoint>> memory;  ///< [stage]
   LoadView loads;
   ChainView chain;
 };
 
-/// The memory timeline as CSV (`stage,time_s,weights_bytes,kept_bytes,working_bytes,allocated_bytes`), or as JSON.
+/// The memory timeline as CSV (`stage,time_s,weights_bytes,kept_bytes,working_bytes,allocated_bytes`), or as
+/// JSON.
 std::string write_memory_csv(const StepView& view);
 std::string write_memory_json(const StepView& view);
 

@@ -45,6 +45,7 @@ std::optional<BarKind> bar_kind(Kind kind) {
 std::vector<StepBar> build_bars(const PipelineStep& step, int stages) {
   std::vector<StepBar> bars;
   std::vector<int> shown;
+  std::vector<std::size_t> last_pass(static_cast<std::size_t>(stages));  // its place among the bars
   for (int stage = 0; stage < stages; ++stage) shown.push_back(find_busiest_block(step, stage));
   for (std::size_t t = 0; t < step.tasks.size(); ++t) {
     const PipelineTask& task = step.tasks[t];
@@ -52,11 +53,13 @@ std::vector<StepBar> build_bars(const PipelineStep& step, int stages) {
     const Seconds duration = step.timeline.finish[t] - step.timeline.start[t];
     if (!kind || duration <= Seconds()) continue;
     if (task.block >= 0 && task.block != shown[static_cast<std::size_t>(task.stage)]) continue;
-    if (task.piece > 0 && !bars.empty() && bars.back().kind == *kind && bars.back().stage == task.stage &&
-        bars.back().chunk == task.chunk && bars.back().micro_batch == task.micro_batch) {
-      bars.back().duration = step.timeline.finish[t] - bars.back().start;
+    const bool is_pass = task.kind <= Kind::kBoth;
+    if (is_pass && task.piece > 0) {
+      StepBar& whole = bars[last_pass[static_cast<std::size_t>(task.stage)]];
+      whole.duration = step.timeline.finish[t] - whole.start;
       continue;
     }
+    if (is_pass) last_pass[static_cast<std::size_t>(task.stage)] = bars.size();
     bars.push_back({*kind, task.stage, task.chunk, task.micro_batch, step.timeline.start[t], duration});
   }
   std::stable_sort(bars.begin(), bars.end(), [](const StepBar& a, const StepBar& b) {
@@ -74,15 +77,18 @@ LoadView build_loads(const Job& job, const PlanSpec& plan, int iteration) {
   const std::vector<double> even(view.per_expert.size(), 1.0 / static_cast<double>(view.per_expert.size()));
   const int rows = iteration < 0 ? layers : std::min(layers, job.loads.moe_layers());
   for (int layer = 0; layer < rows; ++layer) {
-    const std::span<const double> share = iteration < 0 ? std::span<const double>(even) : job.loads.mean_share(iteration, layer);
+    const std::span<const double> share =
+        iteration < 0 ? std::span<const double>(even) : job.loads.mean_share(iteration, layer);
     const std::vector<double> ranks = rank_shares(share, slots_of(plan, layer), plan.layout.ep);
     const auto most = [](std::span<const double> shares) {
       return *std::max_element(shares.begin(), shares.end()) * static_cast<double>(shares.size());
     };
     view.max_over_mean.push_back(most(ranks));
     view.expert_max_over_mean.push_back(most(share));
-    for (std::size_t r = 0; r < ranks.size(); ++r) view.per_rank[r] += ranks[r] * static_cast<double>(ranks.size()) / rows;
-    for (std::size_t e = 0; e < share.size(); ++e) view.per_expert[e] += share[e] * static_cast<double>(share.size()) / rows;
+    for (std::size_t r = 0; r < ranks.size(); ++r)
+      view.per_rank[r] += ranks[r] * static_cast<double>(ranks.size()) / rows;
+    for (std::size_t e = 0; e < share.size(); ++e)
+      view.per_expert[e] += share[e] * static_cast<double>(share.size()) / rows;
   }
   return view;
 }

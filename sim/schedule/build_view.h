@@ -6,8 +6,8 @@
 
 namespace moeplan::sim {
 
-/// One simulated step as one looks at it: the timeline of its passes, memory over time, where the load's tokens go
-/// in `iteration` (-1 = balanced routing: every share is 1), and the critical path.
+/// One simulated step as one looks at it: the timeline of its passes, memory over time, where the load's
+/// tokens go in `iteration` (-1 = balanced routing: every share is 1), and the critical path.
 ///
 /// Bars are those of the busiest block of each stage; a pass in pieces is one bar.
 StepView build_view(const Job& job, const PlanSpec& plan, const PipelineStep& step, int iteration);

@@ -24,7 +24,8 @@ class StageTimeline {
  public:
   StageTimeline(const StageHeld& held, const ChunkMap& map, int stage) : held_(held) {
     place_of_.assign(static_cast<std::size_t>(map.chunks()), 0);
-    for (int v = 0; v < map.chunks_per_stage(); ++v) place_of_[static_cast<std::size_t>(map.at(stage, v))] = static_cast<std::size_t>(v);
+    for (int v = 0; v < map.chunks_per_stage(); ++v)
+      place_of_[static_cast<std::size_t>(map.at(stage, v))] = static_cast<std::size_t>(v);
   }
 
   void add_pass(const PipelineTask& task, Instant start, Instant finish, bool is_first, bool is_last) {
@@ -59,8 +60,10 @@ class StageTimeline {
       backwards += change.backwards;
       // What ends and what begins at one instant is one point, but not a backward that follows a backward.
       const MemoryPoint next = point(change.at, kept, backwards > 0);
-      if (points.back().at == change.at && change.begins) points.back() = next;
-      else points.push_back(next);
+      if (points.back().at == change.at && change.begins)
+        points.back() = next;
+      else
+        points.push_back(next);
     }
     points.push_back(point(end, kept, false));
     return points;
@@ -93,8 +96,8 @@ class StageTimeline {
 
 }  // namespace
 
-std::vector<std::vector<MemoryPoint>> build_memory_timeline(const std::vector<StageHeld>& held, const ChunkMap& map,
-                                                            const PipelineStep& step) {
+std::vector<std::vector<MemoryPoint>> build_memory_timeline(const std::vector<StageHeld>& held,
+                                                            const ChunkMap& map, const PipelineStep& step) {
   std::vector<StageTimeline> stages;
   std::vector<int> shown;
   for (int stage = 0; stage < map.stages(); ++stage) {
@@ -107,7 +110,8 @@ std::vector<std::vector<MemoryPoint>> build_memory_timeline(const std::vector<St
     const auto stage = static_cast<std::size_t>(task.stage);
     if (task.block != shown[stage]) continue;
     const int pieces = static_cast<int>(1.0 / task.fraction + 0.5);
-    stages[stage].add_pass(task, step.timeline.start[t], step.timeline.finish[t], task.piece == 0, task.piece + 1 == pieces);
+    stages[stage].add_pass(task, step.timeline.start[t], step.timeline.finish[t], task.piece == 0,
+                           task.piece + 1 == pieces);
   }
   std::vector<std::vector<MemoryPoint>> result;
   for (StageTimeline& stage : stages) result.push_back(stage.build(step.timeline.makespan));

@@ -125,12 +125,14 @@ Simulation simulate_step(const Job& job, const PlanSpec& plan, const SimulateOpt
   const Seconds middle_time = times[iterations.size() / 2];
   result.notes = collect_notes(job, plan);
   if (options.speed_spread > 0) {
-    const Seconds named = std::accumulate(times.begin(), times.end(), Seconds()) / static_cast<double>(times.size());
+    const Seconds named =
+        std::accumulate(times.begin(), times.end(), Seconds()) / static_cast<double>(times.size());
     SpeedDraws draws = simulate_draws(job, plan, options, iterations);
     times = std::move(draws.times);
     critical = draws.critical;
     fill_distribution(times, result);
-    result.notes.insert(result.notes.begin(), describe_spread(options.speed_spread, options.draws, named, result.step_time));
+    result.notes.insert(result.notes.begin(),
+                        describe_spread(options.speed_spread, options.draws, named, result.step_time));
   } else {
     fill_distribution(times, result);
   }
@@ -145,8 +147,8 @@ Simulation simulate_step(const Job& job, const PlanSpec& plan, const SimulateOpt
   result.distinct_matrices = simulator.distinct_matrices();
   describe_load(job, plan, iterations, result);
   if (options.what_if) {
-    result.what_if = compute_what_if(job, plan, options.network, simulator, middle, middle_time, balanced.time(), costs,
-                                     result.step_time);
+    result.what_if = compute_what_if(job, plan, options.network, simulator, middle, middle_time,
+                                     balanced.time(), costs, result.step_time);
   }
   return simulation;
 }

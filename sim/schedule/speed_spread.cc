@@ -10,7 +10,8 @@ namespace moeplan::sim {
 
 topology::Cluster draw_speeds(const topology::Cluster& cluster, double spread, std::uint64_t seed, int draw) {
   topology::ClusterSpec spec = cluster.spec();
-  base::RandomStream stream = base::RandomStream(seed, "rank speeds").substream(static_cast<std::uint64_t>(draw));
+  base::RandomStream stream =
+      base::RandomStream(seed, "rank speeds").substream(static_cast<std::uint64_t>(draw));
   spec.slow_ranks.clear();
   for (int rank = 0; rank < cluster.ranks(); ++rank) {
     const double factor = std::exp(spread * stream.normal()) * cluster.slow_factor(base::RankId(rank));

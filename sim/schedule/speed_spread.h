@@ -24,7 +24,8 @@ struct SpeedDraws {
   std::vector<base::Seconds> times;  ///< [draw][iteration]
   CostSum critical;                  ///< over all of them
 };
-/// Cost: a draw simulates every stage apart, graphs of all chunks again; collectives are solved once for all draws.
+/// Cost: a draw simulates every stage apart, graphs of all chunks again; collectives are solved once for all
+/// draws.
 SpeedDraws simulate_draws(const Job& job, const PlanSpec& plan, const SimulateOptions& options,
                           const std::vector<int>& iterations);
 

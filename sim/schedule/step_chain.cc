@@ -96,12 +96,14 @@ void widen(int& first, int& last, int value) {
 std::string largest_classes(const Links& links, const CostSum& cost, int stage) {
   std::vector<TimeClass> order;
   for (int c = 0; c < kTimeClasses; ++c) order.push_back(static_cast<TimeClass>(c));
-  std::stable_sort(order.begin(), order.end(), [&](TimeClass a, TimeClass b) { return cost.at(a) > cost.at(b); });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](TimeClass a, TimeClass b) { return cost.at(a) > cost.at(b); });
   std::string text;
   for (std::size_t i = 0; i < 2 && cost.total() > 0; ++i) {
     const double share = cost.at(order[i]) / cost.total();
     if (share < 0.05) break;
-    text += fmt::format("{}{} {:.0f} %", text.empty() ? "" : ", ", class_name(links, order[i], stage), 100.0 * share);
+    text += fmt::format("{}{} {:.0f} %", text.empty() ? "" : ", ", class_name(links, order[i], stage),
+                        100.0 * share);
   }
   return text;
 }
@@ -118,7 +120,8 @@ class ChainBuilder {
 
   /// A transfer waits for the pass whose results it moves.
   int receiver(const PipelineTask& pass, const PipelineTask& transfer) const {
-    const bool forward = pass.kind == Kind::kForward || (pass.kind == Kind::kBoth && pass.chunk == transfer.chunk);
+    const bool forward =
+        pass.kind == Kind::kForward || (pass.kind == Kind::kBoth && pass.chunk == transfer.chunk);
     return map_.stage(transfer.chunk + (forward ? 1 : -1));
   }
 
@@ -127,7 +130,9 @@ class ChainBuilder {
     for (std::size_t i = 0; i < path.size(); ++i) {
       const PipelineTask& task = step_.tasks[path[i].index()];
       if (task.kind == Kind::kJoin) continue;
-      add(path[i], task, task.kind == Kind::kTransfer && i > 0 ? receiver(step_.tasks[path[i - 1].index()], task) : task.stage);
+      add(path[i], task,
+          task.kind == Kind::kTransfer && i > 0 ? receiver(step_.tasks[path[i - 1].index()], task)
+                                                : task.stage);
     }
     finish();
     return std::move(chain_);
@@ -151,8 +156,8 @@ class ChainBuilder {
     add_classes(task, cost, link, time);
   }
 
-  void add_stretch(TaskId id, const PipelineTask& task, const std::string& what, Seconds time, const CostSum& cost,
-                   std::string_view link) {
+  void add_stretch(TaskId id, const PipelineTask& task, const std::string& what, Seconds time,
+                   const CostSum& cost, std::string_view link) {
     const bool goes_on = !chain_.stretches.empty() && chain_.stretches.back().stage == task.stage &&
                          (is_pass(task.kind) ? in_passes_ : chain_.stretches.back().what == what);
     if (!goes_on) {
@@ -169,14 +174,17 @@ class ChainBuilder {
       stretch.what += (stretch.what.empty() ? "" : ", ") + what;
     }
     if (task.piece == 0) ++stretch.count;
-    for (const int chunk : {task.chunk, task.other_chunk}) widen(stretch.first_chunk, stretch.last_chunk, chunk);
-    for (const int batch : {task.micro_batch, task.other_micro_batch}) widen(stretch.first_micro_batch, stretch.last_micro_batch, batch);
+    for (const int chunk : {task.chunk, task.other_chunk})
+      widen(stretch.first_chunk, stretch.last_chunk, chunk);
+    for (const int batch : {task.micro_batch, task.other_micro_batch})
+      widen(stretch.first_micro_batch, stretch.last_micro_batch, batch);
     stretch.time += time;
     cost_.add(cost);
     stretch.bound = link.empty() ? largest_classes(links_, cost_, task.stage) : std::string(link);
   }
 
-  void add_sum(const PipelineTask& task, const std::string& what, Seconds time, const CostSum& cost, std::string_view link) {
+  void add_sum(const PipelineTask& task, const std::string& what, Seconds time, const CostSum& cost,
+               std::string_view link) {
     Sum& sum = sums_[{task.stage, what}];
     sum.row.stage = task.stage;
     sum.row.what = what;
@@ -194,15 +202,18 @@ class ChainBuilder {
     }
     for (int c = 0; c < kTimeClasses; ++c) {
       const auto time_class = static_cast<TimeClass>(c);
-      if (cost.at(time_class) > 0) classes_[class_name(links_, time_class, task.stage)] += Seconds::of(cost.at(time_class));
+      if (cost.at(time_class) > 0)
+        classes_[class_name(links_, time_class, task.stage)] += Seconds::of(cost.at(time_class));
     }
   }
 
   void finish() {
     for (auto& [key, sum] : sums_) chain_.sums.push_back(std::move(sum.row));
-    std::stable_sort(chain_.sums.begin(), chain_.sums.end(), [](const ChainSum& a, const ChainSum& b) { return b.time < a.time; });
+    std::stable_sort(chain_.sums.begin(), chain_.sums.end(),
+                     [](const ChainSum& a, const ChainSum& b) { return b.time < a.time; });
     chain_.classes.assign(classes_.begin(), classes_.end());
-    std::stable_sort(chain_.classes.begin(), chain_.classes.end(), [](const auto& a, const auto& b) { return b.second < a.second; });
+    std::stable_sort(chain_.classes.begin(), chain_.classes.end(),
+                     [](const auto& a, const auto& b) { return b.second < a.second; });
   }
 
   Links links_;

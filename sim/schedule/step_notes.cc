@@ -20,13 +20,16 @@ double rank_imbalance(std::span<const double> share, std::span<const std::int32_
 
 constexpr std::size_t kNamed = 4;  ///< slow ranks and links that a note names
 
-/// Slow ranks and degraded links of the cluster file, worst first; "no slow ranks" among the what-ifs says what they cost.
-void describe_cluster(const topology::ClusterSpec& spec, const PlanSpec& plan, std::vector<std::string>& notes) {
+/// Slow ranks and degraded links of the cluster file, worst first; "no slow ranks" among the what-ifs says
+/// what they cost.
+void describe_cluster(const topology::ClusterSpec& spec, const PlanSpec& plan,
+                      std::vector<std::string>& notes) {
   std::vector<topology::ClusterSpec::SlowRank> slow;
   for (const auto& rank : spec.slow_ranks) {
     if (rank.rank < plan.layout.world()) slow.push_back(rank);
   }
-  std::stable_sort(slow.begin(), slow.end(), [](const auto& a, const auto& b) { return a.factor > b.factor; });
+  std::stable_sort(slow.begin(), slow.end(),
+                   [](const auto& a, const auto& b) { return a.factor > b.factor; });
   std::string text;
   for (std::size_t i = 0; i < std::min(kNamed, slow.size()); ++i) {
     text += fmt::format("{}rank {} (stage {}) takes {:.4g} times as long", i == 0 ? "" : ", ", slow[i].rank,
@@ -39,7 +42,8 @@ void describe_cluster(const topology::ClusterSpec& spec, const PlanSpec& plan, s
     text += fmt::format("{}{} at {:.4g} GB/s", i == 0 ? "" : ", ", spec.degraded_links[i].link,
                         spec.degraded_links[i].bandwidth.gb_per_s());
   }
-  if (spec.degraded_links.size() > kNamed) text += fmt::format(" and {} more", spec.degraded_links.size() - kNamed);
+  if (spec.degraded_links.size() > kNamed)
+    text += fmt::format(" and {} more", spec.degraded_links.size() - kNamed);
   if (!text.empty()) notes.push_back("degraded links of the cluster file: " + text);
 }
 
@@ -86,7 +90,8 @@ void describe_load(const Job& job, const PlanSpec& plan, const std::vector<int>&
 
 std::string describe_spread(double spread, int draws, base::Seconds named_speeds, base::Seconds mean) {
   return fmt::format(
-      "rank speeds spread by {:.3g} % (log-normal, {} draws): the slowest ranks make the mean step {:.1f} % longer than the "
+      "rank speeds spread by {:.3g} % (log-normal, {} draws): the slowest ranks make the mean step {:.1f} % "
+      "longer than the "
       "{} at equal speeds",
       spread * 100.0, draws, (mean / named_speeds - 1.0) * 100.0, base::pretty(named_speeds));
 }

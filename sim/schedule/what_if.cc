@@ -51,9 +51,9 @@ Seconds simulate_without_waits(StepSimulator& simulator, int iteration) {
 
 }  // namespace
 
-std::vector<WhatIf> compute_what_if(const Job& job, const PlanSpec& plan, NetworkMode mode, StepSimulator& simulator,
-                                    int iteration, Seconds iteration_time, Seconds balanced_time, CostCache& cache,
-                                    Seconds step_time) {
+std::vector<WhatIf> compute_what_if(const Job& job, const PlanSpec& plan, NetworkMode mode,
+                                    StepSimulator& simulator, int iteration, Seconds iteration_time,
+                                    Seconds balanced_time, CostCache& cache, Seconds step_time) {
   std::vector<WhatIf> changes;
   const auto add = [&](std::string change, Seconds time, std::string note) {
     const double ratio = time / iteration_time;
