@@ -1,7 +1,9 @@
 #include "cli/simulate_command.h"
 
+#include <charconv>
 #include <chrono>
 #include <filesystem>
+#include <limits>
 #include <ostream>
 
 #include <fmt/format.h>
@@ -64,6 +66,15 @@ double read_spread(const std::string& text) {
   }
   return spread;
 }
+/// "4" or "all" -> how many micro-batches of an iteration route apart.
+int parse_matrices(const std::string& text) {
+  if (text == "all") return std::numeric_limits<int>::max();
+  int count = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
+  if (error == std::errc() && end == text.data() + text.size() && count > 0) return count;
+  throw base::InputError(fmt::format("--matrices {}: expected a number above 0, or \"all\"", base::excerpt(text)), "");
+}
+
 
 enum class TimelineFormat { kCsv, kJson };
 
@@ -80,6 +91,7 @@ sim::SimulateOptions simulate_options(const SimulateVerbOptions& options) {
   const bool bound = sim::parse_sharing_mode(options.sharing) == sim::SharingMode::kBound;
   simulate.network = bound ? sim::NetworkMode::kBound : sim::NetworkMode::kFlow;
   simulate.max_iterations = options.iterations;
+  simulate.micro_batch_samples = parse_matrices(options.matrices);
   simulate.what_if = !options.no_what_if;
   simulate.trace = !options.trace.empty();
   simulate.view = options.why || !options.report.empty() || !options.memory_timeline.empty();

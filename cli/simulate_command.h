@@ -16,6 +16,7 @@ struct SimulateVerbOptions {
   std::string plan;              ///< plan.yaml
   std::string sharing = "flow";  ///< bound, flow
   int iterations = 8;            ///< of a load trace, at most
+  std::string matrices = "4";    ///< routing matrices of an iteration and layer, at most; or "all"
   std::string trace;             ///< Chrome trace, written there; empty = none
   std::string report;            ///< HTML page; empty = none
   std::string memory_timeline;   ///< .csv or .json; empty = none

@@ -28,7 +28,7 @@ SpeedDraws simulate_draws(const Job& job, const PlanSpec& plan, const SimulateOp
   for (int draw = 0; draw < options.draws; ++draw) {
     const topology::Cluster cluster = draw_speeds(job.cluster, options.speed_spread, options.seed, draw);
     const Job drawn{cluster, job.profile, job.model, job.run, job.loads};
-    StepSimulator simulator(drawn, plan, options.network, {}, cache);
+    StepSimulator simulator(drawn, plan, options.network, {false, false, options.micro_batch_samples}, cache);
     for (const int iteration : iterations) {
       const PipelineStep step = simulator.simulate(iteration);
       result.times.push_back(step.time());

@@ -18,11 +18,13 @@ topology::Cluster with_twice_the_nics(const topology::Cluster& cluster) {
 }
 
 /// All collectives are solved again: cached values belong to one cluster.
-Seconds simulate_on(const topology::Cluster& cluster, const Job& job, const PlanSpec& plan, NetworkMode mode,
-                    int iteration) {
+Seconds simulate_on(const topology::Cluster& cluster, const Job& job, const PlanSpec& plan,
+                    const SimulateOptions& options, int iteration) {
   const Job other{cluster, job.profile, job.model, job.run, job.loads};
   CostCache cache;
-  return StepSimulator(other, plan, mode, {}, cache).simulate(iteration).time();
+  return StepSimulator(other, plan, options.network, {false, false, options.micro_batch_samples}, cache)
+      .simulate(iteration)
+      .time();
 }
 
 topology::Cluster without_faults(const topology::Cluster& cluster) {
@@ -33,13 +35,15 @@ topology::Cluster without_faults(const topology::Cluster& cluster) {
 }
 
 /// `cache` may be the job's: all-to-alls do not depend on the host.
-Seconds simulate_without_launches(const Job& job, const PlanSpec& plan, NetworkMode mode, int iteration,
-                                  CostCache& cache) {
+Seconds simulate_without_launches(const Job& job, const PlanSpec& plan, const SimulateOptions& options,
+                                  int iteration, CostCache& cache) {
   ProfileData data = job.profile.data();
   data.launch_overhead = data.linear_overhead = data.host_sync = Seconds();
   const Profile profile(std::move(data));
   const Job other{job.cluster, profile, job.model, job.run, job.loads};
-  return StepSimulator(other, plan, mode, {}, cache).simulate(iteration).time();
+  return StepSimulator(other, plan, options.network, {false, false, options.micro_batch_samples}, cache)
+      .simulate(iteration)
+      .time();
 }
 
 Seconds simulate_without_waits(StepSimulator& simulator, int iteration) {
@@ -51,7 +55,7 @@ Seconds simulate_without_waits(StepSimulator& simulator, int iteration) {
 
 }  // namespace
 
-std::vector<WhatIf> compute_what_if(const Job& job, const PlanSpec& plan, NetworkMode mode,
+std::vector<WhatIf> compute_what_if(const Job& job, const PlanSpec& plan, const SimulateOptions& options,
                                     StepSimulator& simulator, int iteration, Seconds iteration_time,
                                     Seconds balanced_time, CostCache& cache, Seconds step_time) {
   std::vector<WhatIf> changes;
@@ -61,19 +65,20 @@ std::vector<WhatIf> compute_what_if(const Job& job, const PlanSpec& plan, Networ
   };
   if (iteration >= 0) add("balanced routing", balanced_time, "every expert gets the same share; simulated");
   if (!job.cluster.spec().slow_ranks.empty() || !job.cluster.spec().degraded_links.empty()) {
-    add("equal ranks, whole links", simulate_on(without_faults(job.cluster), job, plan, mode, iteration),
+    add("equal ranks, whole links", simulate_on(without_faults(job.cluster), job, plan, options, iteration),
         "simulated without the slow ranks and degraded links of the cluster file");
   }
   if (plan.layout.world() > job.cluster.gpus_per_node()) {
-    add("twice the NIC bandwidth", simulate_on(with_twice_the_nics(job.cluster), job, plan, mode, iteration),
+    add("twice the NIC bandwidth",
+        simulate_on(with_twice_the_nics(job.cluster), job, plan, options, iteration),
         "simulated again on the faster cluster");
   }
   if (plan.layout.ep * plan.layout.tp * plan.layout.cp > 1) {
-    StepSimulator free(job, plan, mode, {true, false}, cache);
+    StepSimulator free(job, plan, options.network, {true, false, options.micro_batch_samples}, cache);
     add("free communication inside layers", free.simulate(iteration).time(),
         "the most that overlap of dispatch, combine and TP could give");
   }
-  add("no launch cost", simulate_without_launches(job, plan, mode, iteration, cache),
+  add("no launch cost", simulate_without_launches(job, plan, options, iteration, cache),
       "the host takes no time for launches, calls and syncs; simulated");
   if (plan.layout.pp > 1) {
     add("no pipeline bubble", simulate_without_waits(simulator, iteration),
