@@ -11,6 +11,7 @@
 #include "base/quantity_text.h"
 #include "report/embedded.h"
 #include "tests/support/corpus.h"
+#include "tests/support/schema_checker.h"
 
 namespace moeplan::cli {
 namespace {
@@ -117,6 +118,8 @@ TEST(SimulateMemoryTimeline, ItsHighestPointIsThePeakOfTheResult) {
   const base::Node json =
       base::parse_json(base::read_text_file(step.options.memory_timeline), "memory.json").root;
   EXPECT_EQ(json.find("stages")->items.size(), 2U);
+  const std::string schema = (test::source_root() / "docs/schema/memory_timeline.json").string();
+  EXPECT_EQ(test::find_schema_fault(base::load_document(schema).root, json), "");
 }
 
 TEST(SimulateWhy, TellsTheChain) {
