@@ -1,6 +1,7 @@
 #include "sim/schedule/memory_timeline.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "sim/schedule/attribution.h"
 
@@ -109,7 +110,7 @@ std::vector<std::vector<MemoryPoint>> build_memory_timeline(const std::vector<St
     if (task.block < 0 || task.stage < 0 || task.kind == Kind::kTransfer) continue;
     const auto stage = static_cast<std::size_t>(task.stage);
     if (task.block != shown[stage]) continue;
-    const int pieces = static_cast<int>(1.0 / task.fraction + 0.5);
+    const auto pieces = static_cast<int>(std::lround(1.0 / task.fraction));
     stages[stage].add_pass(task, step.timeline.start[t], step.timeline.finish[t], task.piece == 0,
                            task.piece + 1 == pieces);
   }
