@@ -107,7 +107,7 @@
       data: {labels: labels, datasets: sets.filter(function (set) { return set.data.length > 0; })},
       options: {
         indexAxis: 'y',
-        scales: {x: {min: 0, max: end, title: title('ms from the start of the step' + (t.left_out > 0 ? ' (' + t.left_out + ' bars of the middle or of transfers left out)' : ''))}, y: {grid: {display: false}}},
+        scales: {x: {min: 0, max: end, ticks: {includeBounds: false}, title: title('ms from the start of the step' + (t.left_out > 0 ? ' (' + t.left_out + ' bars of the middle or of transfers left out)' : ''))}, y: {grid: {display: false}}},
         plugins: {
           legend: {labels: {generateLabels: function (c) {
             return Chart.defaults.plugins.legend.labels.generateLabels(c).map(function (l) {
@@ -133,21 +133,22 @@
 
   function drawLoads() {
     var loads = data.loads;
-    function bars(id, what, values) {
+    function bars(id, what, values, worst) {
       draw(id, 240, {
         type: 'bar',
         data: {
           labels: values.map(function (v, i) { return i; }),
           datasets: [
-            {label: 'tokens of this ' + what + ' over the mean', data: values, backgroundColor: palette[0], order: 2},
+            {label: 'tokens of this ' + what + ' over the mean, all layers', data: values, backgroundColor: palette[0], order: 3},
+            {type: 'line', label: 'in its busiest layer', data: worst, showLine: false, pointRadius: 2, backgroundColor: palette[1], borderColor: palette[1], order: 2},
             {type: 'line', label: 'mean', data: values.map(function () { return 1; }), borderColor: palette[3], borderWidth: 1.5, pointRadius: 0, order: 1}
           ]
         },
         options: {scales: {x: {title: title(what)}, y: {beginAtZero: true}}}
       });
     }
-    bars('chart-ranks', 'rank', loads.per_rank);
-    bars('chart-experts', 'expert', loads.per_expert);
+    bars('chart-ranks', 'rank', loads.per_rank, loads.per_rank_busiest);
+    bars('chart-experts', 'expert', loads.per_expert, loads.per_expert_busiest);
     draw('chart-layers', 240, {
       type: 'line',
       data: {
@@ -181,7 +182,7 @@
                 backgroundColor: palette[i % palette.length], data: points.map(function (p) { return {x: p[0], y: p[1]}; })};
       })},
       options: {parsing: false, interaction: {mode: 'nearest', intersect: false},
-                scales: {x: {type: 'linear', title: title('ms from the start of the step'), max: data.timeline.end_ms},
+                scales: {x: {type: 'linear', title: title('ms from the start of the step'), max: data.timeline.end_ms, ticks: {includeBounds: false}},
                          y: {beginAtZero: true, title: title('GiB allocated')}}}
     });
   }
