@@ -132,6 +132,8 @@ void write_loads(JsonWriter& json, const sim::LoadView& loads) {
   json.begin_object();
   write_rounded(json, "per_rank", loads.per_rank);
   write_rounded(json, "per_expert", loads.per_expert);
+  write_rounded(json, "per_rank_busiest", loads.per_rank_busiest);
+  write_rounded(json, "per_expert_busiest", loads.per_expert_busiest);
   write_rounded(json, "max_over_mean", loads.max_over_mean);
   write_rounded(json, "expert_max_over_mean", loads.expert_max_over_mean);
   json.end_object();

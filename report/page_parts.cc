@@ -19,7 +19,7 @@ constexpr const char* kStyle =
     "h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem}table{border-collapse:collapse;width:100%;font-"
     "size:14px}"
     "th,td{padding:.3rem .6rem;border-bottom:1px solid #d8dee4;text-align:right;vertical-align:top}"
-    "th:first-child,td:first-child,.l{text-align:left}code{font-size:13px}"
+    "th:first-child,td:first-child,.l{text-align:left}td:not(.l){white-space:nowrap}.l{white-space:pre-line}code{font-size:13px}"
     ".key{display:inline-block;width:.8em;height:.8em;margin:0 .3em 0 .9em;border-radius:2px}"
     "p.why{white-space:pre-line}.scroll{overflow-x:auto}.chart{display:none;position:relative;width:100%;"
     "margin:1rem 0}body.charts .chart{display:block}body.charts .static{display:none}"

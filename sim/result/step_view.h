@@ -35,10 +35,11 @@ struct MemoryPoint {
 
 /// Where the tokens go, as shares of the mean: 1 = what an even load gives. Empty without MoE layers.
 struct LoadView {
-  std::vector<double> per_rank;              ///< [EP rank]: mean over layers
-  std::vector<double> per_expert;            ///< [expert]: mean over layers
-  std::vector<double> max_over_mean;         ///< [MoE layer]: of EP ranks
-  std::vector<double> expert_max_over_mean;  ///< [MoE layer]: of experts
+  std::vector<double> per_rank;                              ///< [EP rank]: mean over layers
+  std::vector<double> per_expert;                            ///< [expert]: mean over layers
+  std::vector<double> per_rank_busiest, per_expert_busiest;  ///< the same in the layer where it has most
+  std::vector<double> max_over_mean;                         ///< [MoE layer]: of EP ranks
+  std::vector<double> expert_max_over_mean;                  ///< [MoE layer]: of experts
 };
 
 /// A stretch of the critical path: passes of one stage one after the other, or transfers, or exchanges of one

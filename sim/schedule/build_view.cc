@@ -74,6 +74,8 @@ LoadView build_loads(const Job& job, const PlanSpec& plan, int iteration) {
   if (layers == 0) return view;
   view.per_rank.assign(static_cast<std::size_t>(plan.layout.ep), 0.0);
   view.per_expert.assign(static_cast<std::size_t>(job.model.experts), 0.0);
+  view.per_rank_busiest = view.per_rank;
+  view.per_expert_busiest = view.per_expert;
   const std::vector<double> even(view.per_expert.size(), 1.0 / static_cast<double>(view.per_expert.size()));
   const int rows = iteration < 0 ? layers : std::min(layers, job.loads.moe_layers());
   for (int layer = 0; layer < rows; ++layer) {
@@ -85,10 +87,16 @@ LoadView build_loads(const Job& job, const PlanSpec& plan, int iteration) {
     };
     view.max_over_mean.push_back(most(ranks));
     view.expert_max_over_mean.push_back(most(share));
-    for (std::size_t r = 0; r < ranks.size(); ++r)
-      view.per_rank[r] += ranks[r] * static_cast<double>(ranks.size()) / rows;
-    for (std::size_t e = 0; e < share.size(); ++e)
-      view.per_expert[e] += share[e] * static_cast<double>(share.size()) / rows;
+    const auto add = [&](std::span<const double> shares, std::vector<double>& mean,
+                         std::vector<double>& busiest) {
+      for (std::size_t i = 0; i < shares.size(); ++i) {
+        const double over_mean = shares[i] * static_cast<double>(shares.size());
+        mean[i] += over_mean / rows;
+        busiest[i] = std::max(busiest[i], over_mean);
+      }
+    };
+    add(ranks, view.per_rank, view.per_rank_busiest);
+    add(share, view.per_expert, view.per_expert_busiest);
   }
   return view;
 }

@@ -157,6 +157,8 @@ TEST(StepView, LoadsAreSharesOfTheMean) {
   ASSERT_EQ(loads.per_expert.size(), 128U);
   EXPECT_NEAR(std::accumulate(loads.per_rank.begin(), loads.per_rank.end(), 0.0), 8.0, 1e-9);
   EXPECT_NEAR(std::accumulate(loads.per_expert.begin(), loads.per_expert.end(), 0.0), 128.0, 1e-9);
+  EXPECT_NEAR(*std::max_element(loads.per_rank_busiest.begin(), loads.per_rank_busiest.end()),
+              *std::max_element(loads.max_over_mean.begin(), loads.max_over_mean.end()), 1e-9);
   const double mean = std::accumulate(loads.max_over_mean.begin(), loads.max_over_mean.end(), 0.0) / 4.0;
   EXPECT_NEAR(mean, simulate_with_view(c).result.load_max_over_mean, 1e-9);
   StepCase dense = StepCase("uniform", 2);
