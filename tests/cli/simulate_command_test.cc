@@ -27,7 +27,7 @@ struct SmallStep {
   SmallStep() {
     base::write_file_atomically(path("run.yaml"), kRunText);
     base::write_file_atomically(path("plan.yaml"), kPlanText);
-    options.job = {"hgx-h100-1n", "tiny-moe", path("run.yaml"), "zipf:1.0", "", false};
+    options.job = {"hgx-h100-1n", "tiny-moe", path("run.yaml"), "zipf:1.0", "", {}, false};
     options.plan = path("plan.yaml");
   }
   std::string path(const std::string& name) const { return (folder.path() / name).string(); }
