@@ -76,6 +76,10 @@ sim::RunSpec make_run(const StepRow& row, const sim::PrecisionRecipe& precision)
   return run;
 }
 
+/// The B200 runs that SimuMax publishes (simumax-b200-v1.2) switch every overlap off: gradients are reduced
+/// after the last backward, parameters gathered before the next step.
+bool overlaps_data_parallel(const StepRow& row) { return !row.release.starts_with("simumax"); }
+
 sim::PlanSpec make_plan(const StepRow& row) {
   sim::PlanSpec plan;
   plan.name = row.name;
@@ -90,6 +94,8 @@ sim::PlanSpec make_plan(const StepRow& row) {
   layout.edp = row.gpus / (row.pp * row.ep * row.etp);
   layout.sequence_parallel = row.sequence_parallel;
   plan.micro_batch = row.micro_batch;
+  plan.overlap_grad_reduce = overlaps_data_parallel(row);
+  plan.overlap_param_gather = overlaps_data_parallel(row);
   if (row.dispatcher == "deepep") plan.dispatcher = sim::Dispatcher::kDeepEp;
   if (row.dispatcher == "hybridep") plan.dispatcher = sim::Dispatcher::kHybridEp;
   return plan;

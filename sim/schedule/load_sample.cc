@@ -27,10 +27,10 @@ std::vector<int> sample_iterations(const Job& job, int limit) {
   return iterations;
 }
 
-std::vector<LoadSample> sample_micro_batches(const Job& job, const PlanSpec& plan, int iteration) {
+std::vector<LoadSample> sample_micro_batches(const Job& job, const PlanSpec& plan, int iteration, int limit) {
   if (iteration < 0) return {LoadSample{}};
   const int have = std::max(1, job.loads.distinct_micro_batches(routing_shape(job, plan)));
-  const int want = std::min(have, kMaxMicroBatchSamples);
+  const int want = std::clamp(limit, 1, have);
   std::vector<LoadSample> samples;
   for (int i = 0; i < want; ++i)
     samples.push_back({iteration, static_cast<int>((2LL * i + 1) * have / (2LL * want))});
