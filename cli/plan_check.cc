@@ -36,6 +36,7 @@ constexpr std::array kPlaces = {
     RulePlace{"chunks", "", "chunk_degree"},
     RulePlace{"overlap-shared-experts", "overlap", "shared_experts"},
     RulePlace{"overlap-all-to-all", "overlap", "all_to_all"},
+    RulePlace{"overlap-tile-fused", "overlap", "tile_fused"},
     RulePlace{"overlap-weight-gradients", "overlap", "delay_weight_gradients"},
     RulePlace{"tp-divides-heads", "layout", "tp"},
     RulePlace{"tp-divides-kv-heads", "layout", "tp"},

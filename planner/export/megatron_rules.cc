@@ -126,6 +126,10 @@ void check_shared_overlap(const PlanContext& c, const PlanSpec& plan, Faults& f)
   f.require(!plan.overlap.all_to_all, kRule, "--moe-shared-expert-overlap excludes --overlap-moe-expert-parallel-comm");
 }
 
+void check_tile_fused(const PlanSpec& plan, Faults& f) {
+  f.require(!plan.overlap.tile_fused, "overlap-tile-fused", "experts fused with their all-to-alls: Megatron-Core has no such kernel");
+}
+
 void check_all_to_all_overlap(const PlanContext& c, const PlanSpec& plan, Faults& f) {
   f.require(!plan.overlap.delay_weight_gradients || plan.overlap.all_to_all, "overlap-weight-gradients",
             "--delay-wgrad-compute needs --overlap-moe-expert-parallel-comm");
@@ -218,6 +222,7 @@ std::vector<PlanFault> find_megatron_faults(const PlanContext& context, const Pl
   check_moe_layer(plan, f);
   check_shared_overlap(context, plan, f);
   check_all_to_all_overlap(context, plan, f);
+  check_tile_fused(plan, f);
   check_placement(context, plan, f);
   return f.found;
 }
@@ -227,7 +232,7 @@ std::vector<std::string> megatron_rule_keys() {
           "ep-needs-experts", "expert-ffn-divides", "expert-world-divides", "ffn-divides", "gradient-format",
           "groups-divide", "heads-divide", "interleaving-micro-batches", "kv-heads-divide", "layer-kinds",
           "layers-fill-stages", "layout-adds-up", "one-window", "optimizer", "optimizer-states", "overlap-all-to-all", "overlap-param-gather",
-          "overlap-shared-experts", "overlap-weight-gradients",
+          "overlap-shared-experts", "overlap-tile-fused", "overlap-weight-gradients",
           "placement-keeps-groups", "placement-permutes", "precision", "recompute-words", "schedule", "sequence-divides",
           "sequence-parallel", "vp-needs-pp", "world-divides"};
 }

@@ -120,8 +120,15 @@ std::string add_split(const StepRow& row, sim::PlanSpec& plan) {
 /// overlap_moe_expert_parallel_comm and delay_wgrad_compute); its experiments beside them leave them in
 /// place.
 void add_overlap(const StepRow& row, StepJob& job) {
-  if (row.a2a_overlap != "1") return;
+  if (row.a2a_overlap != "1") {
+    const std::vector<std::string_view> assumed = split(row.assumed, ';');
+    job.overlap_open = std::find(assumed.begin(), assumed.end(), "a2a_overlap") != assumed.end();
+    if (job.overlap_open)
+      job.notes.emplace_back("whether expert all-to-alls overlap another micro-batch is not stated");
+    return;
+  }
   job.plan.overlap.all_to_all = true;
+  job.floor = sim::worst(job.floor, sim::Evidence::kExtrapolated);  // no measurement isolates the overlap
   job.plan.overlap.delay_weight_gradients = row.release.starts_with("nemo-");
   job.notes.push_back(
       fmt::format("expert all-to-alls under another micro-batch{}",

@@ -26,6 +26,9 @@ struct StepJob {
   std::vector<std::string> notes;                  ///< what is assumed or left out
   bool loads_assumed = false;                      ///< real routing whose loads are not published
 
+  /// Whether expert all-to-alls run under another micro-batch is not stated: the row's `assumed` names it.
+  bool overlap_open = false;
+
   sim::Job job() const { return {cluster, *profile, model, run, *loads}; }
 };
 

@@ -139,11 +139,30 @@ void ChunkBuilder::routed(const Way& way) {
   }
 }
 
+/// The all-to-all in and the work on it, then the work on what goes out and its all-to-all.
+void ChunkBuilder::fused(const FusedWay& way) {
+  const std::vector<TaskId> first_in = communicate(way.first_in, tails_);
+  const std::vector<TaskId> rest_in = communicate(way.rest_in, first_in);
+  compute_each(way.most_work, first_in);
+  compute_each(way.last_work, rest_in);
+  compute_each(way.first_work, tails_);
+  const std::vector<TaskId> first_work = tails_;
+  compute_each(way.rest_work, first_work);
+  const std::vector<TaskId> worked = tails_;
+  communicate(way.most_out, first_work);
+  const std::vector<TaskId> sent = communicate(way.last_out, worked);
+  compute_each(way.weights, worked);
+  tails_ = sent;
+}
+
 void ChunkBuilder::feed_forward(const ChunkLayer& layer) {
   compute(layer.kernels->before_forward);
   if (!layer.kernels->is_moe) return;
   const MoeTimes& moe = *layer.moe;
-  routed({moe.dispatch, moe.experts, moe.combine, moe.shared_up, moe.shared_down, moe.pieces});
+  if (!moe.fused_forward.first_in.empty())
+    fused(moe.fused_forward);
+  else
+    routed({moe.dispatch, moe.experts, moe.combine, moe.shared_up, moe.shared_down, moe.pieces});
   compute(layer.kernels->after_forward);
 }
 
@@ -169,8 +188,11 @@ void ChunkBuilder::backward(const ChunkLayer& layer, bool whole) {
   if (layer.kernels->is_moe) {
     compute(half(layer.kernels->after_backward));
     const MoeTimes& moe = *layer.moe;
-    routed({moe.combine_gradient, whole ? moe.experts_backward : moe.experts_input, moe.dispatch_gradient,
-            moe.shared_down_backward, moe.shared_up_backward, moe.backward_pieces});
+    if (!moe.fused_backward.first_in.empty())
+      fused(moe.fused_backward);
+    else
+      routed({moe.combine_gradient, whole ? moe.experts_backward : moe.experts_input, moe.dispatch_gradient,
+              moe.shared_down_backward, moe.shared_up_backward, moe.backward_pieces});
   }
   compute(half(layer.kernels->before_backward));
   compute(half(layer.kernels->attention_backward));

@@ -137,6 +137,7 @@ class ChunkBuilder {
   };
   void routed(const Way& way);
   void routed_alone(const Way& way);
+  void fused(const FusedWay& way);
   std::vector<base::TaskId> beside(const std::vector<Segment>& segments);
   void forward(const ChunkLayer& layer);
   void feed_forward(const ChunkLayer& layer);

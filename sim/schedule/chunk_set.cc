@@ -6,6 +6,7 @@
 #include "base/files.h"
 #include "sim/cost/profile_data.h"
 #include "sim/schedule/shared_experts.h"
+#include "sim/schedule/tile_fused.h"
 
 namespace moeplan::sim {
 
@@ -129,6 +130,7 @@ ChunkWork ChunkSimulator::chunk_work(std::size_t chunk, const LoadSample& sample
         moe_times_.push_back(build_moe_times(model.kernels(), routed.traffic, times, plan_.chunk_degree,
                                              plan_.backward_chunks()));
         if (plan_.overlap.shared_experts) add_shared_experts(model.kernels(), moe_times_.back());
+        if (plan_.overlap.tile_fused) fuse_tiles(model.kernels(), routed.traffic, moe_times_.back());
         if (splits_backward(plan_.schedule()) || plan_.overlap.delay_weight_gradients)
           moe_times_.back().split_backward();
         moe = &moe_times_.back();

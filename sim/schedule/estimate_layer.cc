@@ -6,6 +6,7 @@
 #include "base/files.h"
 #include "sim/schedule/load_sample.h"
 #include "sim/schedule/shared_experts.h"
+#include "sim/schedule/tile_fused.h"
 
 namespace moeplan::sim {
 
@@ -28,7 +29,8 @@ CacheKey layout_key(const Job& job, const PlanSpec& plan, KeyKind kind) {
                plan.dispatcher_sms,
                plan.chunk_degree,
                plan.backward_chunks(),
-               plan.overlap.shared_experts};
+               plan.overlap.shared_experts,
+               plan.overlap.tile_fused};
   for (const RecomputeModule module : plan.recompute.modules) key.push_back(1 + static_cast<int>(module));
   key.push_back(static_cast<std::int64_t>(job.run.gate));
   return key;
@@ -73,6 +75,13 @@ double pipelined(double in, double work, double out, int pieces) {
   return returned;
 }
 
+/// Of experts fused with their all-to-alls (tile_fused.h).
+double fused(const FusedWay& way) {
+  const double in = slowest(way.first_in) + std::max(slowest(way.rest_in), slowest(way.most_work));
+  const double out = slowest(way.first_work) + std::max(slowest(way.rest_work), slowest(way.most_out));
+  return in + slowest(way.last_work) + out + std::max(slowest(way.last_out), slowest(way.weights));
+}
+
 struct RoutedTimes {
   double forward = 0, backward = 0, weight = 0;
 };
@@ -101,6 +110,10 @@ RoutedTimes estimate_routed(const Job& job, const PlanSpec& plan, const StageMod
   }
   MoeTimes moe = build_moe_times(model.kernels(), traffic, times, plan.chunk_degree, plan.backward_chunks());
   if (plan.overlap.shared_experts) add_shared_experts(model.kernels(), moe);
+  if (plan.overlap.tile_fused && plan.layout.ep > 1) {
+    fuse_tiles(model.kernels(), traffic, moe);
+    return {fused(moe.fused_forward), fused(moe.fused_backward), slowest_weights(moe)};
+  }
   // Shared experts beside an all-to-all: what comes next waits for the longer of the two.
   const auto both = [](const std::vector<Segment>& exchange, const std::vector<Segment>& shared) {
     return std::max(slowest(exchange), slowest(shared));

@@ -272,6 +272,31 @@ void check_all_to_all_overlap(const Job& job, const PlanSpec& plan, Faults& faul
         most_chunks(plan));
 }
 
+void check_tile_fused(const Job& job, const PlanSpec& plan, Faults& faults) {
+  if (!plan.overlap.tile_fused) return;
+  constexpr const char* kRule = "overlap-tile-fused";
+  if (job.model.moe_layers() == 0 || plan.layout.ep == 1)
+    add(faults, kRule, "experts fused with their all-to-alls need experts on several ranks, found ep {}",
+        plan.layout.ep);
+  if (plan.dispatcher != Dispatcher::kFlat)
+    add(faults, kRule,
+        "experts fused with their all-to-alls send copies themselves: expected dispatcher flat, found {}",
+        name(plan.dispatcher));
+  if (most_chunks(plan) > 1)
+    add(faults, kRule,
+        "experts fused with their all-to-alls are cut in tiles: expected chunk_degree 1, found {}",
+        most_chunks(plan));
+  if (plan.overlap.shared_experts || plan.overlap.all_to_all)
+    add(faults, kRule,
+        "experts fused with their all-to-alls leave none to hide: expected neither shared_experts nor "
+        "all_to_all");
+  if (splits_backward(plan.schedule()))
+    add(faults, kRule,
+        "experts fused with their all-to-alls are not simulated with schedule {}, whose backward is in "
+        "halves",
+        name(plan.schedule()));
+}
+
 /// Degrees below one would divide by zero in every other rule.
 bool has_degrees(const PlanSpec& plan, Faults& faults) {
   const ParallelLayout& l = plan.layout;
@@ -299,6 +324,7 @@ std::vector<PlanFault> find_faults(const Job& job, const PlanSpec& plan) {
   check_recompute(job, plan, faults);
   check_shared_overlap(job, plan, faults);
   check_all_to_all_overlap(job, plan, faults);
+  check_tile_fused(job, plan, faults);
   return faults;
 }
 

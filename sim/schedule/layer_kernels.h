@@ -77,6 +77,7 @@ class LayerKernels {
   /// Bytes that one copy of a token takes in a dispatch and in a combine, probabilities included.
   double dispatch_bytes_per_copy() const;
   double combine_bytes_per_copy() const;
+  std::int64_t dispatch_width() const { return model_.dispatch_width; }
   /// SMs that the dispatcher's kernels hold while they run.
   int communication_sms() const;
   const Profile& profile() const { return profile_; }

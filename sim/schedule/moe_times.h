@@ -43,6 +43,16 @@ Exchange make_exchange(const PlanSpec& plan, const ModelSpec& model, const Layer
 AllToAllTimes solve_all_to_alls(const CommNetwork& network, const StageRanks& stage,
                                 const MoeTraffic& traffic, const Exchange& exchange);
 
+/// One way of the tokens through experts that are fused with their all-to-alls (tile_fused.h). Shape: [rank];
+/// empty: they are not.
+struct FusedWay {
+  std::vector<Segment> first_in, rest_in;      ///< the all-to-all in: its first tile, the others
+  std::vector<Segment> most_work, last_work;   ///< on what comes in: all but the last tile, the last one
+  std::vector<Segment> first_work, rest_work;  ///< on what goes out
+  std::vector<Segment> most_out, last_out;     ///< the all-to-all out
+  std::vector<Segment> weights;                ///< weight gradients, which nobody waits for
+};
+
 /// The per-rank part of one MoE layer: what differs between ranks. Shape: [rank of the stage]; one piece
 /// each.
 struct MoeTimes {
@@ -52,6 +62,7 @@ struct MoeTimes {
   /// Shared experts beside dispatch, combine, combine gradient and dispatch gradient (shared_experts.h);
   /// empty: they belong to what comes before the dispatch.
   std::vector<Segment> shared_up, shared_down, shared_down_backward, shared_up_backward;
+  FusedWay fused_forward, fused_backward;
   int pieces = 1;                     ///< of the forward
   int backward_pieces = 1;            ///< of the backward
   base::BytesPerSecond traffic_rate;  ///< of the mean rank while it dispatches

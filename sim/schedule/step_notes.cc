@@ -76,6 +76,11 @@ std::vector<std::string> collect_notes(const Job& job, const PlanSpec& plan, con
         "shared experts run beside dispatch and combine of the routed ones; either slows the other as the "
         "profile's "
         "interference says");
+  if (plan.overlap.tile_fused)
+    notes.emplace_back(
+        "experts start on the first tile to arrive and tiles leave as they are done: what a fused kernel "
+        "loses beside "
+        "its first and last tile is not modelled");
   if (plan.overlap.delay_weight_gradients)
     notes.emplace_back(
         "weight gradients of a pair run under all-to-alls; those of the last layer do not run under the "

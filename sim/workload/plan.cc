@@ -153,6 +153,7 @@ std::string chunk_words(const PlanSpec& plan, std::string_view between) {
 std::string overlap_words(const LayerOverlap& overlap) {
   std::string text;
   if (overlap.shared_experts) text += ", shared experts beside the all-to-alls";
+  if (overlap.tile_fused) text += ", experts fused with their all-to-alls";
   if (overlap.all_to_all) text += ", all-to-alls under another micro-batch";
   if (overlap.delay_weight_gradients) text += " with weight gradients delayed";
   return text;
@@ -175,6 +176,7 @@ std::string short_name(const PlanSpec& plan) {
   if (plan.stated_schedule) text += fmt::format(" {}", name(*plan.stated_schedule));
   if (plan.chunk_degree > 1 || plan.backward_chunks() > 1) text += " chunks" + chunk_words(plan, "/");
   if (plan.overlap.shared_experts) text += " shared-overlap";
+  if (plan.overlap.tile_fused) text += " tile-fused";
   if (plan.overlap.all_to_all) text += plan.overlap.delay_weight_gradients ? " a2a-1f1b+dw" : " a2a-1f1b";
   if (!plan.placement.is_contiguous()) text += " " + plan.placement.algorithm;
   return text;

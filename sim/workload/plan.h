@@ -39,11 +39,11 @@ constexpr bool removes_duplicates(Dispatcher d) { return d == Dispatcher::kDeepE
 /// Communication of MoE layers that runs beside other work (`overlap` of a plan file). Token chunks are
 /// apart.
 struct LayerOverlap {
-  bool shared_experts = false;  ///< shared experts beside dispatch and combine of the routed ones
-  bool all_to_all = false;      ///< 1f1b: a forward beside the backward of another micro-batch
-  bool delay_weight_gradients =
-      false;  ///< in such a pair, behind the all-to-all that waits for their input gradients
-  bool any() const { return shared_experts || all_to_all || delay_weight_gradients; }
+  bool shared_experts = false;          ///< shared experts beside dispatch and combine of the routed ones
+  bool all_to_all = false;              ///< 1f1b: a forward beside the backward of another micro-batch
+  bool delay_weight_gradients = false;  ///< in such a pair, behind the all-to-all that waits for what is left
+  bool tile_fused = false;              ///< experts and all-to-alls are one kernel, tile by tile
+  bool any() const { return *this != LayerOverlap{}; }
   friend bool operator==(const LayerOverlap&, const LayerOverlap&) = default;
 };
 

@@ -235,6 +235,7 @@ LayerOverlap read_overlap(base::ObjectReader reader) {
   overlap.shared_experts = reader.value_or("shared_experts", false);
   overlap.all_to_all = reader.one_of("all_to_all", {"none", "1f1b"}, "none") == "1f1b";
   overlap.delay_weight_gradients = reader.value_or("delay_weight_gradients", false);
+  overlap.tile_fused = reader.value_or("tile_fused", false);
   if (overlap.delay_weight_gradients && !overlap.all_to_all)
     reader.fault("delay_weight_gradients", "weight gradients are delayed in pairs of micro-batches only",
                  "write \"all_to_all: 1f1b\" beside it");
@@ -313,9 +314,10 @@ std::string write_plan(const PlanSpec& plan) {
     text += fmt::format("chunk_degree: {{forward: {}, backward: {}}}\n", plan.chunk_degree,
                         plan.backward_chunks());
   if (plan.overlap.any())
-    text += fmt::format("overlap: {{shared_experts: {}, all_to_all: {}, delay_weight_gradients: {}}}\n",
-                        plan.overlap.shared_experts, plan.overlap.all_to_all ? "1f1b" : "none",
-                        plan.overlap.delay_weight_gradients);
+    text += fmt::format(
+        "overlap: {{shared_experts: {}, all_to_all: {}, delay_weight_gradients: {}, tile_fused: {}}}\n",
+        plan.overlap.shared_experts, plan.overlap.all_to_all ? "1f1b" : "none",
+        plan.overlap.delay_weight_gradients, plan.overlap.tile_fused);
   text += fmt::format("distributed_optimizer: {}\noverlap_grad_reduce: {}\noverlap_param_gather: {}\n",
                       plan.distributed_optimizer, plan.overlap_grad_reduce, plan.overlap_param_gather);
   text += write_placement(plan.placement);

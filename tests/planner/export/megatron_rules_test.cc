@@ -213,6 +213,8 @@ TEST(MegatronRules, AllToAllsUnderAnotherMicroBatchNeedVirtualStages) {
   c.model.mtp_layers = 1;
   c.plan.overlap.all_to_all = false;
   EXPECT_EQ(c.broken(), Keys{"overlap-weight-gradients"});
+  c.plan.overlap = {false, false, false, true};
+  EXPECT_EQ(c.broken(), Keys{"overlap-tile-fused"});
 }
 
 TEST(MegatronRules, APlacementIsAPermutationOfEveryLayer) {

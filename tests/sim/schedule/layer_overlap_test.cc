@@ -216,6 +216,29 @@ TEST(PairedOrder, InterleavedPipelinesGainWhatTheirPairsGain) {
   }
 }
 
+// All-to-all in 4 s in 4 tiles, work on it 4 s: max(4 + 1, 4 + 1) = 5. Work on what goes out 2 s in 4 tiles,
+// all-to-all out 4 s: max(2 + 1, 4 + 0.5) = 4.5. Attention, before and after 1 s each.
+TEST(TileFused, TakesTheLongerOfWorkAndExchangeAndATile) {
+  Layers layers(4);
+  FusedWay& way = layers.moe.fused_forward;
+  const auto fill = [](std::vector<Segment>& segments, TimeClass time_class, double seconds) {
+    segments.assign(2, work("part", time_class, seconds));
+  };
+  fill(way.first_in, TimeClass::kDispatch, 1);
+  fill(way.rest_in, TimeClass::kDispatch, 3);
+  fill(way.most_work, TimeClass::kGemm, 3);
+  fill(way.last_work, TimeClass::kGemm, 1);
+  fill(way.first_work, TimeClass::kGemm, 0.5);
+  fill(way.rest_work, TimeClass::kGemm, 1.5);
+  fill(way.most_out, TimeClass::kCombine, 3);
+  fill(way.last_out, TimeClass::kCombine, 1);
+  way.weights.resize(2);
+  EXPECT_NEAR(layers.run(Pass::kForward), 3 + 5 + 4.5, 1e-9);
+  // A weight gradient of 3 s runs under the last 2.5 s of the all-to-all and holds `after` up by the rest.
+  way.weights.assign(2, work("weights", TimeClass::kGemm, 3));
+  EXPECT_NEAR(layers.run(Pass::kForward), 3 + 5 + 2 + 3, 1e-9);
+}
+
 std::string first_fault(const StepCase& c) {
   const std::vector<PlanFault> faults = find_faults(c.job(), c.plan);
   return faults.empty() ? "" : faults.front().rule + ": " + faults.front().message;
@@ -254,6 +277,15 @@ TEST(LayerOverlap, WhatDoesNotGoTogetherIsRefusedByName) {
   EXPECT_EQ(
       first_fault(c),
       "overlap-all-to-all: all-to-alls under another micro-batch need experts on several ranks, found ep 1");
+  c.plan.overlap = {false, false, false, true};
+  EXPECT_EQ(
+      first_fault(c),
+      "overlap-tile-fused: experts fused with their all-to-alls need experts on several ranks, found ep 1");
+  c.lay_out(1, 1, 1, 8);
+  EXPECT_EQ(first_fault(c), "");
+  c.plan.dispatcher = Dispatcher::kDeepEp;
+  EXPECT_THAT(first_fault(c), HasSubstr("expected dispatcher flat, found deepep"));
+  c.plan.dispatcher = Dispatcher::kFlat;
   c.plan.overlap = {false, false, true};
   EXPECT_EQ(first_fault(c),
             "overlap-weight-gradients: weight gradients are delayed in pairs of micro-batches only");
@@ -268,8 +300,9 @@ TEST(LayerOverlap, HidesSomeAndNotMoreThanThereIs) {
   const StepResult plain = c.simulate();
   const double exposed = plain.breakdown.exposed_comm.s();
   ASSERT_GT(exposed, 0.0);
-  for (const LayerOverlap overlap : {LayerOverlap{true, false, false}, LayerOverlap{false, true, false},
-                                     LayerOverlap{false, true, true}}) {
+  for (const LayerOverlap overlap :
+       {LayerOverlap{true, false, false}, LayerOverlap{false, true, false}, LayerOverlap{false, true, true},
+        LayerOverlap{false, false, false, true}}) {
     c.plan.overlap = overlap;
     const StepResult result = c.simulate();
     EXPECT_LT(result.step_time, plain.step_time);

@@ -80,14 +80,16 @@ TEST(PlanFile, OverlapsAndChunksOfEitherPassReadBackTheSame) {
   PlanSpec plan;
   plan.name = "overlap";
   EXPECT_THAT(write_plan(plan), ::testing::Not(HasSubstr("overlap:")));
-  for (const LayerOverlap overlap : {LayerOverlap{true, false, false}, LayerOverlap{false, true, false},
-                                     LayerOverlap{false, true, true}}) {
+  for (const LayerOverlap overlap :
+       {LayerOverlap{true, false, false}, LayerOverlap{false, true, false}, LayerOverlap{false, true, true},
+        LayerOverlap{true, false, false, true}}) {
     plan.overlap = overlap;
     EXPECT_EQ(parse_plan(write_plan(plan), "plan.yaml"), plan);
   }
-  EXPECT_THAT(
-      write_plan(plan),
-      HasSubstr("\noverlap: {shared_experts: false, all_to_all: 1f1b, delay_weight_gradients: true}\n"));
+  EXPECT_THAT(write_plan(plan), HasSubstr("\noverlap: {shared_experts: true, all_to_all: none, "
+                                          "delay_weight_gradients: false, tile_fused: true}\n"));
+  EXPECT_EQ(short_name(plan), "TP1 PP1 EP1 DP1 mb1 shared-overlap tile-fused");
+  plan.overlap = {false, true, true};
   EXPECT_EQ(short_name(plan), "TP1 PP1 EP1 DP1 mb1 a2a-1f1b+dw");
   plan.overlap = {};
   plan.chunk_degree = 2;
