@@ -7,6 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/random.h"
 #include "sim/schedule/chunk_graph.h"
 #include "sim/schedule/pipeline_graph.h"
 #include "sim/schedule/shared_experts.h"
@@ -135,6 +136,47 @@ TEST(DelayedWeightGradients, NeverBeatTheKernels) {
   EXPECT_NEAR(Layers(0.5).pair(true, 4), 4 * 15.0, 1e-9);
   EXPECT_LE(Layers(3).pair(true, 4), Layers(3).pair(false, 4));
   EXPECT_GE(Layers(3).pair(true, 4), 4 * 15.0);
+}
+
+double sum(const Segment& segment) { return segment.time().s(); }
+
+// Of equal ranks: no shorter than all kernels of a rank and than all its all-to-alls, no longer than one
+// after the other.
+TEST(LayerOverlap, RandomLayersStayBetweenTheirBounds) {
+  base::RandomStream random(test::test_seed(), "layer overlap");
+  const auto seconds = [&] { return 0.125 * static_cast<double>(1 + random.below(40)); };
+  for (int i = 0; i < 300; ++i) {
+    Layers layers(seconds());
+    LayerTemplate& k = layers.kernels;
+    k.attention_forward = work("attention", TimeClass::kAttention, seconds());
+    k.before_forward = work("before", TimeClass::kMemory, seconds());
+    k.attention_backward = halves(seconds(), seconds());
+    k.after_backward = halves(seconds(), seconds());
+    MoeTimes& moe = layers.moe;
+    moe.experts.assign(2, work("experts", TimeClass::kGemm, seconds()));
+    moe.experts_backward.assign(2, halves(seconds(), seconds()));
+    moe.experts_input.clear();
+    moe.experts_weight.clear();
+    moe.split_backward();
+    moe.combine_gradient.assign(2, work("combine gradient", TimeClass::kCombine, seconds()));
+    const double forward =
+        sum(k.attention_forward) + sum(k.before_forward) + sum(moe.experts[0]) + sum(k.after_forward);
+    const double backward = sum(k.attention_backward.whole) + sum(k.before_backward.whole) +
+                            sum(k.after_backward.whole) + sum(moe.experts_backward[0]);
+    const double out = sum(moe.dispatch[0]) + sum(moe.combine[0]);
+    const double back = sum(moe.combine_gradient[0]) + sum(moe.dispatch_gradient[0]);
+    for (const bool delay : {false, true}) {
+      const double pair = layers.pair(delay, 2);
+      EXPECT_GE(pair, 2 * std::max(forward + backward, out + back) - 1e-9) << i;
+      EXPECT_LE(pair, 2 * (forward + backward + out + back) + 1e-9) << i;
+    }
+    const double up = seconds(), down = seconds();
+    layers.share(up, down);
+    EXPECT_GE(layers.run(Pass::kForward), std::max(forward + up + down, forward + out) - 1e-9) << i;
+    EXPECT_LE(layers.run(Pass::kForward), forward + up + down + out + 1e-9) << i;
+    EXPECT_GE(layers.run(Pass::kBackward), std::max(backward + 2 * (up + down), backward + back) - 1e-9) << i;
+    EXPECT_LE(layers.run(Pass::kBackward), backward + 2 * (up + down) + back + 1e-9) << i;
+  }
 }
 
 std::string shown(const std::vector<PipelineOp>& order) {
