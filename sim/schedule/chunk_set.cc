@@ -92,6 +92,7 @@ const RoutedLayer& ChunkSimulator::routed_layer(const StageModel& model, std::si
                shape.sources,
                shape.tokens,
                shape.micro_batches,
+               shape.parts,
                plan_.layout.ep,
                static_cast<int>(plan_.dispatcher),
                plan_.dispatcher_sms,

@@ -9,6 +9,7 @@ namespace moeplan::sim {
 RoutingShape routing_shape(const Job& job, const PlanSpec& plan) {
   RoutingShape shape;
   shape.sources = plan.layout.ranks_per_stage();
+  shape.parts = plan.layout.tp * plan.layout.cp;
   shape.tokens = rank_tokens(plan, job.run).routed;
   shape.micro_batches = static_cast<int>(micro_batches(plan, job.run.global_batch));
   return shape;
