@@ -66,7 +66,8 @@ TEST(StepJob, OverlapOfARowIsSimulated) {
   const Corpus corpus({own_corpus()});
   const Selection selection;
   ProfileShelf profiles;
-  StepJobs jobs({corpus, selection, profiles, 1});
+  const Context context{corpus, selection, profiles, 1};
+  StepJobs jobs(context);
   const auto overlap_of = [&](const StepRow& row) { return jobs.build(row).job->plan.overlap; };
   EXPECT_EQ(overlap_of(row_with("nemo-26.04", "1")), (sim::LayerOverlap{false, true, true}));
   EXPECT_EQ(overlap_of(row_with("megatron-bridge-skills", "1")), (sim::LayerOverlap{false, true, false}));
@@ -80,7 +81,8 @@ TEST(StepJob, WhatAnOverlapHidesOpensTheBand) {
   const Corpus corpus({own_corpus()});
   const Selection selection;
   ProfileShelf profiles;
-  StepJobs jobs({corpus, selection, profiles, 1});
+  const Context context{corpus, selection, profiles, 1};
+  StepJobs jobs(context);
   const auto predict = [&](const StepRow& row) { return predict_step(*jobs.build(row).job); };
   const StepPrediction plain = predict(row_with("r", "0"));
   const StepPrediction pairs = predict(row_with("r", "1"));
