@@ -79,10 +79,10 @@ struct LoadOptions {
   int iteration = -1;       ///< use only this iteration of a trace; -1 = all
 };
 
-/// `source` is a file (CSV, .npy, .npz, SmartMoE table folder; an .npz of token sets) or a generator:
-/// uniform, zipf:S, lognormal:S, dirichlet:A, hot:N (N experts take half of the tokens). Throws InputError:
-/// other experts or top-k than the model's, another number of layers without map_layers, broken files.
-/// Formats: docs/formats/load.md.
+/// `source` is a file (CSV, .npy, .npz, SmartMoE table folder; an .npz of token sets) or a generator: uniform, zipf:S, lognormal:S,
+/// dirichlet:A, hot:N (N experts take half of the
+/// tokens). Throws InputError: other experts or top-k than the model's, another number of layers without
+/// map_layers, broken files. Formats: docs/formats/load.md.
 std::unique_ptr<ExpertLoads> load_expert_loads(const std::string& source, const LoadOptions& options);
 
 /// Perfectly even routing, the same in every micro-batch: "uniform", and what a force-balanced run sees.
