@@ -26,6 +26,8 @@ struct PipelineInput {
   std::vector<StageUpdate> updates;      ///< [stage]
   bool overlap_reduce = true;
   bool overlap_gather = true;
+  /// Every pass finds its input there: stages run their passes one after the other (a counterfactual).
+  bool without_waits = false;
 };
 
 /// What a task of the pipeline graph is.
