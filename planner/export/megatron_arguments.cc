@@ -145,6 +145,12 @@ void write_dispatcher(const sim::PlanSpec& plan, Writer& w) {
              plan.dispatcher_sms);
 }
 
+void write_overlap(const sim::LayerOverlap& overlap, Writer& w) {
+  w.flag_if(overlap.shared_experts, "--moe-shared-expert-overlap");
+  w.flag_if(overlap.all_to_all, "--overlap-moe-expert-parallel-comm");
+  w.flag_if(overlap.delay_weight_gradients, "--delay-wgrad-compute");
+}
+
 void write_experts(const PlanContext& c, const sim::PlanSpec& plan, Writer& w) {
   const sim::ModelSpec& m = c.model;
   if (!m.is_moe()) return;
@@ -159,6 +165,7 @@ void write_experts(const PlanContext& c, const sim::PlanSpec& plan, Writer& w) {
   w.value_if(m.groups > 1, "--moe-router-group-topk", m.topk_groups);
   w.value_if(m.scoring == "softmax" || m.scoring == "sigmoid", "--moe-router-score-function", m.scoring);
   write_dispatcher(plan, w);
+  write_overlap(plan.overlap, w);
   w.flag("--moe-grouped-gemm");
   w.flag("--moe-permute-fusion");
   if (c.run.gate == sim::GatePolicy::kCapacity) w.value("--moe-expert-capacity-factor", c.run.capacity_factor);

@@ -214,6 +214,35 @@ void read_dispatcher(base::ObjectReader& reader, PlanSpec& plan) {
   }
 }
 
+/// A number, or a number for either pass.
+void read_chunks(base::ObjectReader& reader, PlanSpec& plan) {
+  const base::Node* node = reader.node("chunk_degree");
+  if (node == nullptr || node->kind != base::NodeKind::kMap) {
+    plan.chunk_degree = read_degree(reader, "chunk_degree");
+    return;
+  }
+  base::ObjectReader chunks = reader.object("chunk_degree");
+  for (const char* pass : {"forward", "backward"})
+    if (!chunks.has(pass)) chunks.required<int>(pass);
+  plan.chunk_degree = read_degree(chunks, "forward");
+  const int backward = read_degree(chunks, "backward");
+  if (backward != plan.chunk_degree) plan.chunk_degree_backward = backward;
+  chunks.finish();
+}
+
+LayerOverlap read_overlap(base::ObjectReader reader) {
+  LayerOverlap overlap;
+  overlap.shared_experts = reader.value_or("shared_experts", false);
+  overlap.all_to_all = reader.one_of("all_to_all", {"none", "1f1b"}, "none") == "1f1b";
+  overlap.delay_weight_gradients = reader.value_or("delay_weight_gradients", false);
+  overlap.tile_fused = reader.value_or("tile_fused", false);
+  if (overlap.delay_weight_gradients && !overlap.all_to_all)
+    reader.fault("delay_weight_gradients", "weight gradients are delayed in pairs of micro-batches only",
+                 "write \"all_to_all: 1f1b\" beside it");
+  reader.finish();
+  return overlap;
+}
+
 PlanSpec read_plan(const base::Document& document) {
   base::DiagnosticSink sink;
   base::ObjectReader reader(document, sink, "plan");
@@ -226,7 +255,8 @@ PlanSpec read_plan(const base::Document& document) {
   plan.split = read_split(reader, plan.layout);
   if (auto recompute = reader.optional_object("recompute")) plan.recompute = read_recompute(*recompute);
   read_dispatcher(reader, plan);
-  plan.chunk_degree = read_degree(reader, "chunk_degree");
+  read_chunks(reader, plan);
+  if (auto overlap = reader.optional_object("overlap")) plan.overlap = read_overlap(*overlap);
   plan.distributed_optimizer = reader.value_or("distributed_optimizer", true);
   plan.overlap_grad_reduce = reader.value_or("overlap_grad_reduce", true);
   plan.overlap_param_gather = reader.value_or("overlap_param_gather", true);
@@ -278,7 +308,16 @@ std::string write_plan(const PlanSpec& plan) {
                       modules.empty() ? "" : fmt::format(", modules: [{}]", modules));
   text += fmt::format("dispatcher: {}\n", name(plan.dispatcher));
   if (plan.dispatcher_sms > 0) text += fmt::format("dispatcher_sms: {}\n", plan.dispatcher_sms);
-  text += fmt::format("chunk_degree: {}\n", plan.chunk_degree);
+  if (plan.backward_chunks() == plan.chunk_degree)
+    text += fmt::format("chunk_degree: {}\n", plan.chunk_degree);
+  else
+    text += fmt::format("chunk_degree: {{forward: {}, backward: {}}}\n", plan.chunk_degree,
+                        plan.backward_chunks());
+  if (plan.overlap.any())
+    text += fmt::format(
+        "overlap: {{shared_experts: {}, all_to_all: {}, delay_weight_gradients: {}, tile_fused: {}}}\n",
+        plan.overlap.shared_experts, plan.overlap.all_to_all ? "1f1b" : "none",
+        plan.overlap.delay_weight_gradients, plan.overlap.tile_fused);
   text += fmt::format("distributed_optimizer: {}\noverlap_grad_reduce: {}\noverlap_param_gather: {}\n",
                       plan.distributed_optimizer, plan.overlap_grad_reduce, plan.overlap_param_gather);
   text += write_placement(plan.placement);
