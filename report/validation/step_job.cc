@@ -65,6 +65,7 @@ sim::RunSpec make_run(const StepRow& row, const sim::PrecisionRecipe& precision)
   const bool whole_graph = row.moe && row.cuda_graph.starts_with("full") && row.precision == "mxfp8";
   run.fusion.experts = whole_graph || !has_transformer_engine_experts(row);
   run.fusion.epilogue = whole_graph;
+  run.graph.whole_step = row.cuda_graph.starts_with("full");
   run.graph.attention = row.cuda_graph.find("attn") != std::string::npos;
   run.graph.router = row.cuda_graph.find("moe_router") != std::string::npos;
   if (row.routing == "forced_balance") {
@@ -243,9 +244,7 @@ StepJobOrReason StepJobs::build(const StepRow& row) {
     return {std::nullopt, fmt::format("layers without a cost: {}", fmt::join(kinds, ", "))};
   }
   const std::string_view stem = profile_stem_of_gpu(row.gpu);
-  const bool graph = row.cuda_graph.starts_with("full");
-  const sim::Profile* profile =
-      graph ? context_.profiles.find_without_launches(stem) : context_.profiles.find_sustained(stem);
+  const sim::Profile* profile = context_.profiles.find_sustained(stem);
   if (profile == nullptr) return {std::nullopt, fmt::format("no profile of {} is shipped", row.gpu)};
   const auto precision = parse_precision(row.precision);
   if (!precision) return {std::nullopt, fmt::format("precision \"{}\" is not known", row.precision)};

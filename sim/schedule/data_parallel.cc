@@ -112,7 +112,8 @@ StageUpdate compute_update(const Job& job, const PlanSpec& plan, const CommNetwo
   update.norm.add("gradient norm", TimeClass::kOptimizer,
                   job.profile.memory_op(MemoryOp::kReduce, Bytes::rounded(updated * kFp32Bytes)));
   update.norm.add("norm all-reduce", TimeClass::kOptimizer, scalar_all_reduce(job, layout.world()));
-  update.norm.add("host sync", TimeClass::kOptimizer, exactly(job.profile.host_sync(), Evidence::kAssumed));
+  if (!job.run.graph.whole_step)
+    update.norm.add("host sync", TimeClass::kOptimizer, exactly(job.profile.host_sync(), Evidence::kAssumed));
   // Clipping reads and writes the gradients; Adam reads them, reads and writes its states and writes the bf16
   // weights.
   const double moved =

@@ -308,6 +308,16 @@ bool has_degrees(const PlanSpec& plan, Faults& faults) {
   return least >= 1;
 }
 
+/// A captured step cannot branch on what the host reads.
+void check_graph(const Job& job, const PlanSpec& plan, Faults& faults) {
+  if (!job.run.graph.whole_step || !job.model.is_moe() || plan.layout.ep < 2) return;
+  if (job.run.gate == GatePolicy::kDropless && plan.dispatcher != Dispatcher::kHybridEp)
+    add(faults, "whole-step-graph",
+        "cuda_graph whole_step with a dropless gate: dispatcher {} has the host read the tokens per expert, expected hybridep "
+        "(or a capacity gate)",
+        name(plan.dispatcher));
+}
+
 }  // namespace
 
 std::vector<PlanFault> find_faults(const Job& job, const PlanSpec& plan) {
@@ -325,6 +335,7 @@ std::vector<PlanFault> find_faults(const Job& job, const PlanSpec& plan) {
   check_shared_overlap(job, plan, faults);
   check_all_to_all_overlap(job, plan, faults);
   check_tile_fused(job, plan, faults);
+  check_graph(job, plan, faults);
   return faults;
 }
 

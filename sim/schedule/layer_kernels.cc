@@ -63,7 +63,7 @@ LayerKernels::LayerKernels(const ModelSpec& model, const RunSpec& run, const Pla
       distinct_share_(distinct_share(model, plan)),
       fusion_(run.fusion),
       graph_(run.graph),
-      waits_for_counts_(run.gate != GatePolicy::kCapacity),
+      waits_for_counts_(run.gate != GatePolicy::kCapacity && !run.graph.whole_step),
       comm_(std::move(comm)),
       tokens_(rank_tokens(plan, run)),
       tp_(plan.layout.tp) {}
@@ -94,6 +94,7 @@ int LayerKernels::communication_sms() const {
 }
 
 void LayerKernels::wait_for_launches(Segment& segment, std::int64_t experts) const {
+  if (graph_.whole_step) return;
   const Seconds kernel = profile_.launch_overhead();
   std::vector<Seconds> hosts;
   std::string_view before;

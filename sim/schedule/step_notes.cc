@@ -100,7 +100,7 @@ std::vector<std::string> collect_notes(const Job& job, const PlanSpec& plan, con
   std::vector<std::string> notes = job.model.notes;
   describe_cluster(job.cluster.spec(), plan, notes);
   const bool moe = job.model.moe_layers() > 0;
-  if (moe && job.run.gate != GatePolicy::kCapacity) {
+  if (moe && job.run.gate != GatePolicy::kCapacity && !job.run.graph.whole_step) {
     notes.push_back(fmt::format(
         "each MoE forward waits {:.0f} us for the host to read the tokens per expert and to launch again",
         (job.profile.host_sync() + job.profile.launch_overhead()).us()));
@@ -150,7 +150,7 @@ std::vector<std::string> collect_notes(const Job& job, const PlanSpec& plan, con
   if (plan.placement.algorithm != "contiguous" && has_real_routing(job))
     notes.emplace_back(
         "the placement is scored on the load that it may have been made from: a load that drifts gains less");
-  if (!job.run.graph.attention || !job.run.graph.router)
+  if (!job.run.graph.whole_step && (!job.run.graph.attention || !job.run.graph.router))
     notes.emplace_back(
         "host launch times are one framework's on one CPU (profile, host): a slower host or a framework with more "
         "calls a layer takes longer outside CUDA graphs");

@@ -96,6 +96,7 @@ GraphScope read_graph(base::ObjectReader& reader) {
   GraphScope graph;
   graph.attention = reader.value_or("attention", graph.attention);
   graph.router = reader.value_or("router", graph.router);
+  graph.whole_step = reader.value_or("whole_step", graph.whole_step);
   reader.finish();
   return graph;
 }

@@ -33,10 +33,11 @@ struct KernelFusion {
   friend bool operator==(const KernelFusion&, const KernelFusion&) = default;
 };
 
-/// Parts of a layer that a CUDA graph launches at once, so that the host costs nothing there.
+/// What CUDA graphs launch at once, so that the host costs nothing there.
 struct GraphScope {
   bool attention = false;  ///< norm and attention
   bool router = false;     ///< router, shared experts and preparation of the dispatch
+  bool whole_step = false; ///< everything: the host neither launches nor reads the tokens per expert
   friend bool operator==(const GraphScope&, const GraphScope&) = default;
 };
 
