@@ -38,6 +38,7 @@ constexpr std::array kPlaces = {
     RulePlace{"tp-divides-kv-heads", "layout", "tp"},
     RulePlace{"tp-divides-ffn", "layout", "tp"},
     RulePlace{"etp-divides-ffn", "layout", "etp"},
+    RulePlace{"etp-dispatcher", "", "dispatcher"},
     RulePlace{"no-experts", "layout", "ep"},
     RulePlace{"ep-divides-experts", "layout", "ep"},
     RulePlace{"moe-needs-sequence-parallel", "layout", "sequence_parallel"},

@@ -124,12 +124,16 @@ void check_widths(const Job& job, const PlanSpec& plan, Faults& faults) {
     add(faults, "tp-divides-ffn", "tp {} does not divide the dense width {}", l.tp, m.dense_ffn);
   if (m.shared_ffn % l.tp != 0)
     add(faults, "tp-divides-ffn", "tp {} does not divide the shared experts' width {}", l.tp, m.shared_ffn);
-  if (l.etp != 1)
-    add(faults, "etp-1", "etp {}: expert tensor parallelism is not simulated yet, expected 1", l.etp);
+  if (m.expert_ffn % l.etp != 0)
+    add(faults, "etp-divides-ffn", "etp {} does not divide the experts' width {}", l.etp, m.expert_ffn);
 }
 
 void check_dispatcher(const Job& job, const PlanSpec& plan, Faults& faults) {
   if (!removes_duplicates(plan.dispatcher)) return;
+  if (plan.layout.etp > 1)
+    add(faults, "etp-dispatcher",
+        "dispatcher {} with etp {}: only dispatchers that send every copy are simulated with expert tensor parallelism",
+        name(plan.dispatcher), plan.layout.etp);
   const auto& table = job.profile.data().expert_parallel;
   const EpLibrary library =
       plan.dispatcher == Dispatcher::kHybridEp ? EpLibrary::kHybridEp : EpLibrary::kDeepEp;

@@ -66,7 +66,8 @@ LayerKernels::LayerKernels(const ModelSpec& model, const RunSpec& run, const Pla
       waits_for_counts_(run.gate != GatePolicy::kCapacity),
       comm_(std::move(comm)),
       tokens_(rank_tokens(plan, run)),
-      tp_(plan.layout.tp) {}
+      tp_(plan.layout.tp),
+      expert_ffn_(model.expert_ffn / plan.layout.etp) {}
 
 bool LayerKernels::is_fp8() const { return bytes_per_element(precision_.gemm) < kBf16Bytes; }
 

@@ -132,6 +132,7 @@ class LayerKernels {
   LayerComm comm_;
   RankTokens tokens_;
   int tp_;
+  std::int64_t expert_ffn_;  // of an expert's part on one rank: its width / etp
 };
 
 }  // namespace moeplan::sim

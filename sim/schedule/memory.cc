@@ -288,8 +288,10 @@ StageMemory::Peak StageMemory::peak_of(int stage, const std::vector<Placed>& lay
       // Sent and received token copies of one all-to-all, forward payload or its gradient in bf16.
       // A dispatcher that removes duplicates reads tokens in place and receives distinct ones.
       const bool distinct = removes_duplicates(plan_.dispatcher);
-      const double copies =
+      double copies =
           distinct ? rows_[i] * distinct_share(m, plan_) : activations_.shard_tokens() * m.top_k + rows_[i];
+      // What the ETP group gathers comes out of a buffer of what the all-to-all brought.
+      if (layout_.etp > 1) copies += rows_[i] / layout_.etp;
       own.buffers = copies * static_cast<double>(m.dispatch_width) * kBf16;
     }
     // fc1 holds 2 of 3 matrices of a gated block, 1 of 2 otherwise.
