@@ -28,6 +28,8 @@ void add_wait(const PipelineStep& step, Attribution& at, Instant until, TaskId c
   const PipelineTask& task = step.tasks[cause.index()];
   if (task.kind == Kind::kGather) {
     at.parts.optimizer += gap;
+  } else if (task.kind == Kind::kLayerGather || task.kind == Kind::kReduce) {
+    at.parts.exposed_comm += gap;
   } else if (task.kind == Kind::kTransfer) {
     const Seconds transfer = min(gap, task.estimate.time);
     at.parts.exposed_comm += transfer;

@@ -25,7 +25,9 @@ CacheKey layout_key(const Job& job, const PlanSpec& plan, KeyKind kind) {
                static_cast<int>(plan.recompute.mode),
                static_cast<int>(plan.dispatcher),
                plan.dispatcher_sms,
-               plan.chunk_degree};
+               plan.chunk_degree,
+               static_cast<int>(plan.cp_comm()),
+               plan.cp_a2a_size};
   for (const RecomputeModule module : plan.recompute.modules) key.push_back(1 + static_cast<int>(module));
   key.push_back(static_cast<std::int64_t>(job.run.gate));
   return key;

@@ -275,7 +275,8 @@ MoeTimes build_moe_times(const LayerKernels& kernels, const MoeTraffic& traffic,
   double forward_factor = 1.0, backward_factor = 1.0;
   double moved = 0.0, seconds = 0.0;
   for (std::size_t r = 0; r < ranks; ++r) {
-    const std::vector<std::int64_t> tokens = piece_of(traffic.gathered(r), pieces);
+    const std::vector<std::int64_t> tokens =
+        traffic.etp == 1 ? piece_of(traffic.slots(r), pieces) : piece_of(traffic.gathered(r), pieces);
     const bool same = pieces == 1 && r > 0 && tokens == before;
     result.experts.push_back(same ? Segment(result.experts.back()) : kernels.experts_forward(tokens));
     result.experts_backward.push_back(same ? Segment(result.experts_backward.back())

@@ -38,6 +38,8 @@ StepSimulator::StepSimulator(const Job& job, const PlanSpec& plan, NetworkMode m
   };
   input_.overlap_reduce = plan.overlap_grad_reduce;
   input_.overlap_gather = plan.overlap_param_gather && plan.distributed_optimizer;
+  input_.gather_layers = shards_parameters(plan.data_parallel());
+  input_.reduce_each = shards_gradients(plan.data_parallel());
   compute_transfers();
   compute_exchanges();
 }

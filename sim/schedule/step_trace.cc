@@ -21,6 +21,7 @@ std::string_view exchange_name(Kind kind) {
     case Kind::kReduce:
       return "gradient reduction";
     case Kind::kGather:
+    case Kind::kLayerGather:
       return "parameter gather";
     case Kind::kNorm:
       return "gradient norm";
