@@ -90,6 +90,10 @@ sim::PlanSpec make_plan(const StepRow& row) {
   layout.edp = row.gpus / (row.pp * row.ep * row.etp);
   layout.sequence_parallel = row.sequence_parallel;
   plan.micro_batch = row.micro_batch;
+  if (row.fsdp && row.pp == 1) plan.stated_data_parallel = sim::DataParallel::kFsdp;
+  // torchtitan gathers keys and values (context_parallel_rotate_method, its default); Megatron-Core passes them round.
+  if (row.cp > 1 && row.source.find("torchtitan") == std::string::npos)
+    plan.stated_cp_comm = sim::ContextExchange::kP2p;
   if (row.dispatcher == "deepep") plan.dispatcher = sim::Dispatcher::kDeepEp;
   if (row.dispatcher == "hybridep") plan.dispatcher = sim::Dispatcher::kHybridEp;
   return plan;
@@ -115,7 +119,7 @@ void note_missing_mechanisms(const StepRow& row, StepJob& job) {
   job.overlaps = row.a2a_overlap == "1";
   if (job.overlaps)
     job.notes.push_back("overlap of expert all-to-all with another micro-batch is not modelled");
-  if (row.fsdp)
+  if (row.fsdp && row.pp > 1)
     job.notes.push_back("FSDP predicted as the distributed optimizer (no parameter gathers inside the step)");
   if (row.offloaded_layers > 0)
     job.notes.push_back(

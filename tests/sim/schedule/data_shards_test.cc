@@ -156,10 +156,11 @@ TEST(DataShards, TrafficOfEveryMicroBatchTakesTime) {
   EXPECT_GT(time(DataParallel::kFsdp) / time(DataParallel::kZero1), 1.1);
 }
 
-// 10^8 dense weights over 32 ranks in 4 nodes. Groups of a node gather over NVLink and not over the fabric. They reduce
-// in their node, too, but then an eighth of the gradients is all-reduced between the 4 nodes by each rank: a NIC
-// carries 2 (3/4) 1/8 of the bytes where a reduce-scatter over all ranks brings it (31/32) 1/8.
-TEST(DataShards, GroupsOfANodeGatherInsideAndReduceTwice) {
+// 10^8 dense weights over 32 ranks in 4 nodes. Groups of a node reduce inside and all-reduce an eighth of the gradients
+// between the nodes: a NIC carries 2 (3/4) 1/8 of the bytes, where a reduce-scatter over all ranks brings it (31/32)
+// 1/8, and NVLink comes first. Gathers stay off the fabric; the 8 NICs of a node are as fast as its NVLink, so that
+// saves none of their time here.
+TEST(DataShards, GroupsOfANodeReduceTwice) {
   const auto exchange = [](DataParallel sharding, int group) {
     const StepCase c = sharded(sharding, group);
     const auto sharing = make_sharing({SharingMode::kBound, 0});
@@ -168,7 +169,7 @@ TEST(DataShards, GroupsOfANodeGatherInsideAndReduceTwice) {
   };
   const ChunkExchange all = exchange(DataParallel::kFsdp, 0);
   const ChunkExchange node = exchange(DataParallel::kHsdp, 8);
-  EXPECT_LT(node.gather_piece.time, all.gather_piece.time * 0.5);
+  EXPECT_NEAR(node.gather_piece.time / all.gather_piece.time, 1.0, 0.5);
   EXPECT_GT(node.reduce_piece.time, all.reduce_piece.time);
 }
 
