@@ -43,7 +43,8 @@ void write_data_parallel(const sim::PlanSpec& plan, Writer& w) {
   const sim::DataParallel sharding = plan.data_parallel();
   if (!sim::shards_gradients(sharding)) return;
   w.flag("--use-megatron-fsdp");
-  w.value("--data-parallel-sharding-strategy", sim::shards_parameters(sharding) ? "optim_grads_params" : "optim_grads");
+  w.value("--data-parallel-sharding-strategy",
+          sim::shards_parameters(sharding) ? "optim_grads_params" : "optim_grads");
   w.value_if(plan.shard_group > 0, "--num-distributed-optimizer-instances",
              plan.layout.dp * plan.layout.cp / std::max(1, plan.shard_group));
   w.value("--ckpt-format", "fsdp_dtensor");

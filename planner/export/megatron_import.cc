@@ -263,13 +263,18 @@ void read_context_exchange(const FlagReader& r, MegatronImport& out) {
   const Entry* entry = r.entry("--cp-comm-type");
   std::string word = entry != nullptr ? r.text("--cp-comm-type").value_or("p2p") : "p2p";
   if (word == "allgather") word = "all_gather";
-  if (entry != nullptr && std::any_of(entry->values.begin(), entry->values.end(), [&](const std::string& other) { return other != entry->values.front(); }))
-    r.fault("--cp-comm-type", "several words, one a layer, are not simulated", "expected one of p2p, all_gather, a2a, a2a+p2p");
+  if (entry != nullptr &&
+      std::any_of(entry->values.begin(), entry->values.end(),
+                  [&](const std::string& other) { return other != entry->values.front(); }))
+    r.fault("--cp-comm-type", "several words, one a layer, are not simulated",
+            "expected one of p2p, all_gather, a2a, a2a+p2p");
   plan.stated_cp_comm = sim::find_context_exchange(word);
-  if (!plan.stated_cp_comm) r.fault("--cp-comm-type", fmt::format("found \"{}\", expected p2p, all_gather, a2a or a2a+p2p", word));
+  if (!plan.stated_cp_comm)
+    r.fault("--cp-comm-type", fmt::format("found \"{}\", expected p2p, all_gather, a2a or a2a+p2p", word));
   if (plan.cp_comm() != sim::ContextExchange::kAllToAllP2p) return;
   plan.cp_a2a_size = static_cast<int>(r.whole("--hierarchical-context-parallel-sizes", 2).value_or(0));
-  if (plan.cp_a2a_size == 0) r.fault("--cp-comm-type", "a2a+p2p without --hierarchical-context-parallel-sizes");
+  if (plan.cp_a2a_size == 0)
+    r.fault("--cp-comm-type", "a2a+p2p without --hierarchical-context-parallel-sizes");
 }
 
 /// Distributed optimizer, Megatron-FSDP and PyTorch's FSDP2.
@@ -285,17 +290,21 @@ void read_data_parallel(const FlagReader& r, MegatronImport& out) {
   } else if (strategy == "optim_grads") {
     plan.stated_data_parallel = sim::DataParallel::kZero2;
   } else if (strategy != "no_shard" && strategy != "optim") {
-    r.fault("--data-parallel-sharding-strategy",
-            fmt::format("found \"{}\", expected no_shard, optim, optim_grads or optim_grads_params", strategy));
+    r.fault(
+        "--data-parallel-sharding-strategy",
+        fmt::format("found \"{}\", expected no_shard, optim, optim_grads or optim_grads_params", strategy));
   }
-  if (r.has("--use-megatron-fsdp") || plan.stated_data_parallel) plan.distributed_optimizer = strategy != "no_shard";
+  if (r.has("--use-megatron-fsdp") || plan.stated_data_parallel)
+    plan.distributed_optimizer = strategy != "no_shard";
   const int ranks = plan.layout.dp * plan.layout.cp;
   if (plan.data_parallel() == sim::DataParallel::kHsdp) {
     if (ranks % instances != 0)
-      r.fault("--num-distributed-optimizer-instances", fmt::format("{} does not divide the {} data- and context-parallel ranks", instances, ranks));
+      r.fault("--num-distributed-optimizer-instances",
+              fmt::format("{} does not divide the {} data- and context-parallel ranks", instances, ranks));
     plan.shard_group = std::max(1, ranks / instances);
   } else if (instances > 1) {
-    out.not_modelled.push_back(fmt::format("--num-distributed-optimizer-instances {}: modelled as one instance", instances));
+    out.not_modelled.push_back(
+        fmt::format("--num-distributed-optimizer-instances {}: modelled as one instance", instances));
   }
 }
 

@@ -91,7 +91,8 @@ sim::PlanSpec make_plan(const StepRow& row) {
   layout.sequence_parallel = row.sequence_parallel;
   plan.micro_batch = row.micro_batch;
   if (row.fsdp && row.pp == 1) plan.stated_data_parallel = sim::DataParallel::kFsdp;
-  // torchtitan gathers keys and values (context_parallel_rotate_method, its default); Megatron-Core passes them round.
+  // torchtitan gathers keys and values (context_parallel_rotate_method, its default); Megatron-Core passes
+  // them round.
   if (row.cp > 1 && row.source.find("torchtitan") == std::string::npos)
     plan.stated_cp_comm = sim::ContextExchange::kP2p;
   if (row.dispatcher == "deepep") plan.dispatcher = sim::Dispatcher::kDeepEp;

@@ -50,7 +50,7 @@ class ActivationBytes {
   double tokens_;
   double shard_;
   double tp_;
-  double cp_ = 1;                 ///< ranks of a context-parallel group
+  double cp_ = 1;  ///< ranks of a context-parallel group
   ContextExchange cp_comm_ = ContextExchange::kAllGather;
   double etp_;
   double input_;  ///< bytes per element of a product's saved input

@@ -54,13 +54,14 @@ void LayerKernels::exchange_heads(Segment& segment, const LayerSpec& layer, doub
   if (layer.mixer == MixerKind::kNone) return;
   const double own = static_cast<double>(tokens_.region) * width * kBf16Bytes;
   for (int pass = 0; pass < 2; ++pass) memory(segment, "cp reorder", MemoryOp::kCopy, 2.0 * own);
-  segment.add("cp all-to-all", TimeClass::kTpComm,
-              comm_(LayerGroup::kContextHeads, CollectiveKind::kAllToAll, Bytes::rounded(own * plan_.cp_heads())));
+  segment.add(
+      "cp all-to-all", TimeClass::kTpComm,
+      comm_(LayerGroup::kContextHeads, CollectiveKind::kAllToAll, Bytes::rounded(own * plan_.cp_heads())));
 }
 
-/// Step i works on the keys and values that have come i hops; with early and late parts of the sequence on every
-/// rank each step has as many pairs: of its own part a causal half, of every other half of the keys, or half of the
-/// queries.
+/// Step i works on the keys and values that have come i hops; with early and late parts of the sequence on
+/// every rank each step has as many pairs: of its own part a causal half, of every other half of the keys, or
+/// half of the queries.
 void LayerKernels::ring(Segment& segment, const LayerSpec& layer, AttentionPass pass) const {
   const int steps = plan_.cp_ring();
   AttentionShape own = core_shape(layer);
@@ -70,7 +71,8 @@ void LayerKernels::ring(Segment& segment, const LayerSpec& layer, AttentionPass 
   other.seq_kv = std::max<std::int64_t>(1, own.seq_q / 2);
   other.causal = false;
   const double values = product(own.batch * own.seq_q, own.kv_heads * (own.qk_dim + own.v_dim));
-  Estimate hop = comm_(LayerGroup::kContextRing, CollectiveKind::kAllGather, Bytes::rounded(values * kBf16Bytes * steps));
+  Estimate hop = comm_(LayerGroup::kContextRing, CollectiveKind::kAllGather,
+                       Bytes::rounded(values * kBf16Bytes * steps));
   hop.time = hop.time * (1.0 / (steps - 1));
   const double out = product(own.batch * own.seq_q, own.heads * own.v_dim) * kBf16Bytes;
   for (int i = 0; i < steps; ++i) {
@@ -81,7 +83,8 @@ void LayerKernels::ring(Segment& segment, const LayerSpec& layer, AttentionPass 
     // Keys and values move on under all steps but the last; their gradients under all but the first.
     const bool keys = i + 1 < steps;
     const bool gradients = pass == AttentionPass::kBackward && i > 0;
-    segment.add("cp ring", TimeClass::kTpComm, exposed(hop, (keys ? 1.0 : 0.0) + (gradients ? 1.0 : 0.0), step));
+    segment.add("cp ring", TimeClass::kTpComm,
+                exposed(hop, (keys ? 1.0 : 0.0) + (gradients ? 1.0 : 0.0), step));
   }
   // The last hop brings the gradients home.
   if (pass == AttentionPass::kBackward) segment.add("cp ring", TimeClass::kTpComm, hop);
@@ -98,7 +101,8 @@ void LayerKernels::context_core(Segment& segment, const LayerSpec& layer, Attent
   }
   const AttentionShape shape = core_shape(layer);
   const auto heads = static_cast<double>(plan_.cp_heads());
-  const double in = heads * static_cast<double>(shape.heads * shape.qk_dim + shape.kv_heads * (shape.qk_dim + shape.v_dim));
+  const double in =
+      heads * static_cast<double>(shape.heads * shape.qk_dim + shape.kv_heads * (shape.qk_dim + shape.v_dim));
   const double out = heads * static_cast<double>(shape.heads * shape.v_dim);
   const auto work = [&](AttentionPass one) {
     if (plan_.cp_ring() > 1)

@@ -15,8 +15,8 @@ using base::Bytes;
 constexpr double kFp32Bytes = 4.0;
 constexpr double kBf16Bytes = 2.0;
 
-/// The ranks of a stage that hold the same weights stand `stride` apart; runs of `size` of them share a copy out.
-/// The ranks of a run follow each other.
+/// The ranks of a stage that hold the same weights stand `stride` apart; runs of `size` of them share a copy
+/// out. The ranks of a run follow each other.
 CommGroups shard_groups(const StageRanks& stage, std::size_t stride, std::size_t size) {
   CommGroups groups;
   groups.group_size = static_cast<int>(size);
@@ -31,7 +31,8 @@ CommGroups copy_groups(const StageRanks& stage, std::size_t stride, std::size_t 
   CommGroups groups;
   groups.group_size = static_cast<int>(stage.ranks.size() / stride / size);
   for (std::size_t first = 0; first < stride * size; ++first) {
-    for (std::size_t r = first; r < stage.ranks.size(); r += stride * size) groups.ranks.push_back(stage.ranks[r]);
+    for (std::size_t r = first; r < stage.ranks.size(); r += stride * size)
+      groups.ranks.push_back(stage.ranks[r]);
   }
   return groups;
 }
@@ -46,8 +47,8 @@ struct Copies {
 };
 
 /// Reduction of gradients or gather of parameters: inside runs of ranks, then among the runs.
-Estimate solve_weights(const CommNetwork& network, const StageRanks& stage, Copies copies, CollectiveKind kind,
-                       Bytes bytes) {
+Estimate solve_weights(const CommNetwork& network, const StageRanks& stage, Copies copies,
+                       CollectiveKind kind, Bytes bytes) {
   const std::size_t all = stage.ranks.size() / copies.stride;
   if (kind == CollectiveKind::kAllReduce)
     return solve_collective(network, shard_groups(stage, copies.stride, all), kind, bytes).estimate();
@@ -61,13 +62,14 @@ Estimate solve_weights(const CommNetwork& network, const StageRanks& stage, Copi
 }
 
 /// One piece of the gradients or parameters: dense part, then expert part.
-Estimate solve_piece(const CommNetwork& network, const StageRanks& stage, const PlanSpec& plan, CollectiveKind kind,
-                     const RankParameters& piece, NumberFormat format) {
+Estimate solve_piece(const CommNetwork& network, const StageRanks& stage, const PlanSpec& plan,
+                     CollectiveKind kind, const RankParameters& piece, NumberFormat format) {
   const ParallelLayout& layout = plan.layout;
   const DataShards shards = data_shards(plan);
   const std::size_t routes = stage.ranks.size() / static_cast<std::size_t>(layout.ranks_per_stage());
   const Copies dense{static_cast<std::size_t>(layout.tp), static_cast<std::size_t>(shards.dense) * routes};
-  const Copies expert{static_cast<std::size_t>(layout.ep * layout.etp), static_cast<std::size_t>(shards.expert) * routes};
+  const Copies expert{static_cast<std::size_t>(layout.ep * layout.etp),
+                      static_cast<std::size_t>(shards.expert) * routes};
   return solve_weights(network, stage, dense, kind, bytes_of(piece.dense, format)) +
          solve_weights(network, stage, expert, kind, bytes_of(piece.expert, format));
 }
@@ -125,8 +127,8 @@ ChunkExchange compute_exchange(const Job& job, const PlanSpec& plan, const CommN
       plan.distributed_optimizer ? CollectiveKind::kReduceScatter : CollectiveKind::kAllReduce;
   exchange.reduce_piece = solve_piece(network, stage, plan, reduce, piece, precision.gradient_reduce);
   if (plan.distributed_optimizer) {
-    exchange.gather_piece = solve_piece(network, stage, plan, CollectiveKind::kAllGather, piece,
-                                        precision.parameter_gather);
+    exchange.gather_piece =
+        solve_piece(network, stage, plan, CollectiveKind::kAllGather, piece, precision.parameter_gather);
   }
   return exchange;
 }

@@ -24,10 +24,10 @@ RankParameters chunk_parameters(const ModelSpec& model, const PlanSpec& plan,
 /// Model:   gradients: reduce-scatter (all-reduce without distributed optimizer) of the gradients of one
 /// layer at a time,
 ///          dense and expert ones after each other; parameters: all-gather likewise; with hsdp inside shard
-///          groups, and an all-reduce of a rank's shard among the groups behind the reduce-scatter. zero2 reduces
-///          behind every micro-batch, zero3, fsdp and hsdp gather in front of every layer, too (pipeline_graph.h);
-///          update: gradient norm (reads the rank's gradients), a scalar all-reduce over all ranks with the
-///          host waiting for it, Adam over the rank's shard
+///          groups, and an all-reduce of a rank's shard among the groups behind the reduce-scatter. zero2
+///          reduces behind every micro-batch, zero3, fsdp and hsdp gather in front of every layer, too
+///          (pipeline_graph.h); update: gradient norm (reads the rank's gradients), a scalar all-reduce over
+///          all ranks with the host waiting for it, Adam over the rank's shard
 /// Not modelled: buckets of another size than a layer, sequence-parallel norm gradients, loss scaling,
 /// router-bias update,
 ///          casts to fp8 after the update, checkpoints, data loading.

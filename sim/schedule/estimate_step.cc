@@ -110,13 +110,15 @@ double fill_time(const PlanSpec& plan, double f, double b, double w) {
   }
 }
 
-/// What sharded parameters and gradients add to the micro-batches: of each layer what its computation does not hide.
-/// Model: m (L max(0, g - f) + L max(0, g + r - b)) + g + r;  g, r, f, b = gather, reduction, forward and backward of
-/// a layer, g = 0 where parameters are whole
-double exposed_shards(const PlanSpec& plan, const StageLoad& stage, double gather, double reduce, double micro_batches) {
+/// What sharded parameters and gradients add to the micro-batches: of each layer what its computation does
+/// not hide. Model: m (L max(0, g - f) + L max(0, g + r - b)) + g + r;  g, r, f, b = gather, reduction,
+/// forward and backward of a layer, g = 0 where parameters are whole
+double exposed_shards(const PlanSpec& plan, const StageLoad& stage, double gather, double reduce,
+                      double micro_batches) {
   const int layers = std::max(1, stage.layers);
   const double g = shards_parameters(plan.data_parallel()) ? gather : 0.0;
-  const double each = std::max(0.0, g - stage.forward / layers) + std::max(0.0, g + reduce - stage.backward / layers);
+  const double each =
+      std::max(0.0, g - stage.forward / layers) + std::max(0.0, g + reduce - stage.backward / layers);
   return micro_batches * layers * each + g + reduce;
 }
 
@@ -143,7 +145,8 @@ double step_tail(const Job& job, const PlanSpec& plan, const StageLoad& stage, d
   if (shards_gradients(sharding)) {
     const auto m = static_cast<double>(micro_batches(plan, job.run.global_batch));
     return exposed_shards(plan, stage, gather, reduce, m) + update +
-           (shards_parameters(sharding) ? 0.0 : behind(gather, plan.overlap_param_gather, micro_batch_forward));
+           (shards_parameters(sharding) ? 0.0
+                                        : behind(gather, plan.overlap_param_gather, micro_batch_forward));
   }
   return behind(reduce, plan.overlap_grad_reduce, micro_batch_backward) + update +
          behind(gather, plan.overlap_param_gather, micro_batch_forward);

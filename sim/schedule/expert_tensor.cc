@@ -88,13 +88,14 @@ std::vector<std::size_t> expert_order(std::size_t ranks, int ep, int etp) {
   return order;
 }
 
-AllToAllTimes solve_expert_tensor(const CommNetwork& network, const StageRanks& stage, const MoeTraffic& traffic,
-                                  const Exchange& exchange) {
+AllToAllTimes solve_expert_tensor(const CommNetwork& network, const StageRanks& stage,
+                                  const MoeTraffic& traffic, const Exchange& exchange) {
   const int etp = traffic.etp;
   const std::size_t ranks = stage.ranks.size();
   const std::vector<std::size_t> order = expert_order(ranks, traffic.expert_group, etp);
   AllToAllTimes times;
-  const std::array exchanges{&times.dispatch, &times.combine, &times.dispatch_gradient, &times.combine_gradient};
+  const std::array exchanges{&times.dispatch, &times.combine, &times.dispatch_gradient,
+                             &times.combine_gradient};
   if (traffic.expert_group > 1) {
     const Reordered groups = reorder(stage, traffic, order);
     times = solve_all_to_alls(network, groups.stage, groups.traffic, exchange);

@@ -15,8 +15,8 @@ namespace moeplan::sim {
 /// The group a collective inside a layer runs over. Of a context-parallel group: all; runs of neighbours that
 /// exchange heads; the ranks at the same place of these runs, which keys and values go round.
 enum class LayerGroup { kTensor, kContext, kContextHeads, kContextRing };
-/// Time of such a collective; `buffer` is the full buffer as in solve_ring, of an all-to-all what all ranks of a
-/// group hold together.
+/// Time of such a collective; `buffer` is the full buffer as in solve_ring, of an all-to-all what all ranks
+/// of a group hold together.
 using LayerComm = std::function<Estimate(LayerGroup, CollectiveKind, base::Bytes)>;
 
 /// Sizes of one micro-batch on one rank.

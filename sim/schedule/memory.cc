@@ -222,27 +222,30 @@ void StageMemory::add_weights(int stage, const std::vector<Placed>& layers, Memo
   const double shared = dense / dense_share + experts / expert_share;
   const double whole = dense + experts;
   const DataParallel sharding = plan_.data_parallel();
-  // One layer, or embedding or head, whole: the one at hand and the one that is gathered ahead; the gradients of the
-  // one at hand and of the one that is reduced.
+  // One layer, or embedding or head, whole: the one at hand and the one that is gathered ahead; the gradients
+  // of the one at hand and of the one that is reduced.
   double largest = first || is_last(stage) ? head_elements() : 0.0;
-  for (const Placed& placed : layers) largest = std::max(largest, dense_elements({placed}) + expert_elements({placed}));
+  for (const Placed& placed : layers)
+    largest = std::max(largest, dense_elements({placed}) + expert_elements({placed}));
   const double gathered = largest * weight_bytes * (plan_.overlap_param_gather ? 2.0 : 1.0);
   const double pending = largest * (kBf16 + gradient_bytes);
-  part.parameters =
-      base::Bytes::rounded(shards_parameters(sharding) ? shared * kBf16 + std::min(gathered, whole * weight_bytes)
-                                                       : whole * weight_bytes);
-  part.gradients = base::Bytes::rounded(shards_gradients(sharding)
-                                            ? shared * gradient_bytes + std::min(pending, whole * gradient_bytes)
-                                            : whole * gradient_bytes);
+  part.parameters = base::Bytes::rounded(shards_parameters(sharding)
+                                             ? shared * kBf16 + std::min(gathered, whole * weight_bytes)
+                                             : whole * weight_bytes);
+  part.gradients = base::Bytes::rounded(
+      shards_gradients(sharding) ? shared * gradient_bytes + std::min(pending, whole * gradient_bytes)
+                                 : whole * gradient_bytes);
   const double states = p.optimizer_bytes_per_parameter;
-  part.optimizer_states = base::Bytes::rounded(dense * states / dense_share + experts * states / expert_share);
+  part.optimizer_states =
+      base::Bytes::rounded(dense * states / dense_share + experts * states / expert_share);
 }
 
 double StageMemory::expert_elements(const std::vector<Placed>& layers) const {
   double experts = 0.0;
   for (const Placed& placed : layers) {
     if (placed.moe_index >= 0)
-      experts += static_cast<double>(slots_per_rank(placed.moe_index) * expert_parameters(job_.model)) / layout_.etp;
+      experts +=
+          static_cast<double>(slots_per_rank(placed.moe_index) * expert_parameters(job_.model)) / layout_.etp;
   }
   return experts;
 }

@@ -292,16 +292,20 @@ MoeTimes build_moe_times(const LayerKernels& kernels, const MoeTraffic& traffic,
       };
       forward_factor = slow({times.dispatch, times.gather}, {times.combine, times.scatter},
                             kernels.dispatch_bytes_per_copy(), result.experts[r]);
-      backward_factor =
-          slow({times.combine_gradient, times.gather_gradient}, {times.dispatch_gradient, times.scatter_gradient},
-               kernels.combine_bytes_per_copy(), result.experts_backward[r]);
+      backward_factor = slow({times.combine_gradient, times.gather_gradient},
+                             {times.dispatch_gradient, times.scatter_gradient},
+                             kernels.combine_bytes_per_copy(), result.experts_backward[r]);
     }
-    result.dispatch.push_back(arrive("dispatch", TimeClass::kDispatch, {times.dispatch, times.gather}, r, forward_factor));
-    result.combine.push_back(leave("combine", TimeClass::kCombine, {times.combine, times.scatter}, r, forward_factor));
+    result.dispatch.push_back(
+        arrive("dispatch", TimeClass::kDispatch, {times.dispatch, times.gather}, r, forward_factor));
+    result.combine.push_back(
+        leave("combine", TimeClass::kCombine, {times.combine, times.scatter}, r, forward_factor));
     result.combine_gradient.push_back(arrive("combine gradient", TimeClass::kCombine,
-                                             {times.combine_gradient, times.gather_gradient}, r, backward_factor));
+                                             {times.combine_gradient, times.gather_gradient}, r,
+                                             backward_factor));
     result.dispatch_gradient.push_back(leave("dispatch gradient", TimeClass::kDispatch,
-                                             {times.dispatch_gradient, times.scatter_gradient}, r, backward_factor));
+                                             {times.dispatch_gradient, times.scatter_gradient}, r,
+                                             backward_factor));
   }
   if (seconds > 0.0) result.traffic_rate = base::BytesPerSecond::of(moved / seconds);
   return result;

@@ -85,7 +85,8 @@ MoeTraffic map_to_ranks(const RoutingMatrix& routing, const ParallelLayout& layo
   traffic.copies.resize(sources * ep);
   traffic.slot_tokens.resize(sources * per_rank);
   for (std::size_t s = 0; s < sources; ++s) {
-    const std::size_t group = s / (etp * ep) * (etp * ep) + s % etp;  // its first rank; the others follow etp apart
+    const std::size_t group =
+        s / (etp * ep) * (etp * ep) + s % etp;  // its first rank; the others follow etp apart
     const std::span<const std::int32_t> row = routing.row(static_cast<int>(s));
     for (std::size_t e = 0; e < experts; ++e) {
       const std::size_t k = replicas.first[e + 1] - replicas.first[e];

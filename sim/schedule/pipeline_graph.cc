@@ -126,7 +126,8 @@ class PipelineBuilder {
     }
   }
 
-  /// The pieces of all passes whose parameters are gathered or gradients reduced, in order, and the tasks that do it.
+  /// The pieces of all passes whose parameters are gathered or gradients reduced, in order, and the tasks
+  /// that do it.
   void add_shard_tasks(int stage, const std::vector<PipelineOp>& order) {
     first_slot_.assign(order.size(), kNoSlot);
     slots_.clear();
@@ -140,7 +141,8 @@ class PipelineBuilder {
       const ChunkExchange& exchange = in_.exchanges[static_cast<std::size_t>(chunk)];
       // Its last layer is still there from the forward.
       const bool follows = i > 0 && order[i].pass == Pass::kBackward && order[i - 1].pass == Pass::kForward &&
-                           order[i - 1].chunk == order[i].chunk && order[i - 1].micro_batch == order[i].micro_batch;
+                           order[i - 1].chunk == order[i].chunk &&
+                           order[i - 1].micro_batch == order[i].micro_batch;
       first_slot_[i] = slots_.size();
       for (int piece = 0; piece < exchange.pieces; ++piece) {
         slots_.push_back({in_.gather_layers && !(follows && piece == 0), reduces, {}, {}});
@@ -150,15 +152,15 @@ class PipelineBuilder {
     }
     const auto gather = [&](std::size_t k) {
       if (k >= slots_.size() || !slots_[k].gathers || exchanges[k]->gather_piece.time <= Seconds()) return;
-      slots_[k].gather = add_estimate(exchange_stream(stage), Kind::kLayerGather, stage, exchanges[k]->gather_piece,
-                                      TimeClass::kGather, chunk_of[k]);
+      slots_[k].gather = add_estimate(exchange_stream(stage), Kind::kLayerGather, stage,
+                                      exchanges[k]->gather_piece, TimeClass::kGather, chunk_of[k]);
     };
     gather(0);
     gather(1);
     for (std::size_t k = 0; k < slots_.size(); ++k) {
       if (slots_[k].reduces && exchanges[k]->reduce_piece.time > Seconds()) {
-        slots_[k].reduce = add_estimate(exchange_stream(stage), Kind::kReduce, stage, exchanges[k]->reduce_piece,
-                                        TimeClass::kGradient, chunk_of[k]);
+        slots_[k].reduce = add_estimate(exchange_stream(stage), Kind::kReduce, stage,
+                                        exchanges[k]->reduce_piece, TimeClass::kGradient, chunk_of[k]);
         reduces_[static_cast<std::size_t>(chunk_of[k])].push_back(slots_[k].reduce);
       }
       gather(k + 2);
@@ -185,7 +187,8 @@ class PipelineBuilder {
         continue;
       }
       const auto place = static_cast<std::size_t>(order[i].chunk);
-      add_op(stage, block, order[i], {first_forward_[place] == i, last_gradient_[place] == i, first_slot_[i]});
+      add_op(stage, block, order[i],
+             {first_forward_[place] == i, last_gradient_[place] == i, first_slot_[i]});
     }
   }
 
@@ -193,7 +196,8 @@ class PipelineBuilder {
     return static_cast<std::size_t>(block) < times.duration.size() ? static_cast<std::size_t>(block) : 0;
   }
 
-  /// Where an op stands: first forward of its chunk, last that gives it gradients, its first piece among the slots.
+  /// Where an op stands: first forward of its chunk, last that gives it gradients, its first piece among the
+  /// slots.
   struct OpPlace {
     bool is_first = false, is_last = false;
     std::size_t slot = kNoSlot;
@@ -409,8 +413,8 @@ class PipelineBuilder {
     bool gathers = false, reduces = false;
     TaskId gather, reduce;
   };
-  std::vector<Slot> slots_;               // of the stage at hand
-  std::vector<std::size_t> first_slot_;   // [op]
+  std::vector<Slot> slots_;                                 // of the stage at hand
+  std::vector<std::size_t> first_slot_;                     // [op]
   std::vector<std::size_t> first_forward_, last_gradient_;  // [place on the rank]: of the order at hand
   std::vector<std::pair<TaskId, TaskId>> blocked_;
 };

@@ -66,16 +66,17 @@ struct PipelineTask {
 ///     backwards compute stream:             forward pieces | passes in pipeline_order | backward pieces   |
 ///     norm | optimizer
 ///
-/// Sharded parameters (gather_layers) and gradients (reduce_each): pieces k = 0, 1, ... of all passes of a stage in
-/// order; G gathers a layer's parameters, R reduces its gradients, on one stream:
+/// Sharded parameters (gather_layers) and gradients (reduce_each): pieces k = 0, 1, ... of all passes of a
+/// stage in order; G gathers a layer's parameters, R reduces its gradients, on one stream:
 ///
 ///     dp stream of a stage:   G0 G1 | R0 G2 | R1 G3 | ...      compute stream:   k waits for Gk
 ///
-/// Gk starts when piece k - 2 is done: one layer is gathered ahead (without overlap_gather none, so that Gk waits for
-/// piece k - 1). Rk starts behind piece k; without overlap_reduce piece k + 1 waits for it. The last layer of a
-/// forward is kept where its backward comes next; the gradient norm waits for the last reduction. Source: FSDP2's
-/// prefetch (torch.distributed.fsdp.fully_shard: all-gather of the next layer in front of a layer's computation,
-/// reduce-scatter behind it, one communicator), torchtitan's reshard of all layers but the last.
+/// Gk starts when piece k - 2 is done: one layer is gathered ahead (without overlap_gather none, so that Gk
+/// waits for piece k - 1). Rk starts behind piece k; without overlap_reduce piece k + 1 waits for it. The
+/// last layer of a forward is kept where its backward comes next; the gradient norm waits for the last
+/// reduction. Source: FSDP2's prefetch (torch.distributed.fsdp.fully_shard: all-gather of the next layer in
+/// front of a layer's computation, reduce-scatter behind it, one communicator), torchtitan's reshard of all
+/// layers but the last.
 ///
 /// A block of ranks (those that a layer's communication ties together) runs its own pipeline; blocks meet in
 /// the gradient reduction. Parameters gathered under the next step's first forwards are put at the start of

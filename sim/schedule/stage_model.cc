@@ -35,8 +35,8 @@ CommGroups across_runs(const CommGroups& groups, std::size_t run) {
   return across;
 }
 
-/// The ranks of the stage regrouped so that a group's members follow each other. `heads`: ranks of a context-parallel
-/// group that exchange heads.
+/// The ranks of the stage regrouped so that a group's members follow each other. `heads`: ranks of a
+/// context-parallel group that exchange heads.
 CommGroups layer_groups(const StageRanks& stage, const ParallelLayout& layout, int heads, LayerGroup group) {
   CommGroups groups;
   if (group == LayerGroup::kTensor) {

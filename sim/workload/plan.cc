@@ -99,14 +99,18 @@ std::vector<std::string> schedule_words() {
 
 namespace {
 
-constexpr std::array kDataParallel = {
-    std::pair(DataParallel::kNone, std::string_view("none")),   std::pair(DataParallel::kZero1, std::string_view("zero1")),
-    std::pair(DataParallel::kZero2, std::string_view("zero2")), std::pair(DataParallel::kZero3, std::string_view("zero3")),
-    std::pair(DataParallel::kFsdp, std::string_view("fsdp")),   std::pair(DataParallel::kHsdp, std::string_view("hsdp"))};
+constexpr std::array kDataParallel = {std::pair(DataParallel::kNone, std::string_view("none")),
+                                      std::pair(DataParallel::kZero1, std::string_view("zero1")),
+                                      std::pair(DataParallel::kZero2, std::string_view("zero2")),
+                                      std::pair(DataParallel::kZero3, std::string_view("zero3")),
+                                      std::pair(DataParallel::kFsdp, std::string_view("fsdp")),
+                                      std::pair(DataParallel::kHsdp, std::string_view("hsdp"))};
 
 }  // namespace
 
-std::string_view name(DataParallel sharding) { return kDataParallel[static_cast<std::size_t>(sharding)].second; }
+std::string_view name(DataParallel sharding) {
+  return kDataParallel[static_cast<std::size_t>(sharding)].second;
+}
 
 std::optional<DataParallel> find_data_parallel(std::string_view word) {
   for (const auto& [one, known] : kDataParallel) {
@@ -123,14 +127,17 @@ std::vector<std::string> data_parallel_words() {
 
 namespace {
 
-constexpr std::array kContextExchanges = {std::pair(ContextExchange::kP2p, std::string_view("p2p")),
-                                          std::pair(ContextExchange::kAllGather, std::string_view("all_gather")),
-                                          std::pair(ContextExchange::kAllToAll, std::string_view("a2a")),
-                                          std::pair(ContextExchange::kAllToAllP2p, std::string_view("a2a+p2p"))};
+constexpr std::array kContextExchanges = {
+    std::pair(ContextExchange::kP2p, std::string_view("p2p")),
+    std::pair(ContextExchange::kAllGather, std::string_view("all_gather")),
+    std::pair(ContextExchange::kAllToAll, std::string_view("a2a")),
+    std::pair(ContextExchange::kAllToAllP2p, std::string_view("a2a+p2p"))};
 
 }  // namespace
 
-std::string_view name(ContextExchange exchange) { return kContextExchanges[static_cast<std::size_t>(exchange)].second; }
+std::string_view name(ContextExchange exchange) {
+  return kContextExchanges[static_cast<std::size_t>(exchange)].second;
+}
 
 std::optional<ContextExchange> find_context_exchange(std::string_view word) {
   for (const auto& [one, known] : kContextExchanges) {

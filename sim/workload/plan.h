@@ -30,15 +30,17 @@ constexpr bool splits_backward(PipelineSchedule s) { return s >= PipelineSchedul
 constexpr bool is_folded(PipelineSchedule s) { return s >= PipelineSchedule::kZeroBubbleV; }
 /// Do forwards run under backwards of other micro-batches?
 constexpr bool overlaps_passes(PipelineSchedule s) { return s >= PipelineSchedule::kDualPipe; }
-/// What the ranks of a data-parallel group share out among themselves: nothing; optimizer states; gradients too,
-/// reduced behind every micro-batch; parameters too, gathered in front of every layer (zero3 and fsdp are two
-/// names of one thing); the same inside groups of `shard_group` ranks, with copies between the groups.
+/// What the ranks of a data-parallel group share out among themselves: nothing; optimizer states; gradients
+/// too, reduced behind every micro-batch; parameters too, gathered in front of every layer (zero3 and fsdp
+/// are two names of one thing); the same inside groups of `shard_group` ranks, with copies between the
+/// groups.
 enum class DataParallel { kNone, kZero1, kZero2, kZero3, kFsdp, kHsdp };
 constexpr bool shards_gradients(DataParallel d) { return d >= DataParallel::kZero2; }
 constexpr bool shards_parameters(DataParallel d) { return d >= DataParallel::kZero3; }
-/// How attention sees the whole sequence where ranks hold parts of it: keys and values go round a ring, a step of
-/// attention beside every hop; they are gathered first; heads are exchanged for tokens (Ulysses); heads inside groups
-/// of cp_a2a_size neighbours and a ring among the groups. Megatron's --cp-comm-type words.
+/// How attention sees the whole sequence where ranks hold parts of it: keys and values go round a ring, a
+/// step of attention beside every hop; they are gathered first; heads are exchanged for tokens (Ulysses);
+/// heads inside groups of cp_a2a_size neighbours and a ring among the groups. Megatron's --cp-comm-type
+/// words.
 enum class ContextExchange { kP2p, kAllGather, kAllToAll, kAllToAllP2p };
 /// How tokens travel to their experts: copy by copy (one grouped send/receive, round after round, or one of the
 /// algorithms that treat links inside a node and between nodes apart, sim/collective), or by a library that
@@ -95,9 +97,10 @@ struct PlanSpec {
   int chunk_degree = 1;            ///< token chunks whose dispatch, experts and combine overlap in a MoE layer
   bool distributed_optimizer = true;
   std::optional<DataParallel> stated_data_parallel;  ///< beyond zero1; empty = as distributed_optimizer says
-  int shard_group = 0;  ///< with hsdp: neighbours of the dense data-parallel group (dp * cp) that share weights out
+  int shard_group =
+      0;  ///< with hsdp: neighbours of the dense data-parallel group (dp * cp) that share weights out
   std::optional<ContextExchange> stated_cp_comm;  ///< empty = all_gather
-  int cp_a2a_size = 0;  ///< with a2a+p2p: neighbours that exchange heads
+  int cp_a2a_size = 0;                            ///< with a2a+p2p: neighbours that exchange heads
   bool overlap_grad_reduce = true;
   bool overlap_param_gather = true;
   Placement placement;
@@ -120,8 +123,8 @@ struct PlanSpec {
   friend bool operator==(const PlanSpec&, const PlanSpec&) = default;
 };
 
-/// Over how many ranks a plan shares out the states of a rank's dense weights and of its experts: dp * cp and edp;
-/// with hsdp shard_group ranks, and those of them that hold the same experts; without sharding 1.
+/// Over how many ranks a plan shares out the states of a rank's dense weights and of its experts: dp * cp and
+/// edp; with hsdp shard_group ranks, and those of them that hold the same experts; without sharding 1.
 struct DataShards {
   int dense = 1, expert = 1;
 };

@@ -222,8 +222,8 @@ void read_data_parallel(base::ObjectReader& reader, PlanSpec& plan) {
     const bool distributed = sharding != DataParallel::kNone;
     if (reader.has("distributed_optimizer") && plan.distributed_optimizer != distributed)
       reader.fault("distributed_optimizer",
-                   fmt::format("found {}, but data_parallel {} means {}", plan.distributed_optimizer, name(sharding),
-                               distributed),
+                   fmt::format("found {}, but data_parallel {} means {}", plan.distributed_optimizer,
+                               name(sharding), distributed),
                    "leave distributed_optimizer out");
     plan.distributed_optimizer = distributed;
     if (shards_gradients(sharding)) plan.stated_data_parallel = sharding;
@@ -232,9 +232,11 @@ void read_data_parallel(base::ObjectReader& reader, PlanSpec& plan) {
   if (plan.shard_group < 0 || plan.shard_group > kMaxDegree) {
     reader.fault("shard_group", fmt::format("found {}, expected 2 to {}", plan.shard_group, kMaxDegree));
   } else if (plan.data_parallel() == DataParallel::kHsdp && plan.shard_group == 0) {
-    reader.fault("data_parallel", "hsdp needs a shard_group", "shard_group: ranks that share one copy out, for instance those of a node");
+    reader.fault("data_parallel", "hsdp needs a shard_group",
+                 "shard_group: ranks that share one copy out, for instance those of a node");
   } else if (plan.data_parallel() != DataParallel::kHsdp && plan.shard_group > 0) {
-    reader.fault("shard_group", fmt::format("data_parallel {} takes no shard_group", name(plan.data_parallel())),
+    reader.fault("shard_group",
+                 fmt::format("data_parallel {} takes no shard_group", name(plan.data_parallel())),
                  "it is for hsdp");
   }
 }

@@ -58,14 +58,15 @@ std::vector<sim::PlanSpec> round_trip_plans() {
   plans.back().dispatcher_sms = 24;
   plans.push_back(plan_of(16, 1, 2, 8));
   plans.back().dispatcher = sim::Dispatcher::kHybridEp;
-  for (const auto& [sharding, group] : {std::pair(sim::DataParallel::kZero2, 0), std::pair(sim::DataParallel::kFsdp, 0),
-                                        std::pair(sim::DataParallel::kHsdp, 8)}) {
+  for (const auto& [sharding, group] :
+       {std::pair(sim::DataParallel::kZero2, 0), std::pair(sim::DataParallel::kFsdp, 0),
+        std::pair(sim::DataParallel::kHsdp, 8)}) {
     plans.push_back(plan_of(16, 1, 1, 8));
     plans.back().stated_data_parallel = sharding;
     plans.back().shard_group = group;
   }
-  for (const auto exchange : {sim::ContextExchange::kP2p, sim::ContextExchange::kAllGather, sim::ContextExchange::kAllToAll,
-                              sim::ContextExchange::kAllToAllP2p}) {
+  for (const auto exchange : {sim::ContextExchange::kP2p, sim::ContextExchange::kAllGather,
+                              sim::ContextExchange::kAllToAll, sim::ContextExchange::kAllToAllP2p}) {
     plans.push_back(plan_of(16, 1, 1, 8));
     plans.back().layout.cp = 4;
     plans.back().layout.dp = 4;
@@ -272,11 +273,14 @@ TEST(MegatronImport, ReadsTheSmsOfEachReleasesFlexDispatcher) {
 
 TEST(MegatronImport, ReadsContextExchangesAndShardingStrategies) {
   const auto read = [](const std::string& flags) {
-    return import_megatron_plan("--micro-batch-size 1 --global-batch-size 16 " + flags, {"run.args", 16, nullptr, {}});
+    return import_megatron_plan("--micro-batch-size 1 --global-batch-size 16 " + flags,
+                                {"run.args", 16, nullptr, {}});
   };
   using sim::ContextExchange;
-  EXPECT_EQ(read("--context-parallel-size 4").plan.stated_cp_comm, ContextExchange::kP2p);  // Megatron's default
-  EXPECT_EQ(read("--context-parallel-size 4 --cp-comm-type allgather").plan.stated_cp_comm, ContextExchange::kAllGather);
+  EXPECT_EQ(read("--context-parallel-size 4").plan.stated_cp_comm,
+            ContextExchange::kP2p);  // Megatron's default
+  EXPECT_EQ(read("--context-parallel-size 4 --cp-comm-type allgather").plan.stated_cp_comm,
+            ContextExchange::kAllGather);
   EXPECT_EQ(read("").plan.stated_cp_comm, std::nullopt);
   const sim::PlanSpec both =
       read("--context-parallel-size 8 --cp-comm-type a2a+p2p --hierarchical-context-parallel-sizes 2 4").plan;
@@ -286,7 +290,8 @@ TEST(MegatronImport, ReadsContextExchangesAndShardingStrategies) {
             sim::DataParallel::kZero1);
   EXPECT_EQ(read("--use-torch-fsdp2").plan.data_parallel(), sim::DataParallel::kFsdp);
   EXPECT_EQ(read("--use-megatron-fsdp").plan.data_parallel(), sim::DataParallel::kNone);
-  const MegatronImport instances = read("--use-distributed-optimizer --num-distributed-optimizer-instances 2");
+  const MegatronImport instances =
+      read("--use-distributed-optimizer --num-distributed-optimizer-instances 2");
   EXPECT_EQ(instances.plan.data_parallel(), sim::DataParallel::kZero1);
   EXPECT_EQ(instances.not_modelled,
             std::vector<std::string>{"--num-distributed-optimizer-instances 2: modelled as one instance"});

@@ -61,17 +61,19 @@ std::vector<double> times(const Segment& segment, std::string_view name) {
   return all;
 }
 
-// 8 steps of attention; 7 hops of the keys and values of 4,096 tokens: 8 heads x (128 + 128) x 2 bytes = 4 KiB a token.
+// 8 steps of attention; 7 hops of the keys and values of 4,096 tokens: 8 heads x (128 + 128) x 2 bytes = 4
+// KiB a token.
 TEST(ContextParallel, RingMakesAStepForEveryRank) {
   Context x(ContextExchange::kP2p);
   const Segment forward = x.attention(false);
   EXPECT_EQ(times(forward, "attention").size(), 8U);
   ASSERT_EQ(x.calls.size(), 1U);
-  EXPECT_EQ(x.calls[0], std::tuple(LayerGroup::kContextRing, CollectiveKind::kAllGather, std::int64_t{32768} * 4096));
+  EXPECT_EQ(x.calls[0],
+            std::tuple(LayerGroup::kContextRing, CollectiveKind::kAllGather, std::int64_t{32768} * 4096));
 }
 
-// Of a hop what the step beside it does not hide shows: nothing of a short one; of one of a second 1 - the time of the
-// step, 7 times.
+// Of a hop what the step beside it does not hide shows: nothing of a short one; of one of a second 1 - the
+// time of the step, 7 times.
 TEST(ContextParallel, RingShowsWhatAStepDoesNotHide) {
   Context x(ContextExchange::kP2p);
   x.hop = 1e-7;
@@ -84,7 +86,8 @@ TEST(ContextParallel, RingShowsWhatAStepDoesNotHide) {
   EXPECT_NEAR(sum(forward, "cp ring"), shown, 1e-9);
 }
 
-// Backward: keys and values go 7 hops under steps 0 to 6, their gradients 7 hops under steps 1 to 7 and one home.
+// Backward: keys and values go 7 hops under steps 0 to 6, their gradients 7 hops under steps 1 to 7 and one
+// home.
 TEST(ContextParallel, RingBringsGradientsHome) {
   Context x(ContextExchange::kP2p);
   x.hop = 1.0;
@@ -96,8 +99,8 @@ TEST(ContextParallel, RingBringsGradientsHome) {
   EXPECT_NEAR(sum(backward, "cp ring"), shown, 1e-9);
 }
 
-// The steps of the ring do the pairs of the whole: within what smaller kernels lose they take as long as one core on
-// gathered keys.
+// The steps of the ring do the pairs of the whole: within what smaller kernels lose they take as long as one
+// core on gathered keys.
 TEST(ContextParallel, AllKindsDoTheSamePairs) {
   Context gathered(std::nullopt), ring(ContextExchange::kP2p), heads(ContextExchange::kAllToAll);
   const double whole = sum(gathered.attention(false), "attention");
@@ -105,8 +108,8 @@ TEST(ContextParallel, AllKindsDoTheSamePairs) {
   EXPECT_NEAR(sum(heads.attention(false), "attention") / whole, 1.0, 0.2);
 }
 
-// Ulysses: queries, keys and values in (32 + 8 + 8) x 128 x 2 bytes a token, results back 32 x 128 x 2; backward the
-// other way round. 4 heads and a key-value head stay on a rank, on all tokens.
+// Ulysses: queries, keys and values in (32 + 8 + 8) x 128 x 2 bytes a token, results back 32 x 128 x 2;
+// backward the other way round. 4 heads and a key-value head stay on a rank, on all tokens.
 TEST(ContextParallel, HeadsGoForTokensAndBack) {
   Context x(ContextExchange::kAllToAll);
   x.attention(false);
@@ -141,7 +144,9 @@ TEST(ContextParallel, StatedGatherIsTheDefault) {
 
 // A node holds the 8 ranks: over NVLink and 32k tokens the ring hides behind attention, the gather does not.
 TEST(ContextParallel, StepsOfAllKindsAreSimulated) {
-  const auto time = [](ContextExchange exchange, int a2a) { return Context(exchange, a2a).c.simulate().step_time; };
+  const auto time = [](ContextExchange exchange, int a2a) {
+    return Context(exchange, a2a).c.simulate().step_time;
+  };
   const Seconds gathered = time(ContextExchange::kAllGather, 0);
   for (const auto& [exchange, a2a] :
        {std::pair(ContextExchange::kP2p, 0), std::pair(ContextExchange::kAllToAll, 0),
@@ -152,7 +157,8 @@ TEST(ContextParallel, StepsOfAllKindsAreSimulated) {
 
 std::string faults_of(const Context& x) {
   std::string text;
-  for (const PlanFault& fault : find_faults(x.c.job(), x.c.plan)) text += fault.rule + ": " + fault.message + "\n";
+  for (const PlanFault& fault : find_faults(x.c.job(), x.c.plan))
+    text += fault.rule + ": " + fault.message + "\n";
   return text;
 }
 
@@ -162,12 +168,14 @@ TEST(ContextParallel, RulesAreNamed) {
   Context x(ContextExchange::kAllToAll);
   x.c.model.kv_heads = 4;
   EXPECT_EQ(faults_of(x),
-            "cp-divides-heads: cp_comm_type a2a exchanges heads: tp 1 * 8 ranks does not divide 4 key-value heads\n");
+            "cp-divides-heads: cp_comm_type a2a exchanges heads: tp 1 * 8 ranks does not divide 4 key-value "
+            "heads\n");
   EXPECT_EQ(faults_of(Context(ContextExchange::kAllToAllP2p, 3)),
             "cp-a2a-size: cp_a2a_size 3: expected a divisor of cp 8, more than 1 and less than cp\n");
   Context window(ContextExchange::kP2p);
   window.c.model.layers[0].window = 1024;
-  EXPECT_EQ(faults_of(window), "cp-window: cp_comm_type p2p with attention windows: expected all_gather or a2a\n");
+  EXPECT_EQ(faults_of(window),
+            "cp-window: cp_comm_type p2p with attention windows: expected all_gather or a2a\n");
   Context alone(ContextExchange::kP2p);
   alone.c.plan.layout.cp = 1;
   alone.c.plan.layout.dp = 32;

@@ -44,15 +44,16 @@ struct Shards {
   double time() const { return simulate_pipeline(input).time().s(); }
 };
 
-// Gathers and reductions of half a second hide under layers of a second and more, in every micro-batch: only the
-// first gather and the last reduction show, 0.5 + m (4 + 8) + 0.5.
+// Gathers and reductions of half a second hide under layers of a second and more, in every micro-batch: only
+// the first gather and the last reduction show, 0.5 + m (4 + 8) + 0.5.
 TEST(DataShards, ShortGathersAndReductionsHide) {
   EXPECT_DOUBLE_EQ(Shards(1, 0.5, 0.5).time(), 13.0);
   EXPECT_DOUBLE_EQ(Shards(3, 0.5, 0.5).time(), 37.0);
 }
 
-// Gathers of 3 s, one layer ahead: forward layers end at 4, 7, 10, 13. The last one is still there: its backward ends
-// at 15. G of the one before starts at 13, when the last forward is done, and so on: 16-18, 19-21, 22-24.
+// Gathers of 3 s, one layer ahead: forward layers end at 4, 7, 10, 13. The last one is still there: its
+// backward ends at 15. G of the one before starts at 13, when the last forward is done, and so on: 16-18,
+// 19-21, 22-24.
 TEST(DataShards, LongGathersPaceTheLayers) { EXPECT_DOUBLE_EQ(Shards(1, 3.0, 0.0).time(), 24.0); }
 
 // Nothing ahead: each layer waits for its own gather, 4 (0.5 + 1) + 2 + 3 (0.5 + 2).
@@ -70,8 +71,8 @@ TEST(DataShards, WithoutOverlapEveryReductionShows) {
   EXPECT_DOUBLE_EQ(one.time(), 17.5);
 }
 
-// zero2: parameters are whole, gathered under the first forward of the step, and every micro-batch reduces: 0.5 for
-// the first piece of the gather and 0.5 for the last reduction.
+// zero2: parameters are whole, gathered under the first forward of the step, and every micro-batch reduces:
+// 0.5 for the first piece of the gather and 0.5 for the last reduction.
 TEST(DataShards, Zero2ReducesBehindEveryMicroBatch) {
   Shards two(2, 0.5, 0.5);
   two.input.gather_layers = false;
@@ -106,7 +107,9 @@ StepCase sharded(DataParallel sharding, int group = 0) {
 }
 
 TEST(DataShards, CountRanksOfBothGrids) {
-  const auto shards = [](DataParallel sharding, int group) { return data_shards(sharded(sharding, group).plan); };
+  const auto shards = [](DataParallel sharding, int group) {
+    return data_shards(sharded(sharding, group).plan);
+  };
   EXPECT_EQ(shards(DataParallel::kNone, 0).dense, 1);
   EXPECT_EQ(shards(DataParallel::kZero1, 0).dense, 32);
   EXPECT_EQ(shards(DataParallel::kFsdp, 0).expert, 4);
@@ -114,8 +117,8 @@ TEST(DataShards, CountRanksOfBothGrids) {
   EXPECT_EQ(shards(DataParallel::kHsdp, 16).expert, 2);  // of the 16 ranks 2 hold the same experts
 }
 
-// What goes: optimizer states with zero1, gradients with zero2, parameters with zero3; each time what is left are the
-// shards (1/32 of the dense weights, 1/4 of the experts) and a layer or two.
+// What goes: optimizer states with zero1, gradients with zero2, parameters with zero3; each time what is left
+// are the shards (1/32 of the dense weights, 1/4 of the experts) and a layer or two.
 TEST(DataShards, EveryStageTakesMemoryAway) {
   std::vector<MemoryPart> parts;
   for (const DataParallel sharding :
@@ -137,8 +140,9 @@ TEST(DataShards, ShardedParametersAreShardsAndTwoGatheredBlocks) {
   const StepCase c = sharded(DataParallel::kFsdp);
   const ModelSpec& m = c.model;
   const double expert = 4.0 * 16 * static_cast<double>(expert_parameters(m)) / 4;
-  const double layer = 16.0 * static_cast<double>(expert_parameters(m)) +
-                       static_cast<double>(attention_parameters(m, m.layers[0]) + router_parameters(m) + 2 * m.hidden);
+  const double layer =
+      16.0 * static_cast<double>(expert_parameters(m)) +
+      static_cast<double>(attention_parameters(m, m.layers[0]) + router_parameters(m) + 2 * m.hidden);
   const double table = static_cast<double>(embedding_parameters(m));
   const double dense = (4.0 * (layer - 16.0 * static_cast<double>(expert_parameters(m))) + 2.0 * table) / 32;
   const MemoryPart part = compute_memory(c.job(), c.plan).per_stage[0];
@@ -146,7 +150,8 @@ TEST(DataShards, ShardedParametersAreShardsAndTwoGatheredBlocks) {
 }
 
 TEST(DataShards, ZeroThreeAndFsdpAreTheSame) {
-  EXPECT_EQ(sharded(DataParallel::kZero3).simulate().step_time, sharded(DataParallel::kFsdp).simulate().step_time);
+  EXPECT_EQ(sharded(DataParallel::kZero3).simulate().step_time,
+            sharded(DataParallel::kFsdp).simulate().step_time);
 }
 
 // More traffic in every micro-batch costs time.
@@ -156,10 +161,10 @@ TEST(DataShards, TrafficOfEveryMicroBatchTakesTime) {
   EXPECT_GT(time(DataParallel::kFsdp) / time(DataParallel::kZero1), 1.1);
 }
 
-// 10^8 dense weights over 32 ranks in 4 nodes. Groups of a node reduce inside and all-reduce an eighth of the gradients
-// between the nodes: a NIC carries 2 (3/4) 1/8 of the bytes, where a reduce-scatter over all ranks brings it (31/32)
-// 1/8, and NVLink comes first. Gathers stay off the fabric; the 8 NICs of a node are as fast as its NVLink, so that
-// saves none of their time here.
+// 10^8 dense weights over 32 ranks in 4 nodes. Groups of a node reduce inside and all-reduce an eighth of the
+// gradients between the nodes: a NIC carries 2 (3/4) 1/8 of the bytes, where a reduce-scatter over all ranks
+// brings it (31/32) 1/8, and NVLink comes first. Gathers stay off the fabric; the 8 NICs of a node are as
+// fast as its NVLink, so that saves none of their time here.
 TEST(DataShards, GroupsOfANodeReduceTwice) {
   const auto exchange = [](DataParallel sharding, int group) {
     const StepCase c = sharded(sharding, group);
@@ -178,13 +183,15 @@ TEST(DataShards, TheEstimateKnowsThem) {
                                         std::pair(DataParallel::kHsdp, 8)}) {
     const StepCase c = sharded(sharding, group);
     const auto cache = make_cost_cache();
-    EXPECT_NEAR(estimate_step_time(c.job(), c.plan, *cache) / c.simulate().step_time, 1.0, 0.25) << name(sharding);
+    EXPECT_NEAR(estimate_step_time(c.job(), c.plan, *cache) / c.simulate().step_time, 1.0, 0.25)
+        << name(sharding);
   }
 }
 
 std::string faults_of(const StepCase& c) {
   std::string text;
-  for (const PlanFault& fault : find_faults(c.job(), c.plan)) text += fault.rule + ": " + fault.message + "\n";
+  for (const PlanFault& fault : find_faults(c.job(), c.plan))
+    text += fault.rule + ": " + fault.message + "\n";
   return text;
 }
 
@@ -193,15 +200,18 @@ TEST(DataShards, RulesAreNamed) {
   EXPECT_EQ(faults_of(sharded(DataParallel::kHsdp, 8)), "");
   StepCase c = sharded(DataParallel::kZero3);
   c.lay_out(1, 2, 1, 8);
-  EXPECT_EQ(faults_of(c),
-            "sharding-pipeline: data_parallel zero3 with pp 2: gradients that are shards are reduced behind every "
-            "micro-batch, which is simulated without a pipeline alone; expected pp 1, or none or zero1\n");
+  EXPECT_EQ(
+      faults_of(c),
+      "sharding-pipeline: data_parallel zero3 with pp 2: gradients that are shards are reduced behind every "
+      "micro-batch, which is simulated without a pipeline alone; expected pp 1, or none or zero1\n");
   EXPECT_EQ(faults_of(sharded(DataParallel::kHsdp, 5)),
-            "shard-group: hsdp in groups of 5: expected a divisor of the dp * cp = 32 ranks, more than 1 and fewer than "
+            "shard-group: hsdp in groups of 5: expected a divisor of the dp * cp = 32 ranks, more than 1 and "
+            "fewer than "
             "all (fsdp)\n");
-  EXPECT_EQ(faults_of(sharded(DataParallel::kHsdp, 4)),
-            "shard-group-experts: etp 1 * ep 8 does not divide shard_group 4 * tp 1: a shard group has to hold all "
-            "experts\n");
+  EXPECT_EQ(
+      faults_of(sharded(DataParallel::kHsdp, 4)),
+      "shard-group-experts: etp 1 * ep 8 does not divide shard_group 4 * tp 1: a shard group has to hold all "
+      "experts\n");
 }
 
 }  // namespace

@@ -84,8 +84,8 @@ TEST(ExpertTensor, WithoutEpOnlyTheShardsTalk) {
   EXPECT_GT(s.times.gather.done[5], base::Seconds());
 }
 
-// All tokens of even sources go to expert 0 and those of odd ones are spread: the members of an ETP group get their
-// tokens at different times, and are done with the gather at the same one.
+// All tokens of even sources go to expert 0 and those of odd ones are spread: the members of an ETP group get
+// their tokens at different times, and are done with the gather at the same one.
 TEST(ExpertTensor, TheGatherWaitsForTheLastMemberOfItsGroup) {
   const StepCase c = folded(8, 2);
   RoutingMatrix routing = balanced_routing(32, 4096, c.model.experts, c.model.top_k);
@@ -97,13 +97,15 @@ TEST(ExpertTensor, TheGatherWaitsForTheLastMemberOfItsGroup) {
   const Solved s = solve(c, routing);
   EXPECT_NE(s.times.dispatch.done[0], s.times.dispatch.done[1]);
   for (std::size_t r = 0; r < 32; r += 2) {
-    const auto end = [&](std::size_t rank) { return (s.times.dispatch.done[rank] + s.times.gather.done[rank]).s(); };
+    const auto end = [&](std::size_t rank) {
+      return (s.times.dispatch.done[rank] + s.times.gather.done[rank]).s();
+    };
     EXPECT_NEAR(end(r), end(r + 1), 1e-12) << r;
   }
 }
 
-// An expert's two halves hold what the whole one holds, and each ETP group works on the tokens of two ranks: rows
-// double, the width halves, so products take about as long; the shards' collectives come on top.
+// An expert's two halves hold what the whole one holds, and each ETP group works on the tokens of two ranks:
+// rows double, the width halves, so products take about as long; the shards' collectives come on top.
 TEST(ExpertTensor, CostsItsCollectivesAndSavesNoProducts) {
   const StepResult whole = folded(8, 1).simulate();
   const StepResult halves = folded(8, 2).simulate();
@@ -153,7 +155,8 @@ TEST(ExpertTensor, RulesAreNamed) {
   c.plan.dispatcher = Dispatcher::kDeepEp;
   text.clear();
   for (const PlanFault& fault : find_faults(c.job(), c.plan)) text += fault.message + "\n";
-  EXPECT_THAT(text, testing::HasSubstr("dispatcher deepep with etp 2: only dispatchers that send every copy"));
+  EXPECT_THAT(text,
+              testing::HasSubstr("dispatcher deepep with etp 2: only dispatchers that send every copy"));
 }
 
 }  // namespace
