@@ -176,6 +176,9 @@ void write_experts(const PlanContext& c, const sim::PlanSpec& plan, Writer& w) {
   w.value_if(m.groups > 1, "--moe-router-num-groups", m.groups);
   w.value_if(m.groups > 1, "--moe-router-group-topk", m.topk_groups);
   w.value_if(m.scoring == "softmax" || m.scoring == "sigmoid", "--moe-router-score-function", m.scoring);
+  w.value_if(c.run.router_loss != sim::RouterLoss::kNone, "--moe-router-load-balancing-type",
+             sim::name(c.run.router_loss));
+  w.flag_if(c.run.router_bias_update, "--moe-router-enable-expert-bias");
   write_dispatcher(plan, w);
   w.flag("--moe-grouped-gemm");
   w.flag("--moe-permute-fusion");

@@ -106,6 +106,7 @@ RankParameters chunk_parameters(const ModelSpec& model, const PlanSpec& plan,
     sum.dense += layer_dense(model, layer.spec, tp);
     if (layer.is_mtp) sum.dense += 2 * model.hidden * model.hidden / tp;
     if (layer.moe_index < 0) continue;
+    ++sum.moe_layers;
     const auto row = static_cast<std::size_t>(layer.moe_index);
     const auto& rows = plan.placement.slots;
     const auto slots = row < rows.size() ? static_cast<std::int64_t>(rows[row].size()) : model.experts;
@@ -142,6 +143,23 @@ StageUpdate compute_update(const Job& job, const PlanSpec& plan, const CommNetwo
   const double updated = static_cast<double>(parameters.dense) / (shards.dense * copies) +
                          static_cast<double>(parameters.expert) / (shards.expert * copies);
   StageUpdate update;
+  if (job.run.router_bias_update && parameters.moe_layers > 0) {
+    const StageRanks ranks = stage_ranks(layout, stage);
+    const Bytes counts = bytes_of(std::int64_t{parameters.moe_layers} * job.model.experts, NumberFormat::kFp32);
+    update.router_bias.add("tokens per expert", TimeClass::kOptimizer,
+                           solve_collective(network, shard_groups(ranks, 1, ranks.ranks.size()),
+                                            CollectiveKind::kAllReduce, counts)
+                               .estimate());
+    update.router_bias.add("router bias", TimeClass::kOptimizer,
+                           job.profile.memory_op(MemoryOp::kAdd, counts * std::int64_t{3}));
+  }
+  if (job.run.precision.gemm == NumberFormat::kFp16) {
+    update.loss_scale.add("unscale", TimeClass::kOptimizer,
+                          job.profile.memory_op(MemoryOp::kOptimizer, Bytes::rounded(updated * 2.0 * kFp32Bytes)));
+    update.loss_scale.add("found-inf all-reduce", TimeClass::kOptimizer, scalar_all_reduce(job, layout.world()));
+    update.loss_scale.add("host sync", TimeClass::kOptimizer,
+                          exactly(job.profile.host_sync(), Evidence::kAssumed));
+  }
   update.norm.add("gradient norm", TimeClass::kOptimizer,
                   job.profile.memory_op(MemoryOp::kReduce, Bytes::rounded(updated * kFp32Bytes)));
   update.norm.add("norm all-reduce", TimeClass::kOptimizer, scalar_all_reduce(job, layout.world()));

@@ -55,6 +55,7 @@ std::vector<StageLoad> load_stages(const Job& job, const PlanSpec& plan, CostCac
     const RankParameters parameters = chunk_parameters(job.model, plan, chunks[c], first, last);
     stage.parameters.dense += parameters.dense;
     stage.parameters.expert += parameters.expert;
+    stage.parameters.moe_layers += parameters.moe_layers;
     stage.layers += static_cast<int>(chunks[c].size());
   }
   return stages;
@@ -85,6 +86,7 @@ CacheKey stage_key(KeyKind kind, const PlanSpec& plan, const StageLoad& stage) {
           plan.shard_group,
           stage.parameters.dense,
           stage.parameters.expert,
+          stage.parameters.moe_layers,
           stage.layers,
           ChunkMap(plan).routes()};
 }
@@ -135,7 +137,8 @@ double step_tail(const Job& job, const PlanSpec& plan, const StageLoad& stage, d
       cache.number(stage_key(kGatherKey, plan, stage), [&] { return exchange().gather_piece.time.s(); });
   const double update = cache.number(stage_key(kUpdateKey, plan, stage), [&] {
     const StageUpdate u = compute_update(job, plan, network, 0, stage.parameters);
-    return (u.norm.time() + u.optimizer.time() + u.tied_embedding.time).s();
+    return (u.router_bias.time() + u.loss_scale.time() + u.norm.time() + u.optimizer.time() + u.tied_embedding.time)
+        .s();
   });
   const auto behind = [&](double piece, bool overlap, double cover) {
     const double all = piece * stage.layers;

@@ -63,6 +63,7 @@ LayerKernels::LayerKernels(const ModelSpec& model, const RunSpec& run, const Pla
       distinct_share_(distinct_share(model, plan)),
       fusion_(run.fusion),
       graph_(run.graph),
+      router_loss_(run.router_loss),
       waits_for_counts_(run.gate != GatePolicy::kCapacity),
       comm_(std::move(comm)),
       tokens_(rank_tokens(plan, run)),

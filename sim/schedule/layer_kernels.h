@@ -14,7 +14,8 @@ namespace moeplan::sim {
 
 /// The group a collective inside a layer runs over. Of a context-parallel group: all; runs of neighbours that
 /// exchange heads; the ranks at the same place of these runs, which keys and values go round.
-enum class LayerGroup { kTensor, kContext, kContextHeads, kContextRing };
+/// Of a router's loss: the ranks of a tensor- and context-parallel group, and all of a stage.
+enum class LayerGroup { kTensor, kContext, kContextHeads, kContextRing, kTensorContext, kStage };
 /// Time of such a collective; `buffer` is the full buffer as in solve_ring, of an all-to-all what all ranks
 /// of a group hold together.
 using LayerComm = std::function<Estimate(LayerGroup, CollectiveKind, base::Bytes)>;
@@ -108,6 +109,7 @@ class LayerKernels {
   void mla_backward(Segment& segment) const;
   /// The attention core and what context parallelism exchanges for it (context_attention.cc).
   void context_core(Segment& segment, const LayerSpec& layer, AttentionPass pass) const;
+  void router_loss(Segment& segment, bool backward) const;
   void ring(Segment& segment, const LayerSpec& layer, AttentionPass pass) const;
   void exchange_heads(Segment& segment, const LayerSpec& layer, double width) const;
   void core(Segment& segment, const LayerSpec& layer, AttentionPass pass) const;
@@ -136,6 +138,7 @@ class LayerKernels {
   double distinct_share_;  // of the copies on a rank, where the dispatcher removes duplicates; else 1
   KernelFusion fusion_;
   GraphScope graph_;
+  RouterLoss router_loss_;
   bool waits_for_counts_;  // the host reads tokens per expert before it can launch the dispatch
   LayerComm comm_;
   RankTokens tokens_;

@@ -19,6 +19,23 @@ std::int64_t total(std::span<const std::int64_t> tokens) {
 
 }  // namespace
 
+/// Balance of the experts: probabilities of all experts summed over the tokens, tokens an expert counted over the group
+/// that the loss is taken over (fp32, of each sequence with kSequence); backward a gradient into the scores.
+void LayerKernels::router_loss(Segment& segment, bool backward) const {
+  if (router_loss_ == RouterLoss::kNone) return;
+  const double scores = product(tokens_.routed, model_.experts) * kFp32Bytes;
+  memory(segment, "aux loss", backward ? MemoryOp::kAdd : MemoryOp::kReduce, backward ? 2.0 * scores : scores);
+  if (backward) return;
+  const bool global = router_loss_ == RouterLoss::kGlobal;
+  const int ranks = global ? plan_.layout.ranks_per_stage() : tp_ * plan_.layout.cp;
+  const std::int64_t counts =
+      model_.experts * (router_loss_ == RouterLoss::kSequence ? tokens_.sequences : std::int64_t{1});
+  if (ranks > 1)
+    segment.add("aux loss all-reduce", TimeClass::kTpComm,
+                comm_(global ? LayerGroup::kStage : LayerGroup::kTensorContext, CollectiveKind::kAllReduce,
+                      base::Bytes::rounded(static_cast<double>(counts) * kFp32Bytes)));
+}
+
 Segment LayerKernels::moe_before_forward() const {
   Segment segment;
   const std::int64_t t = tokens_.routed;
@@ -28,6 +45,7 @@ Segment LayerKernels::moe_before_forward() const {
               profile_.gemm({t, model_.experts, model_.hidden, NumberFormat::kBf16, GemmPass::kForward}));
   // Logits are read, scores and the routing map written.
   memory(segment, "router", MemoryOp::kRouter, 3.0 * product(t, model_.experts) * kFp32Bytes);
+  router_loss(segment, false);
   if (model_.has_latent_experts()) forward(segment, {"latent down", t, model_.hidden, model_.dispatch_width});
   if (!removes_duplicates(plan_.dispatcher)) {  // else the dispatch reads each token where it is
     // A token is read once and written top-k times.
@@ -52,6 +70,7 @@ Segment LayerKernels::moe_before_backward() const {
   }
   if (model_.has_latent_experts())
     backward(segment, {"latent down", t, model_.hidden, model_.dispatch_width});
+  router_loss(segment, true);
   memory(segment, "router", MemoryOp::kRouter, 3.0 * product(t, model_.experts) * kFp32Bytes);
   segment.add(
       "router", TimeClass::kGemm,

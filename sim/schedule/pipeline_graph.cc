@@ -366,7 +366,9 @@ class PipelineBuilder {
     const StageUpdate& update = in_.updates[static_cast<std::size_t>(stage)];
     TaskId last = all;
     for (const auto& [segment, kind] :
-         {std::pair(&update.norm, Kind::kNorm), std::pair(&update.optimizer, Kind::kOptimizer)}) {
+         {std::pair(&update.router_bias, Kind::kRouterBias), std::pair(&update.loss_scale, Kind::kLossScale),
+          std::pair(&update.norm, Kind::kNorm), std::pair(&update.optimizer, Kind::kOptimizer)}) {
+      if (segment->empty() && (kind == Kind::kRouterBias || kind == Kind::kLossScale)) continue;
       PipelineTask what;
       what.kind = kind;
       what.stage = stage;

@@ -42,6 +42,8 @@ struct PipelineTask {
     kReduce,
     kGather,
     kLayerGather,
+    kRouterBias,
+    kLossScale,
     kNorm,
     kOptimizer,
     kJoin

@@ -39,9 +39,11 @@ CommGroups across_runs(const CommGroups& groups, std::size_t run) {
 /// context-parallel group that exchange heads.
 CommGroups layer_groups(const StageRanks& stage, const ParallelLayout& layout, int heads, LayerGroup group) {
   CommGroups groups;
-  if (group == LayerGroup::kTensor) {
+  if (group == LayerGroup::kTensor || group == LayerGroup::kTensorContext || group == LayerGroup::kStage) {
     groups.ranks = stage.ranks;
-    groups.group_size = layout.tp;
+    groups.group_size = group == LayerGroup::kTensor  ? layout.tp
+                        : group == LayerGroup::kStage ? layout.ranks_per_stage()
+                                                      : layout.tp * layout.cp;
     return groups;
   }
   groups.group_size = layout.cp;

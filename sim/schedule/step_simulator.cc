@@ -82,6 +82,7 @@ void StepSimulator::compute_exchanges() {
     }
     per_stage[stage].dense += parameters.dense;
     per_stage[stage].expert += parameters.expert;
+    per_stage[stage].moe_layers += parameters.moe_layers;
     input_.exchanges.push_back(
         compute_exchange(job_, plan_, network_, ranks, parameters, static_cast<int>(layers[c].size())));
   }

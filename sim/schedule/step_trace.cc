@@ -23,6 +23,10 @@ std::string_view exchange_name(Kind kind) {
     case Kind::kGather:
     case Kind::kLayerGather:
       return "parameter gather";
+    case Kind::kRouterBias:
+      return "router bias";
+    case Kind::kLossScale:
+      return "loss scale";
     case Kind::kNorm:
       return "gradient norm";
     default:
