@@ -195,12 +195,38 @@ std::vector<PlanFault> find_megatron_faults(const PlanContext& context, const Pl
 }
 
 std::vector<std::string> megatron_rule_keys() {
-  return {"batch-divides", "chunk-degree", "context-divides", "dispatch-format", "dispatcher", "ep-divides-experts",
-          "ep-needs-experts", "expert-ffn-divides", "expert-world-divides", "ffn-divides", "gradient-format",
-          "groups-divide", "heads-divide", "interleaving-micro-batches", "kv-heads-divide", "layer-kinds",
-          "layers-fill-stages", "layout-adds-up", "one-window", "optimizer", "optimizer-states", "overlap-param-gather",
-          "placement-keeps-groups", "placement-permutes", "precision", "recompute-words", "router-bias", "schedule",
-          "sequence-divides", "sequence-parallel", "vp-needs-pp", "world-divides"};
+  return {"batch-divides",
+          "chunk-degree",
+          "context-divides",
+          "dispatch-format",
+          "dispatcher",
+          "ep-divides-experts",
+          "ep-needs-experts",
+          "expert-ffn-divides",
+          "expert-world-divides",
+          "ffn-divides",
+          "gradient-format",
+          "groups-divide",
+          "heads-divide",
+          "interleaving-micro-batches",
+          "kv-heads-divide",
+          "layer-kinds",
+          "layers-fill-stages",
+          "layout-adds-up",
+          "one-window",
+          "optimizer",
+          "optimizer-states",
+          "overlap-param-gather",
+          "placement-keeps-groups",
+          "placement-permutes",
+          "precision",
+          "recompute-words",
+          "router-bias",
+          "schedule",
+          "sequence-divides",
+          "sequence-parallel",
+          "vp-needs-pp",
+          "world-divides"};
 }
 
 std::int64_t padded_vocab(std::int64_t vocab, int tp) {

@@ -145,7 +145,8 @@ StageUpdate compute_update(const Job& job, const PlanSpec& plan, const CommNetwo
   StageUpdate update;
   if (job.run.router_bias_update && parameters.moe_layers > 0) {
     const StageRanks ranks = stage_ranks(layout, stage);
-    const Bytes counts = bytes_of(std::int64_t{parameters.moe_layers} * job.model.experts, NumberFormat::kFp32);
+    const Bytes counts =
+        bytes_of(std::int64_t{parameters.moe_layers} * job.model.experts, NumberFormat::kFp32);
     update.router_bias.add("tokens per expert", TimeClass::kOptimizer,
                            solve_collective(network, shard_groups(ranks, 1, ranks.ranks.size()),
                                             CollectiveKind::kAllReduce, counts)
@@ -154,9 +155,11 @@ StageUpdate compute_update(const Job& job, const PlanSpec& plan, const CommNetwo
                            job.profile.memory_op(MemoryOp::kAdd, counts * std::int64_t{3}));
   }
   if (job.run.precision.gemm == NumberFormat::kFp16) {
-    update.loss_scale.add("unscale", TimeClass::kOptimizer,
-                          job.profile.memory_op(MemoryOp::kOptimizer, Bytes::rounded(updated * 2.0 * kFp32Bytes)));
-    update.loss_scale.add("found-inf all-reduce", TimeClass::kOptimizer, scalar_all_reduce(job, layout.world()));
+    update.loss_scale.add(
+        "unscale", TimeClass::kOptimizer,
+        job.profile.memory_op(MemoryOp::kOptimizer, Bytes::rounded(updated * 2.0 * kFp32Bytes)));
+    update.loss_scale.add("found-inf all-reduce", TimeClass::kOptimizer,
+                          scalar_all_reduce(job, layout.world()));
     update.loss_scale.add("host sync", TimeClass::kOptimizer,
                           exactly(job.profile.host_sync(), Evidence::kAssumed));
   }

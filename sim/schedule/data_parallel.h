@@ -29,10 +29,11 @@ RankParameters chunk_parameters(const ModelSpec& model, const PlanSpec& plan,
 ///          reduces behind every micro-batch, zero3, fsdp and hsdp gather in front of every layer, too
 ///          (pipeline_graph.h); update: gradient norm (reads the rank's gradients), a scalar all-reduce over
 ///          all ranks with the host waiting for it, Adam over the rank's shard
-///          With products in fp16 gradients are divided by the loss scale and looked at for infinities before the norm
-///          (reads and writes them, a scalar all-reduce, the host waits for it). Where the run updates biases of the
-///          router: an all-reduce of the tokens per expert of all MoE layers (fp32) over the stage's ranks, before the
-///          norm. Source: Megatron-Core d98e8a6, optimizer/optimizer.py, distributed/finalize_model_grads.py
+///          With products in fp16 gradients are divided by the loss scale and looked at for infinities before
+///          the norm (reads and writes them, a scalar all-reduce, the host waits for it). Where the run
+///          updates biases of the router: an all-reduce of the tokens per expert of all MoE layers (fp32)
+///          over the stage's ranks, before the norm. Source: Megatron-Core d98e8a6, optimizer/optimizer.py,
+///          distributed/finalize_model_grads.py
 /// Not modelled: buckets of another size than a layer, sequence-parallel norm gradients,
 ///          casts to fp8 after the update, checkpoints, data loading.
 struct ChunkExchange {

@@ -19,12 +19,14 @@ std::int64_t total(std::span<const std::int64_t> tokens) {
 
 }  // namespace
 
-/// Balance of the experts: probabilities of all experts summed over the tokens, tokens an expert counted over the group
-/// that the loss is taken over (fp32, of each sequence with kSequence); backward a gradient into the scores.
+/// Balance of the experts: probabilities of all experts summed over the tokens, tokens an expert counted over
+/// the group that the loss is taken over (fp32, of each sequence with kSequence); backward a gradient into
+/// the scores.
 void LayerKernels::router_loss(Segment& segment, bool backward) const {
   if (router_loss_ == RouterLoss::kNone) return;
   const double scores = product(tokens_.routed, model_.experts) * kFp32Bytes;
-  memory(segment, "aux loss", backward ? MemoryOp::kAdd : MemoryOp::kReduce, backward ? 2.0 * scores : scores);
+  memory(segment, "aux loss", backward ? MemoryOp::kAdd : MemoryOp::kReduce,
+         backward ? 2.0 * scores : scores);
   if (backward) return;
   const bool global = router_loss_ == RouterLoss::kGlobal;
   const int ranks = global ? plan_.layout.ranks_per_stage() : tp_ * plan_.layout.cp;

@@ -47,8 +47,9 @@ enum class GatePolicy {
 };
 std::string_view name(GatePolicy gate);
 
-/// The loss that balances the router, by whose tokens an expert's share is taken: those of a micro-batch on a tensor-
-/// and context-parallel group, those of a sequence, those of all ranks. Megatron's --moe-router-load-balancing-type words.
+/// The loss that balances the router, by whose tokens an expert's share is taken: those of a micro-batch on a
+/// tensor- and context-parallel group, those of a sequence, those of all ranks. Megatron's
+/// --moe-router-load-balancing-type words.
 enum class RouterLoss { kNone, kMicroBatch, kSequence, kGlobal };
 std::string_view name(RouterLoss loss);
 
@@ -62,7 +63,8 @@ struct RunSpec {
   GatePolicy gate = GatePolicy::kDropless;
   double capacity_factor = 0;  ///< with kCapacity
   RouterLoss router_loss = RouterLoss::kNone;
-  bool router_bias_update = false;  ///< biases of the router follow the load once a step (balance without a loss)
+  bool router_bias_update =
+      false;  ///< biases of the router follow the load once a step (balance without a loss)
   bool fused_cross_entropy = true;
   KernelFusion fusion;
   GraphScope graph;

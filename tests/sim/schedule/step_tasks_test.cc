@@ -17,8 +17,8 @@ int events(const StepCase& c, std::string_view start) {
   options.what_if = false;
   const Simulation step = simulate_step(c.job(), c.plan, options);
   const auto& all = step.trace.value().events;
-  return static_cast<int>(
-      std::count_if(all.begin(), all.end(), [&](const TraceEvent& event) { return event.name.starts_with(start); }));
+  return static_cast<int>(std::count_if(
+      all.begin(), all.end(), [&](const TraceEvent& event) { return event.name.starts_with(start); }));
 }
 
 StageUpdate update_of(const StepCase& c, const RankParameters& parameters) {
@@ -40,8 +40,9 @@ TEST(StepTasks, RouterBiasesAreUpdatedOnceAStep) {
   const auto sharing = make_sharing({SharingMode::kBound, 0});
   const CommNetwork network(c.cluster, c.profile, *sharing);
   const CommGroups all{stage_ranks(c.plan.layout, 0).ranks, 32};
-  EXPECT_EQ(bias.parts()[0].estimate.time,
-            solve_collective(network, all, CollectiveKind::kAllReduce, base::Bytes::of(4 * 128 * 4)).makespan);
+  EXPECT_EQ(
+      bias.parts()[0].estimate.time,
+      solve_collective(network, all, CollectiveKind::kAllReduce, base::Bytes::of(4 * 128 * 4)).makespan);
   EXPECT_NEAR((c.simulate().step_time - before) / bias.time(), 1.0, 0.05);
   EXPECT_NEAR((c.simulate().breakdown.optimizer - optimizer) / bias.time(), 1.0, 0.05);
   EXPECT_TRUE(update_of(c, {1000, 0, 0}).router_bias.empty());
@@ -61,8 +62,8 @@ TEST(StepTasks, GradientsInFp16AreUnscaledAndLookedAt) {
   EXPECT_EQ(scale.parts()[2].estimate.time, c.profile.host_sync());
 }
 
-// The loss sums probabilities in every MoE layer; tokens an expert are counted over the tensor- and context-parallel
-// group, or over all ranks, so that only the last travels where both are 1.
+// The loss sums probabilities in every MoE layer; tokens an expert are counted over the tensor- and
+// context-parallel group, or over all ranks, so that only the last travels where both are 1.
 TEST(StepTasks, TheRoutersLossIsReducedInEveryLayer) {
   StepCase c;
   EXPECT_EQ(events(c, "aux loss"), 0);
