@@ -14,9 +14,11 @@ namespace {
 sim::LoadOptions load_options(const JobOptions& options, const sim::ModelSpec& model, std::uint64_t seed) {
   sim::LoadOptions load;
   load.seed = seed;
-  load.moe_layers = model.moe_layers();
-  load.experts = model.experts;
-  load.top_k = model.top_k;
+  // A dense model routes nothing: the default load stands in for none.
+  const bool none = !model.is_moe() && options.load == JobOptions{}.load;
+  load.moe_layers = none ? 1 : model.moe_layers();
+  load.experts = none ? 1 : model.experts;
+  load.top_k = none ? 1 : model.top_k;
   load.map_layers = options.map_layers;
   return load;
 }

@@ -122,6 +122,9 @@ class Program {
     verb->add_option("--iterations", simulate_.iterations, "of a load trace, at most")
         ->check(CLI::PositiveNumber)
         ->capture_default_str();
+    verb->add_option("--matrices", simulate_.matrices,
+                     "micro-batches of an iteration that route apart, at most (the others repeat them), or `all`")
+        ->capture_default_str();
     verb->add_option("--trace", simulate_.trace, "write a Chrome trace (opens in Perfetto) to this file");
     verb->add_flag("--no-what-if", simulate_.no_what_if, "leave the counterfactual steps out");
     verb->add_option("--seed", simulate_.common.seed, "seed of everything that is drawn")

@@ -1,10 +1,13 @@
 #include "cli/simulate_command.h"
 
+#include <charconv>
 #include <chrono>
+#include <limits>
 #include <ostream>
 
 #include <fmt/format.h>
 
+#include "base/diagnostics.h"
 #include "base/files.h"
 #include "base/json_writer.h"
 #include "base/quantity_text.h"
@@ -42,6 +45,15 @@ void write_stats(const std::string& path, std::chrono::steady_clock::duration el
   base::write_file_atomically(path, json.text());
 }
 
+/// "4" or "all" -> how many micro-batches of an iteration route apart.
+int parse_matrices(const std::string& text) {
+  if (text == "all") return std::numeric_limits<int>::max();
+  int count = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
+  if (error == std::errc() && end == text.data() + text.size() && count > 0) return count;
+  throw base::InputError(fmt::format("--matrices {}: expected a number above 0, or \"all\"", base::excerpt(text)), "");
+}
+
 }  // namespace
 
 int run_simulate(const SimulateVerbOptions& options, Console console) {
@@ -52,6 +64,7 @@ int run_simulate(const SimulateVerbOptions& options, Console console) {
   const bool bound = sim::parse_sharing_mode(options.sharing) == sim::SharingMode::kBound;
   simulate.network = bound ? sim::NetworkMode::kBound : sim::NetworkMode::kFlow;
   simulate.max_iterations = options.iterations;
+  simulate.micro_batch_samples = parse_matrices(options.matrices);
   simulate.what_if = !options.no_what_if;
   simulate.trace = !options.trace.empty();
   const auto begin = std::chrono::steady_clock::now();

@@ -13,6 +13,7 @@ struct SimulateVerbOptions {
   std::string plan;              ///< plan.yaml
   std::string sharing = "flow";  ///< bound, flow
   int iterations = 8;            ///< of a load trace, at most
+  std::string matrices = "4";    ///< routing matrices of an iteration and layer, at most; or "all"
   std::string trace;             ///< Chrome trace, written there; empty = none
   bool no_what_if = false;
 };

@@ -32,10 +32,8 @@ const std::vector<Group>& groups() {
        "fastest",
        "the median layout, as a random choice would give", judge_regret},
       {"imbalance",
-       "pairs of steps that differ only in routing",
-       "a line in max load",
-       nullptr,
-       {"e2e/laer_steps.csv"}},
+       "pairs of e2e/steps.csv that differ only in routing: real over forced balance, after the first of a model",
+       "the ratio of the first pair, on which the loads are fitted", judge_imbalance},
   };
   return kGroups;
 }
@@ -46,21 +44,6 @@ std::vector<std::string> group_names() {
   return names;
 }
 
-namespace {
-
-/// A group without code: its rows count against us where the corpus has them.
-GroupReport name_unreleased(const Context& context, const Group& group) {
-  GroupReport report{std::string(group.name), {}, {}, false};
-  for (const std::string_view file : group.files) {
-    if (!context.corpus.find_cases(std::string(file))) continue;
-    report.skipped.push_back(
-        {std::string(file) + "#all", "not in this release: no prediction of these rows yet", true});
-  }
-  return report;
-}
-
-}  // namespace
-
 ValidationReport validate(const ValidateOptions& options) {
   const Corpus corpus(options.corpora.empty() ? std::vector<std::string>{own_corpus()} : options.corpora);
   const Selection selection(options.only, group_names());
@@ -69,7 +52,7 @@ ValidationReport validate(const ValidateOptions& options) {
   ValidationReport report;
   for (const Group& group : groups()) {
     if (!selection.has_group(group.name)) continue;
-    report.push_back(group.judge != nullptr ? group.judge(context) : name_unreleased(context, group));
+    report.push_back(group.judge(context));
     report.back().narrowed = selection.narrows(group.name);
   }
   return report;

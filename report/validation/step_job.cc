@@ -76,6 +76,10 @@ sim::RunSpec make_run(const StepRow& row, const sim::PrecisionRecipe& precision)
   return run;
 }
 
+/// The B200 runs that SimuMax publishes (simumax-b200-v1.2) switch every overlap off: gradients are reduced
+/// after the last backward, parameters gathered before the next step.
+bool overlaps_data_parallel(const StepRow& row) { return !row.release.starts_with("simumax"); }
+
 sim::PlanSpec make_plan(const StepRow& row) {
   sim::PlanSpec plan;
   plan.name = row.name;
@@ -95,6 +99,8 @@ sim::PlanSpec make_plan(const StepRow& row) {
   // them round.
   if (row.cp > 1 && row.source.find("torchtitan") == std::string::npos)
     plan.stated_cp_comm = sim::ContextExchange::kP2p;
+  plan.overlap_grad_reduce = overlaps_data_parallel(row);
+  plan.overlap_param_gather = overlaps_data_parallel(row);
   if (row.dispatcher == "deepep") plan.dispatcher = sim::Dispatcher::kDeepEp;
   if (row.dispatcher == "hybridep") plan.dispatcher = sim::Dispatcher::kHybridEp;
   return plan;
@@ -205,7 +211,7 @@ std::unique_ptr<sim::ExpertLoads> StepJobs::choose_loads(const StepRow& row, Ste
     // Published are the loads of the 8x7B models only; the router of 8x22B is taken to be as uneven.
     const std::string key = !row.tokens_key.empty() ? row.tokens_key : replace(own, "8x22b", "8x7b");
     if (auto loads = DeviceTokenLoads::load(*tokens, key, job.model.experts, job.model.top_k, kLaerGroup,
-                                            job.model.moe_layers())) {
+                                            job.model.moe_layers(), row.seq_len)) {
       job.loads_assumed = row.tokens_key.empty();
       job.notes.push_back(row.tokens_key.empty()
                               ? fmt::format("loads that are not published taken to be those of {}", key)

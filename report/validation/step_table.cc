@@ -46,7 +46,8 @@ class Row {
   base::DiagnosticSink& sink_;
 };
 
-StepRow read_row(const Row& row, const std::string& file) {
+/// Which row it is, and whether its source calls it usable.
+StepRow read_head(const Row& row, const std::string& file) {
   StepRow step;
   step.name = fmt::format("{}#{}", file, row.text("id"));
   step.id = row.positive("id");
@@ -58,8 +59,11 @@ StepRow read_row(const Row& row, const std::string& file) {
   step.cluster = row.text("cluster_id");
   step.usable = row.text("usable");
   step.why_not = row.text("why_not");
-  if (!step.is_usable()) return step;  // the other columns may be empty
+  return step;
+}
 
+/// Adds the configuration and what was measured.
+void read_configuration(const Row& row, StepRow& step) {
   step.gpus = static_cast<int>(row.positive("num_gpus"));
   step.seq_len = row.positive("seq_len");
   step.global_batch = row.positive("gbs");
@@ -88,7 +92,26 @@ StepRow read_row(const Row& row, const std::string& file) {
   step.dataset = row.optional_text("dataset");
   step.aux_loss = row.optional_text("aux_loss");
   step.tokens_key = row.optional_text("tokens_file_key");
-  return step;
+}
+
+/// Cells of rows that are not marked usable may be empty: such a row is read as far as it is whole.
+StepRow read_row(const base::CsvTable& table, std::size_t at, const std::string& file, base::DiagnosticSink& sink) {
+  const Row row(table, at, sink);
+  const StepRow head = read_head(row, file);
+  StepRow step = head;
+  if (step.is_usable()) {
+    read_configuration(row, step);
+    step.complete = true;
+    return step;
+  }
+  base::DiagnosticSink holes;
+  try {
+    read_configuration(Row(table, at, holes), step);
+    step.complete = holes.empty();
+  } catch (const base::InputError&) {
+    step.complete = false;  // more holes than a sink keeps
+  }
+  return step.complete ? step : head;
 }
 
 /// "nemo-26.04.01" -> "nemo": releases of one product can be compared.
@@ -105,7 +128,7 @@ std::vector<StepRow> load_steps(const std::string& path, const std::string& file
   const base::CsvTable table = base::load_csv(path);
   base::DiagnosticSink sink;
   std::vector<StepRow> steps;
-  for (std::size_t i = 0; i < table.rows(); ++i) steps.push_back(read_row(Row(table, i, sink), file));
+  for (std::size_t i = 0; i < table.rows(); ++i) steps.push_back(read_row(table, i, file, sink));
   sink.throw_if_any();
   return steps;
 }

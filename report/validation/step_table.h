@@ -24,6 +24,7 @@ struct StepRow {
   double step_time_s = 0;
   std::optional<double> peak_bytes;
   std::string usable, why_not;
+  bool complete = false;  ///< every cell of the configuration is there; else only the columns up to here are read
   std::string method, dataset, aux_loss,
       tokens_key;  ///< LAER's table only; data set and loss decide the routing
 

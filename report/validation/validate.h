@@ -24,10 +24,7 @@ struct Group {
   std::string_view name;
   std::string_view rows;      ///< what is judged
   std::string_view baseline;  ///< what the naive prediction is
-  /// Reads, predicts and compares. Null: the rows are named, not judged, in this release.
-  GroupReport (*judge)(const Context&);
-  /// Files of the corpus that hold the rows of a group that is not judged.
-  std::vector<std::string_view> files = {};
+  GroupReport (*judge)(const Context&);  ///< reads, predicts and compares
 };
 
 /// All groups, in the order in which they are reported.
@@ -57,5 +54,7 @@ GroupReport judge_steps(const Context& context);
 GroupReport judge_dense(const Context& context);
 GroupReport judge_memory(const Context& context);
 GroupReport judge_regret(const Context& context);
+/// The first pair of a model and GPU says how skewed its unpublished loads are; the others are predicted with that.
+GroupReport judge_imbalance(const Context& context);
 
 }  // namespace moeplan::report

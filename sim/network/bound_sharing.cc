@@ -13,29 +13,28 @@ using base::Seconds;
 
 namespace {
 
-/// One flow's share of a link's work.
-struct Work {
-  std::int64_t place;  // group * links + link
-  double ready;        // seconds
-  double time;         // bytes / capacity, seconds
+/// The flows of each group, those that begin to share last in front.
+struct GroupedFlows {
+  std::vector<std::size_t> first;  // [group] -> in flows, and the end
+  std::vector<std::size_t> flows;
 };
 
-/// The work of every flow on every link of its route, sorted by place and then latest first.
-std::vector<Work> collect_work(std::span<const SharedLink> links, const FlowSet& flows,
-                               std::span<const std::int32_t> group) {
-  std::vector<Work> all;
-  for (std::size_t i = 0; i < flows.size(); ++i) {
-    const double ready = ready_time(links, flows, i).s();
-    const std::int64_t first = group[i] * static_cast<std::int64_t>(links.size());
-    for (const base::LinkId link : flows.route(i)) {
-      all.push_back({first + link.value(), ready, (flows.bytes(i) / links[link.index()].capacity).s()});
-    }
+GroupedFlows sort_by_group(const std::vector<double>& ready, std::span<const std::int32_t> group,
+                           std::size_t groups) {
+  GroupedFlows sorted;
+  sorted.first.assign(groups + 1, 0);
+  for (const std::int32_t g : group) ++sorted.first[static_cast<std::size_t>(g) + 1];
+  for (std::size_t g = 0; g < groups; ++g) sorted.first[g + 1] += sorted.first[g];
+  sorted.flows.resize(group.size());
+  std::vector<std::size_t> next(sorted.first.begin(), sorted.first.end() - 1);
+  for (std::size_t i = 0; i < group.size(); ++i) sorted.flows[next[static_cast<std::size_t>(group[i])]++] = i;
+  const auto at = [&](std::size_t place) { return sorted.flows.begin() + static_cast<std::ptrdiff_t>(place); };
+  for (std::size_t g = 0; g < groups; ++g) {
+    std::sort(at(sorted.first[g]), at(sorted.first[g + 1]), [&](std::size_t x, std::size_t y) {
+      return ready[x] != ready[y] ? ready[x] > ready[y] : x < y;
+    });
   }
-  std::sort(all.begin(), all.end(), [](const Work& a, const Work& b) {
-    return a.place != b.place ? a.place < b.place
-                              : (a.ready != b.ready ? a.ready > b.ready : a.time < b.time);
-  });
-  return all;
+  return sorted;
 }
 
 /// All flows of a link together: enough to see whether it can be the busiest.
@@ -116,13 +115,23 @@ std::vector<Seconds> compute_group_bounds(std::span<const SharedLink> links, con
                                           std::span<const std::int32_t> group, std::size_t groups) {
   std::vector<Seconds> bounds(groups);
   MOEPLAN_CHECK(group.size() == flows.size(), "a group for each flow");
-  const std::vector<Work> all = collect_work(links, flows, group);
-  double load = 0;
-  for (std::size_t i = 0; i < all.size(); ++i) {
-    if (i == 0 || all[i].place != all[i - 1].place) load = 0;
-    load += all[i].time;
-    Seconds& bound = bounds[static_cast<std::size_t>(all[i].place) / links.size()];
-    bound = base::max(bound, Seconds::of(all[i].ready + load));
+  std::vector<double> ready(flows.size());
+  for (std::size_t i = 0; i < flows.size(); ++i) ready[i] = ready_time(links, flows, i).s();
+  const GroupedFlows sorted = sort_by_group(ready, group, groups);
+  std::vector<double> load(links.size());  // of the group's flows so far, seconds
+  for (std::size_t g = 0; g < groups; ++g) {
+    double bound = 0;
+    for (std::size_t k = sorted.first[g]; k < sorted.first[g + 1]; ++k) {
+      const std::size_t i = sorted.flows[k];
+      for (const base::LinkId link : flows.route(i)) {
+        double& work = load[link.index()];
+        work += (flows.bytes(i) / links[link.index()].capacity).s();
+        bound = std::max(bound, ready[i] + work);
+      }
+    }
+    bounds[g] = Seconds::of(bound);
+    for (std::size_t k = sorted.first[g]; k < sorted.first[g + 1]; ++k)
+      for (const base::LinkId link : flows.route(sorted.flows[k])) load[link.index()] = 0;
   }
   return bounds;
 }

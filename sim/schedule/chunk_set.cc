@@ -10,6 +10,8 @@ namespace moeplan::sim {
 
 namespace {
 
+using base::Seconds;
+
 constexpr std::int64_t kRoutedLayerKey = 1;
 
 std::int64_t digest(std::span<const std::int32_t> slots) {
@@ -88,6 +90,7 @@ const RoutedLayer& ChunkSimulator::routed_layer(const StageModel& model, std::si
                shape.sources,
                shape.tokens,
                shape.micro_batches,
+               shape.parts,
                plan_.layout.ep,
                plan_.layout.etp,
                static_cast<int>(plan_.dispatcher),
@@ -225,6 +228,15 @@ const ChunkTimes& ChunkPair::of(Pass pass) const {
       return weight;
   }
   return forward;
+}
+
+Seconds ChunkSimulator::all_to_all_time(std::size_t chunk, std::size_t layer, const LoadSample& sample) {
+  const std::size_t kind = stage_class(chunk);
+  const AllToAllTimes& times = routed_layer(*models_[kind], kind, layers_[chunk][layer], sample).times;
+  const auto last = [](const CommTimes& t) {
+    return t.done.empty() ? Seconds() : *std::max_element(t.done.begin(), t.done.end());
+  };
+  return last(times.dispatch) + last(times.combine);
 }
 
 ChunkSample ChunkSimulator::simulate(const LoadSample& sample) {

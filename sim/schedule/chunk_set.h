@@ -32,14 +32,19 @@ class ChunkSimulator {
   struct Options {
     bool free_comm = false;
     bool keep_bars = false;
+    int micro_batch_samples = kMicroBatchSamples;  ///< see SimulateOptions
   };
   ChunkSimulator(const Job& job, const PlanSpec& plan, const CommNetwork& network, Options options,
                  CostCache& cache);
 
   ChunkSample simulate(const LoadSample& sample);
+  /// Dispatch and combine of a MoE layer until its last rank is done; nothing where there are no experts on
+  /// other ranks. Requires: layers()[chunk][layer] is a MoE layer.
+  base::Seconds all_to_all_time(std::size_t chunk, std::size_t layer, const LoadSample& sample);
   /// A forward on one chunk beside a backward on another of the same rank. Stays valid.
   const ChunkTimes& simulate_both(int forward_chunk, const LoadSample& forward_sample, int backward_chunk,
                                   const LoadSample& backward_sample);
+  const Options& options() const { return options_; }
   const ChunkMap& map() const { return map_; }
   int distinct_matrices() const { return distinct_matrices_; }
   const std::vector<std::vector<PlacedLayer>>& layers() const { return layers_; }

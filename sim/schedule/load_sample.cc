@@ -9,6 +9,7 @@ namespace moeplan::sim {
 RoutingShape routing_shape(const Job& job, const PlanSpec& plan) {
   RoutingShape shape;
   shape.sources = plan.layout.ranks_per_stage();
+  shape.parts = plan.layout.tp * plan.layout.cp;
   shape.tokens = rank_tokens(plan, job.run).routed;
   shape.micro_batches = static_cast<int>(micro_batches(plan, job.run.global_batch));
   return shape;
@@ -27,10 +28,10 @@ std::vector<int> sample_iterations(const Job& job, int limit) {
   return iterations;
 }
 
-std::vector<LoadSample> sample_micro_batches(const Job& job, const PlanSpec& plan, int iteration) {
+std::vector<LoadSample> sample_micro_batches(const Job& job, const PlanSpec& plan, int iteration, int limit) {
   if (iteration < 0) return {LoadSample{}};
   const int have = std::max(1, job.loads.distinct_micro_batches(routing_shape(job, plan)));
-  const int want = std::min(have, kMaxMicroBatchSamples);
+  const int want = std::clamp(limit, 1, have);
   std::vector<LoadSample> samples;
   for (int i = 0; i < want; ++i)
     samples.push_back({iteration, static_cast<int>((2LL * i + 1) * have / (2LL * want))});

@@ -13,17 +13,14 @@ struct LoadSample {
   bool is_balanced() const { return iteration < 0; }
 };
 
-/// Micro-batches of one iteration that are simulated apart: at most this many, spread evenly; micro-batch i
-/// of the step then uses sample i mod count. More of them change the mean of a step by less than the noise of
-/// measurements (docs/models/schedule.md).
-inline constexpr int kMaxMicroBatchSamples = 4;
 
 RoutingShape routing_shape(const Job& job, const PlanSpec& plan);
 /// Is routing uneven at all: a MoE model whose gate is not forced to balance?
 bool has_real_routing(const Job& job);
 /// Iterations of the load to simulate, at most `limit`, spread evenly; {-1} where routing is balanced.
 std::vector<int> sample_iterations(const Job& job, int limit);
-/// One entry per distinct routing of the step.
-std::vector<LoadSample> sample_micro_batches(const Job& job, const PlanSpec& plan, int iteration);
+/// One entry per distinct routing of the step: at most `limit`, spread evenly; micro-batch i of the step uses
+/// entry i mod count.
+std::vector<LoadSample> sample_micro_batches(const Job& job, const PlanSpec& plan, int iteration, int limit);
 
 }  // namespace moeplan::sim

@@ -27,9 +27,14 @@ struct Job {
 
 enum class NetworkMode { kBound, kFlow };
 
+/// Micro-batches of one iteration that are simulated apart by default. More of them change the mean of a step
+/// by less than the noise of measurements (docs/models/schedule.md).
+inline constexpr int kMicroBatchSamples = 4;
+
 struct SimulateOptions {
   NetworkMode network = NetworkMode::kFlow;
   int max_iterations = 8;  ///< of a load trace, spread evenly over it
+  int micro_batch_samples = kMicroBatchSamples;  ///< routing matrices of an iteration and layer, at most
   bool what_if = true;     ///< simulate the counterfactuals too
   bool trace = false;
 };

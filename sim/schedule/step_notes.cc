@@ -47,7 +47,7 @@ void describe_load(const Job& job, const PlanSpec& plan, const std::vector<int>&
   result.load_max_over_mean = count > 0 ? sum / count : 1.0;
 }
 
-std::vector<std::string> collect_notes(const Job& job, const PlanSpec& plan) {
+std::vector<std::string> collect_notes(const Job& job, const PlanSpec& plan, const SimulateOptions& options) {
   std::vector<std::string> notes = job.model.notes;
   const bool moe = job.model.moe_layers() > 0;
   if (moe && job.run.gate != GatePolicy::kCapacity) {
@@ -60,10 +60,10 @@ std::vector<std::string> collect_notes(const Job& job, const PlanSpec& plan) {
   if (job.run.gate == GatePolicy::kCapacity)
     notes.emplace_back("tokens over the capacity of an expert are dropped, nothing is padded");
   if (has_real_routing(job) &&
-      job.loads.distinct_micro_batches(routing_shape(job, plan)) > kMaxMicroBatchSamples) {
+      job.loads.distinct_micro_batches(routing_shape(job, plan)) > options.micro_batch_samples) {
     notes.push_back(
         fmt::format("{} micro-batches of an iteration are simulated apart, the others repeat them",
-                    kMaxMicroBatchSamples));
+                    options.micro_batch_samples));
   }
   if (job.model.mtp_layers > 0 && moe)
     notes.emplace_back("multi-token-prediction blocks route like the last MoE layer");

@@ -8,7 +8,7 @@
 namespace moeplan::sim {
 
 /// What is assumed or not modelled for this input.
-std::vector<std::string> collect_notes(const Job& job, const PlanSpec& plan);
+std::vector<std::string> collect_notes(const Job& job, const PlanSpec& plan, const SimulateOptions& options);
 
 /// Origin of the load and its imbalance between the ranks of an EP group, mean over layers and `iterations`.
 void describe_load(const Job& job, const PlanSpec& plan, const std::vector<int>& iterations,

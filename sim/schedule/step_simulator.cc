@@ -10,7 +10,7 @@ constexpr double kBf16Bytes = 2.0;
 /// Finishes of flows closer together than this share of a collective are one change of rates
 /// (SharingOptions::tolerance): well below the noise of measurements, and an all-to-all of 64 ranks costs
 /// some hundred rate changes instead of thousands.
-constexpr double kFlowTolerance = 0.005;
+constexpr double kFlowTolerance = 0.01;
 
 std::unique_ptr<Sharing> sharing_of(NetworkMode mode) {
   SharingOptions options;
@@ -94,7 +94,7 @@ void StepSimulator::compute_exchanges() {
 
 PipelineStep StepSimulator::simulate(int iteration) {
   samples_.clear();
-  for (const LoadSample& sample : sample_micro_batches(job_, plan_, iteration))
+  for (const LoadSample& sample : sample_micro_batches(job_, plan_, iteration, chunks_.options().micro_batch_samples))
     samples_.push_back(chunks_.simulate(sample));
   input_.samples.clear();
   for (int m = 0; m < input_.micro_batches; ++m) input_.samples.push_back(&sample_of(m));

@@ -22,6 +22,7 @@ class StepSimulator {
   PipelineStep simulate(int iteration);
   int distinct_matrices() const { return chunks_.distinct_matrices(); }
   const ChunkSimulator& chunks() const { return chunks_; }
+  ChunkSimulator& chunks() { return chunks_; }
   /// What simulate() gave to the pipeline last: samples stay valid until the next call.
   const PipelineInput& input() const { return input_; }
 

@@ -16,16 +16,16 @@ topology::Cluster with_twice_the_nics(const topology::Cluster& cluster) {
   return topology::compile(spec);
 }
 
-Seconds simulate_with_twice_the_nics(const Job& job, const PlanSpec& plan, NetworkMode mode, int iteration) {
+Seconds simulate_with_twice_the_nics(const Job& job, const PlanSpec& plan, const SimulateOptions& options, int iteration) {
   const topology::Cluster cluster = with_twice_the_nics(job.cluster);
   const Job faster{cluster, job.profile, job.model, job.run, job.loads};
   CostCache cache;  // its own: cached values belong to one cluster
-  return StepSimulator(faster, plan, mode, {}, cache).simulate(iteration).time();
+  return StepSimulator(faster, plan, options.network, {false, false, options.micro_batch_samples}, cache).simulate(iteration).time();
 }
 
 }  // namespace
 
-std::vector<WhatIf> compute_what_if(const Job& job, const PlanSpec& plan, NetworkMode mode, int iteration,
+std::vector<WhatIf> compute_what_if(const Job& job, const PlanSpec& plan, const SimulateOptions& options, int iteration,
                                     Seconds iteration_time, const PipelineStep& balanced, CostCache& cache,
                                     Seconds step_time) {
   std::vector<WhatIf> changes;
@@ -35,11 +35,11 @@ std::vector<WhatIf> compute_what_if(const Job& job, const PlanSpec& plan, Networ
   };
   if (iteration >= 0) add("balanced routing", balanced.time(), "every expert gets the same share; simulated");
   if (plan.layout.world() > job.cluster.gpus_per_node()) {
-    add("twice the NIC bandwidth", simulate_with_twice_the_nics(job, plan, mode, iteration),
+    add("twice the NIC bandwidth", simulate_with_twice_the_nics(job, plan, options, iteration),
         "simulated again on the faster cluster");
   }
   if (plan.layout.ep * plan.layout.tp * plan.layout.cp > 1) {
-    StepSimulator free(job, plan, mode, {true, false}, cache);
+    StepSimulator free(job, plan, options.network, {true, false, options.micro_batch_samples}, cache);
     add("free communication inside layers", free.simulate(iteration).time(),
         "the most that overlap of dispatch, combine and TP could give");
   }

@@ -16,7 +16,7 @@ namespace moeplan::sim {
 ///     again free communication in layers dispatch, combine and TP traffic take no time: what perfect overlap
 ///     could give no pipeline bubble           the step without the busiest stage's waits for other stages
 ///     (an attribution, not a simulation)
-std::vector<WhatIf> compute_what_if(const Job& job, const PlanSpec& plan, NetworkMode mode, int iteration,
+std::vector<WhatIf> compute_what_if(const Job& job, const PlanSpec& plan, const SimulateOptions& options, int iteration,
                                     base::Seconds iteration_time, const PipelineStep& balanced,
                                     CostCache& cache, base::Seconds step_time);
 

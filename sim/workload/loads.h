@@ -35,7 +35,13 @@ struct RoutingShape {
   int sources = 1;
   std::int64_t tokens = 0;
   int micro_batches = 1;  ///< per step and replica
-  friend bool operator==(const RoutingShape&, const RoutingShape&) = default;
+  /// Neighbouring sources that hold parts of the same sequences (tensor and context parallelism): they see the
+  /// same documents.
+  int parts = 1;
+  /// Do both ask for as many numbers? A log of that shape is used as it is, whoever shared its sequences.
+  friend bool operator==(const RoutingShape& a, const RoutingShape& b) {
+    return a.sources == b.sources && a.tokens == b.tokens && a.micro_batches == b.micro_batches;
+  }
 };
 
 /// Expert loads over a run: p(iteration, MoE layer, expert) with its dispersion between sources and

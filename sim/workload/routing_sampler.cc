@@ -184,18 +184,23 @@ RoutingMatrix sample_routing(std::span<const double> share, int top_k, const Rou
                              const Dispersion& dispersion, base::RandomStream random) {
   RoutingMatrix matrix = empty_matrix(static_cast<int>(share.size()), top_k, shape);
   if (shape.tokens == 0) return matrix;
-  const auto tokens = static_cast<double>(shape.tokens);
+  MOEPLAN_CHECK(shape.parts > 0 && shape.sources % shape.parts == 0,
+                fmt::format("{} sources in parts of {}", shape.sources, shape.parts));
+  const auto tokens = static_cast<double>(shape.tokens) * shape.parts;  // of the sequences that are drawn
   const std::vector<Noise> noise = plan_noise(share, top_k, tokens, dispersion.correlation_at(tokens));
   TableNormals normals(random);
   std::vector<double> row(share.size());
-  for (int source = 0; source < shape.sources; ++source) {
+  for (int source = 0; source < shape.sources; source += shape.parts) {
     for (std::size_t e = 0; e < row.size(); ++e) {
       const double root = std::max(0.0, noise[e].offset + noise[e].slope * normals.next());
       row[e] = noise[e].scale * root * root * root;
     }
     fit_row(row, tokens * top_k, tokens);
-    round_row(row, normals.uniform(), shape.tokens * top_k, shape.tokens,
-              matrix.tokens.data() + static_cast<std::size_t>(source) * row.size());
+    for (double& x : row) x /= shape.parts;
+    for (int part = source; part < source + shape.parts; ++part) {
+      round_row(row, normals.uniform(), shape.tokens * top_k, shape.tokens,
+                matrix.tokens.data() + static_cast<std::size_t>(part) * row.size());
+    }
   }
   return matrix;
 }

@@ -33,7 +33,10 @@ inline constexpr Dispersion kDefaultDispersion{0.0014, 2048.0};
 /// The beta-binomials are drawn as gamma variables of their mean and variance (Wilson-Hilferty's cube of a
 /// normal, read from a table of 4,096 quantiles), scaled to the row's sum, cut at `tokens` and rounded
 /// systematically, so that expectations stay exact. Cost: some 10 ns an entry.
-/// Requires: share[e] <= 1/top_k.
+/// Sources that hold parts of the same sequences (shape.parts) are one sample of all their tokens, of which each
+/// gets an equal part.
+/// Requires: share[e] <= 1/top_k; parts divides sources.
+/// Not modelled: tokens of one part that are more alike than those of the whole sequence.
 RoutingMatrix sample_routing(std::span<const double> share, int top_k, const RoutingShape& shape,
                              const Dispersion& dispersion, base::RandomStream random);
 

@@ -110,6 +110,14 @@ TEST_F(BadInputTest, an_ep_that_does_not_divide_the_experts_is_told_at_its_place
   EXPECT_FALSE(fs::exists(out_));
 }
 
+TEST_F(BadInputTest, a_number_of_matrices_that_is_none_is_told) {
+  const std::string plan = write("plan.yaml", "name: p\nlayout: {tp: 1, dp: 8, ep: 8}\n");
+  for (const std::string text : {"0", "-1", "2x", "some"}) {
+    expect_refused(small_job("simulate", {"--plan", plan, "--matrices", text, "-o", out_}),
+                   "error: --matrices \"" + text + "\": expected a number above 0, or \"all\"");
+  }
+}
+
 TEST_F(BadInputTest, a_schedule_that_cannot_run_is_told_at_its_place) {
   const auto plan = [&](const std::string& layout, const std::string& schedule) {
     return write("plan.yaml", "name: p\nlayout: {tp: 1, " + layout + "}\nmicro_batch: 256\nschedule: " + schedule + "\n");

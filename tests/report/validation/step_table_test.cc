@@ -47,7 +47,17 @@ TEST(StepTable, RefusesAUsableRowWithoutATime) {
 }
 
 TEST(StepTable, DoesNotReadTheFiguresOfRowsThatAreNotUsable) {
-  EXPECT_EQ(load(row("7", "nemo-26.04", "bf16", "", "no")).size(), 1U);
+  const std::vector<StepRow> rows = load(row("7", "nemo-26.04", "bf16", "", "no"));
+  ASSERT_EQ(rows.size(), 1U);
+  EXPECT_FALSE(rows[0].complete);
+  EXPECT_EQ(rows[0].gpus, 0);
+}
+
+TEST(StepTable, ReadsARowThatIsNotUsableWhereItIsWhole) {
+  const std::vector<StepRow> rows = load(row("7", "nemo-26.04", "bf16", "2", "partial"));
+  EXPECT_TRUE(rows[0].complete);
+  EXPECT_FALSE(rows[0].is_usable());
+  EXPECT_EQ(rows[0].gpus, 16);
 }
 
 TEST(NewestPerConfiguration, KeepsTheNewestReleaseWhateverTheOrder) {

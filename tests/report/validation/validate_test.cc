@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -70,13 +71,38 @@ TEST(Validate, RefusesAFolderThatDoesNotExist) {
   EXPECT_THROW(validate({{"no/such/folder"}, {}, 1}), base::InputError);
 }
 
-TEST(Validate, CountsRowsOfAGroupOfALaterReleaseAsUnjudged) {
+// Two pairs of a model whose real routing takes 1.2 times as long as balanced routing. The first says how uneven its
+// loads are; the second differs in the number of micro-batches only, so that its price comes out nearly the same. A
+// pair whose rows differ in more than routing is none.
+TEST(Validate, PredictsThePriceOfRoutingFromTheFirstPairOfAModel) {
   const test::TemporaryFolder folder;
-  write(folder.path() / "e2e" / "laer_steps.csv", "a\n1\n");
-  const ValidationReport report = validate({{folder.path().string()}, {"imbalance"}, 1});
-  ASSERT_EQ(report[0].skipped.size(), 1U);
-  EXPECT_THAT(report[0].skipped[0].why, HasSubstr("not in this release"));
-  EXPECT_DOUBLE_EQ(*compute_statistics(report[0].cases, report[0].skipped).judged, 0.0);
+  std::filesystem::create_directories(folder.path() / "models");
+  std::filesystem::copy_file(test::source_root() / "configs/models/tiny-moe.json", folder.path() / "models/m.json");
+  write(folder.path() / "e2e" / "clusters.csv",
+        "cluster_id,gpu,gpus_per_node,nvlink_domain_gpus,nvlink_GBps_per_direction_per_gpu,nics_per_node,nic_Gbps,"
+        "fabric,cpu_gpu_link,gpu_memory_GiB,power_W,known_from,assumed\n"
+        "dgx-h100,H100,8,8,450,8,400,rail-optimized,PCIe5x16,80,700,standard,\n");
+  const auto row = [](int id, int gbs, const std::string& routing, double seconds, int ep = 8) {
+    return fmt::format("{},src,r1,m,1,H100,8,dgx-h100,4096,{},1,1,1,1,1,{},1,8,0,bf16,none,alltoall,0,full,0,,0,{},{},,,,,"
+                       "partial,cluster,no log\n",
+                       id, gbs, ep, routing, seconds);
+  };
+  write(folder.path() / "e2e" / "steps.csv",
+        "id,source,release,model_id,is_moe,gpu,num_gpus,cluster_id,seq_len,gbs,mbs,tp,pp,vp,cp,ep,etp,dp,sp,precision,"
+        "recompute,dispatcher,a2a_overlap,cuda_graph,fsdp,pp_layout,cpu_offload_layers,routing,step_time_s,"
+        "tokens_per_s_per_gpu,peak_alloc_bytes,tflops_per_gpu,flops_formula,usable,assumed,why_not\n" +
+            row(1, 64, "forced_balance", 1.0) + row(2, 64, "real", 1.2) + row(3, 128, "real", 2.4) +
+            row(4, 128, "forced_balance", 2.0) + row(5, 64, "real", 1.5, 4));
+  const GroupReport report = validate({{folder.path().string()}, {"imbalance"}, 1})[0];
+  ASSERT_EQ(report.skipped.size(), 1U);
+  EXPECT_EQ(report.skipped[0].name, "e2e/steps.csv#2");
+  EXPECT_THAT(report.skipped[0].why, HasSubstr("1.200 times the balanced step) are fitted, lognormal:"));
+  EXPECT_FALSE(report.skipped[0].usable);
+  ASSERT_EQ(report.cases.size(), 1U);
+  EXPECT_EQ(report.cases[0].name, "e2e/steps.csv#3");
+  EXPECT_DOUBLE_EQ(report.cases[0].measured, 1.2);
+  EXPECT_NEAR(report.cases[0].predicted, 1.2, 0.03);
+  EXPECT_DOUBLE_EQ(*report.cases[0].naive, 1.2);
 }
 
 // 1,024 tokens of 7,168 bf16 values to 2 of 8 experts on 8 GPUs; a broken row and one of another GPU beside

@@ -174,6 +174,41 @@ TEST(Sampling, CountsHaveTheStatedMeanAndVariance) {
   EXPECT_NEAR(found_variance / wanted_variance, 1.0, 0.1);
 }
 
+// Four ranks that share a sequence see the same documents: their counts differ by rounding alone, and summed they
+// spread as a source of 4 x 2,048 tokens does: T q (1 - q) (1 + 2047 * 0.0014), T = 8,192 (rho falls as 1/T there).
+TEST(Sampling, PartsOfASequenceAreAlike) {
+  const auto loads = load_expert_loads("lognormal:1", options(1, 64, 4));
+  RoutingShape shape{8000, 2048, 1};
+  shape.parts = 4;
+  const RoutingMatrix matrix = loads->routing(0, 0, 0, shape);
+  const auto share = loads->mean_share(0, 0);
+  double wanted = 0.0;
+  double found = 0.0;
+  for (std::size_t e = 0; e < 64; ++e) {
+    double sum = 0.0;
+    double square = 0.0;
+    for (int s = 0; s < shape.sources; s += 4) {
+      double x = 0.0;
+      for (int part = s; part < s + 4; ++part) {
+        EXPECT_NEAR(matrix.row(part)[e], matrix.row(s)[e], 3);
+        x += matrix.row(part)[e];
+      }
+      sum += x;
+      square += x * x;
+    }
+    const double mean = sum / 2000;
+    found += square / 2000 - mean * mean;
+    const double q = 4 * share[e];
+    wanted += 8192 * q * (1 - q) * (1 + 2047 * 0.0014);
+    EXPECT_NEAR(mean, 8192 * q, 5 * std::sqrt(8192 * q * 3.9 / 2000) + 0.004 * 8192 * q) << "expert " << e;
+  }
+  EXPECT_NEAR(found / wanted, 1.0, 0.1);
+  for (int s = 0; s < shape.sources; ++s) {
+    const auto row = matrix.row(s);
+    ASSERT_EQ(std::accumulate(row.begin(), row.end(), 0), 2048 * 4);
+  }
+}
+
 TEST(MaxOverMean, IsTheBusiestGroupOverTheMean) {
   const std::vector<double> share = {0.4, 0.1, 0.3, 0.2};
   EXPECT_DOUBLE_EQ(max_over_mean(share, 4), 1.6);
