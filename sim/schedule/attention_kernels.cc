@@ -8,8 +8,6 @@ namespace moeplan::sim {
 
 namespace {
 
-using base::Bytes;
-
 constexpr double kBf16Bytes = 2.0;
 
 double product(std::int64_t a, std::int64_t b) { return static_cast<double>(a) * static_cast<double>(b); }
