@@ -19,8 +19,15 @@ sim::LoadOptions load_options(const JobOptions& options, const sim::ModelSpec& m
   load.moe_layers = none ? 1 : model.moe_layers();
   load.experts = none ? 1 : model.experts;
   load.top_k = none ? 1 : model.top_k;
+  load.vocab = model.vocab;
   load.map_layers = options.map_layers;
   return load;
+}
+
+sim::ModelSpec load_model(const JobOptions& options) {
+  sim::ModelSpec model = sim::load_model(base::resolve_config("models", options.model));
+  for (const std::string& assumption : options.assume) sim::assume_attention(model, assumption);
+  return model;
 }
 
 std::string digest_of(const JobOptions& options, const std::string& profile, std::uint64_t seed) {
@@ -32,6 +39,7 @@ std::string digest_of(const JobOptions& options, const std::string& profile, std
   digest.add(options.load);
   if (std::filesystem::is_regular_file(options.load)) digest.add(base::read_text_file(options.load));
   digest.add(fmt::format("{} {}", options.map_layers, seed));
+  for (const std::string& assumption : options.assume) digest.add(assumption);
   return digest.hex();
 }
 
@@ -40,7 +48,7 @@ std::string digest_of(const JobOptions& options, const std::string& profile, std
 JobFiles::JobFiles(const JobOptions& options, std::uint64_t seed)
     : cluster_(topology::load_cluster(base::resolve_config("clusters", options.cluster))),
       profile_(sim::load_profile(base::resolve_config("profiles", options.profile.empty() ? cluster_.profile() : options.profile))),
-      model_(sim::load_model(base::resolve_config("models", options.model))),
+      model_(load_model(options)),
       run_(sim::load_run(base::resolve_config("runs", options.run))),
       loads_(sim::load_expert_loads(options.load, load_options(options, model_, seed))),
       digest_(digest_of(options, options.profile.empty() ? cluster_.profile() : options.profile, seed)) {}

@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "report/plan_page.h"
 #include "sim/schedule/simulate.h"
@@ -15,6 +16,7 @@ struct JobOptions {
   std::string run;
   std::string load = "uniform";  ///< a file or a generator
   std::string profile;           ///< empty = the one that the cluster names
+  std::vector<std::string> assume;  ///< KIND=attention
   bool map_layers = false;       ///< a load of another number of layers is stretched
 };
 

@@ -61,6 +61,7 @@ sim::LoadOptions load_options(const PlaceOptions& options, const std::optional<s
     load.moe_layers = model->moe_layers();
     load.experts = model->experts;
     load.top_k = model->top_k;
+    load.vocab = model->vocab;
     return load;
   }
   load.moe_layers = options.layers;

@@ -68,10 +68,13 @@ class Program {
     verb->add_option("--run", job.run, "run file (YAML), or the name of a shipped one")->required();
     verb->add_option("--load", job.load,
                      "expert loads: a file (CSV, .npy, .npz, SmartMoE folder), or uniform, zipf:S, "
-                     "lognormal:S, dirichlet:A, hot:N")
+                     "lognormal:S, dirichlet:A, hot:N, maxvio:V, hash:S, expert_choice, base")
         ->capture_default_str();
     verb->add_option("--profile", job.profile,
                      "profile file, or the name of a shipped one (default: the one the cluster names)");
+    verb->add_option("--assume", job.assume,
+                     "KIND=attention: cost the model's mamba, linear-attention or sparse-attention layers as full "
+                     "attention, and say so; may repeat");
     verb->add_flag("--map-layers", job.map_layers,
                    "stretch a load log that has another number of MoE layers");
   }
@@ -139,7 +142,7 @@ class Program {
     verb->add_option("--cluster", o.cluster, "cluster file (YAML), or the name of a shipped one")->required();
     verb->add_option("--load", o.load,
                      "expert loads: a file (CSV, .npy, .npz, SmartMoE folder), or uniform, zipf:S, "
-                     "lognormal:S, dirichlet:A, hot:N")
+                     "lognormal:S, dirichlet:A, hot:N, maxvio:V, hash:S, expert_choice, base")
         ->required();
     verb->add_option("--model", o.model, "the model's config.json, or the name of a shipped one");
     verb->add_option("--experts", o.experts, "experts of a load generator, without a model")

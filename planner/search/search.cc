@@ -274,7 +274,8 @@ void refuse_schedule(const Pins& pins) {
 void refuse_what_no_plan_helps(const sim::Job& job, const std::string& framework) {
   std::vector<base::Diagnostic> diagnostics;
   for (const std::string& kind : job.model.kinds_without_cost()) {
-    diagnostics.push_back({"", {}, "model", fmt::format("{} has layers of kind {}, which have no cost yet", job.model.name, kind), ""});
+    diagnostics.push_back({"", {}, "model", fmt::format("{} has layers of kind {}, which have no cost yet", job.model.name, kind),
+                           fmt::format("--assume {}=attention costs them as full attention and says so", kind)});
   }
   if (framework == "megatron" && diagnostics.empty()) {
     for (const sim::PlanFault& fault : find_megatron_job_faults({job.model, job.run, job.cluster.ranks()})) {

@@ -29,7 +29,8 @@ void refuse_what_cannot_run(const Job& job, const PlanSpec& plan) {
   std::vector<base::Diagnostic> diagnostics;
   for (const std::string& kind : job.model.kinds_without_cost()) {
     diagnostics.push_back(
-        {job.model.name, {}, "", fmt::format("layers of kind \"{}\" have no cost model", kind), ""});
+        {job.model.name, {}, "", fmt::format("layers of kind \"{}\" have no cost model", kind),
+         fmt::format("--assume {}=attention costs them as full attention and says so", kind)});
   }
   for (const PlanFault& fault : find_faults(job, plan))
     diagnostics.push_back({plan.name, {}, fault.rule, fault.message, ""});

@@ -15,6 +15,13 @@ namespace moeplan::sim {
 
 namespace {
 
+constexpr const char* kExpertChoice =
+    "expert_choice: every expert takes as many tokens (arXiv 2202.09368), tokens get a varying number of experts; another "
+    "model than top-k routing";
+constexpr const char* kBase =
+    "base: tokens assigned evenly (arXiv 2103.16716); its two further all-to-alls a layer and the assignment itself are "
+    "not modelled; another model than top-k routing";
+
 /// Shares that are the same in every iteration.
 class GeneratedLoads final : public ExpertLoads {
  public:
@@ -53,13 +60,13 @@ class GeneratedLoads final : public ExpertLoads {
 /// Every expert gets the same, always: what force-balanced benchmarks run.
 class UniformLoads final : public ExpertLoads {
  public:
-  UniformLoads(int moe_layers, int experts, int top_k)
-      : moe_layers_(moe_layers), top_k_(top_k), share_(static_cast<std::size_t>(experts), 1.0 / experts) {}
+  UniformLoads(int moe_layers, int experts, int top_k, std::string description = "uniform")
+      : description_(std::move(description)), moe_layers_(moe_layers), top_k_(top_k), share_(static_cast<std::size_t>(experts), 1.0 / experts) {}
   int iterations() const override { return 1; }
   int moe_layers() const override { return moe_layers_; }
   int experts() const override { return static_cast<int>(share_.size()); }
   int top_k() const override { return top_k_; }
-  std::string description() const override { return "uniform"; }
+  std::string description() const override { return description_; }
   LoadOrigin origin(const RoutingShape&) const override { return LoadOrigin::kGenerated; }
   std::span<const double> mean_share(int, int) const override { return share_; }
   RoutingMatrix routing(int, int, int, const RoutingShape& shape) const override {
@@ -68,6 +75,7 @@ class UniformLoads final : public ExpertLoads {
   int distinct_micro_batches(const RoutingShape&) const override { return 1; }
 
  private:
+  std::string description_;
   int moe_layers_;
   int top_k_;
   std::vector<double> share_;
@@ -97,7 +105,7 @@ std::vector<double> distinct_shares(const std::vector<double>& weights, int top_
   return shares;
 }
 
-enum class Kind { kZipf, kLognormal, kDirichlet, kHot };
+enum class Kind { kZipf, kLognormal, kDirichlet, kHot, kMaxViolation, kHash };
 
 struct Generator {
   const char* name;
@@ -111,6 +119,8 @@ constexpr Generator kGenerators[] = {
     {"lognormal", Kind::kLognormal, 0.0, 5.0, "a sigma of 0 to 5, such as lognormal:1.35"},
     {"dirichlet", Kind::kDirichlet, 1e-3, 1e6, "a concentration of 0.001 to 1000000, such as dirichlet:0.5"},
     {"hot", Kind::kHot, 1.0, 1e6, "a number of hot experts, such as hot:4"},
+    {"maxvio", Kind::kMaxViolation, 0.0, 1e6, "what the busiest expert takes above the mean, such as maxvio:0.5"},
+    {"hash", Kind::kHash, 0.0, 10.0, "the Zipf exponent of the tokens' frequencies, such as hash:1"},
 };
 
 /// Odds of the experts of one layer, before they are shuffled.
@@ -125,10 +135,65 @@ std::vector<double> draw_weights(Kind kind, double parameter, int experts, base:
   return weights;
 }
 
+/// Lognormal odds of just the sigma at which the busiest expert takes 1 + violation of the mean.
+std::vector<double> max_violation_shares(double violation, const LoadOptions& options, base::RandomStream& random) {
+  std::vector<double> normals(static_cast<std::size_t>(options.experts));
+  for (double& z : normals) z = random.normal();
+  const auto shares_at = [&](double sigma) {
+    std::vector<double> weights;
+    for (const double z : normals) weights.push_back(std::exp(sigma * z));
+    return distinct_shares(weights, options.top_k);
+  };
+  double low = 0.0;
+  double high = 20.0;
+  for (int i = 0; i < 60; ++i) {
+    const double middle = 0.5 * (low + high);
+    const std::vector<double> shares = shares_at(middle);
+    (*std::max_element(shares.begin(), shares.end()) * options.experts < 1.0 + violation ? low : high) = middle;
+  }
+  return shares_at(0.5 * (low + high));
+}
+
+void check_max_violation(const std::string& source, double violation, const LoadOptions& options) {
+  const double most = static_cast<double>(options.experts) / options.top_k - 1.0;
+  if (violation < most) return;
+  throw base::InputError(fmt::format("load \"{}\": the busiest of {} experts cannot take {} above the mean of top-{}",
+                                     source, options.experts, violation, options.top_k),
+                         fmt::format("below {:.4g}: then every token goes to it", most));
+}
+
+/// Hash layers (Roller et al., arXiv 2106.04426): the id of a token alone decides its experts, k distinct ones at
+/// random. Ids are Zipf distributed over the vocabulary.
+/// Cost: vocabulary x top_k draws a layer
+std::vector<double> hash_shares(double exponent, const LoadOptions& options, base::RandomStream& random) {
+  std::vector<double> shares(static_cast<std::size_t>(options.experts));
+  std::vector<std::int32_t> chosen;
+  double sum = 0.0;
+  for (std::int64_t id = 1; id <= options.vocab; ++id) {
+    const double frequency = std::pow(static_cast<double>(id), -exponent);
+    chosen.clear();
+    while (static_cast<int>(chosen.size()) < options.top_k) {
+      const auto expert = static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(options.experts)));
+      if (std::find(chosen.begin(), chosen.end(), expert) == chosen.end()) chosen.push_back(expert);
+    }
+    for (const std::int32_t expert : chosen) shares[static_cast<std::size_t>(expert)] += frequency;
+    sum += frequency * options.top_k;
+  }
+  for (double& share : shares) share /= sum;
+  return shares;
+}
+
 std::vector<double> hot_shares(int hot, int experts) {
   std::vector<double> shares(static_cast<std::size_t>(experts), 0.5 / (experts - hot));
   std::fill(shares.begin(), shares.begin() + hot, 0.5 / hot);
   return shares;
+}
+
+std::vector<double> draw_shares(Kind kind, double parameter, const LoadOptions& options, base::RandomStream& random) {
+  if (kind == Kind::kHot) return hot_shares(static_cast<int>(parameter), options.experts);
+  if (kind == Kind::kMaxViolation) return max_violation_shares(parameter, options, random);
+  if (kind == Kind::kHash) return hash_shares(parameter, options, random);
+  return distinct_shares(draw_weights(kind, parameter, options.experts, random), options.top_k);
 }
 
 void check_hot(const std::string& source, double parameter, const LoadOptions& options) {
@@ -172,7 +237,9 @@ void check_options(const std::string& source, const LoadOptions& options) {
 
 }  // namespace
 
-std::vector<std::string> generator_names() { return {"uniform", "zipf", "lognormal", "dirichlet", "hot"}; }
+std::vector<std::string> generator_names() {
+  return {"uniform", "zipf", "lognormal", "dirichlet", "hot", "maxvio", "hash", "expert_choice", "base"};
+}
 
 std::unique_ptr<ExpertLoads> make_uniform_loads(int moe_layers, int experts, int top_k) {
   MOEPLAN_CHECK(moe_layers > 0 && experts > 0 && top_k > 0 && top_k <= experts,
@@ -185,6 +252,12 @@ std::unique_ptr<ExpertLoads> make_generated_loads(const std::string& source, con
     check_options(source, options);
     return make_uniform_loads(options.moe_layers, options.experts, options.top_k);
   }
+  // Both fill every expert with the same number of tokens, by construction.
+  if (source == "expert_choice" || source == "base") {
+    check_options(source, options);
+    return std::make_unique<UniformLoads>(options.moe_layers, options.experts, options.top_k,
+                                          source == "base" ? kBase : kExpertChoice);
+  }
   const std::string stem = source.substr(0, source.find(':'));
   const auto generator = std::find_if(std::begin(kGenerators), std::end(kGenerators),
                                       [&](const Generator& g) { return stem == g.name; });
@@ -192,17 +265,16 @@ std::unique_ptr<ExpertLoads> make_generated_loads(const std::string& source, con
   const double parameter = read_parameter(source, *generator);
   check_options(source, options);
   if (generator->kind == Kind::kHot) check_hot(source, parameter, options);
+  if (generator->kind == Kind::kMaxViolation) check_max_violation(source, parameter, options);
+  if (generator->kind == Kind::kHash && options.vocab < 1)
+    throw base::InputError(fmt::format("load \"{}\" needs to know the vocabulary", source), "give a model");
 
   const base::RandomStream weights_stream(options.seed, "expert weights");
   const base::RandomStream order_stream(options.seed, "expert order");
   std::vector<std::vector<double>> shares;
   for (int l = 0; l < options.moe_layers; ++l) {
     base::RandomStream random = weights_stream.substream(static_cast<std::uint64_t>(l));
-    const std::vector<double> sorted =
-        generator->kind == Kind::kHot
-            ? hot_shares(static_cast<int>(parameter), options.experts)
-            : distinct_shares(draw_weights(generator->kind, parameter, options.experts, random),
-                              options.top_k);
+    const std::vector<double> sorted = draw_shares(generator->kind, parameter, options, random);
     std::vector<std::int32_t> order(sorted.size());
     for (std::size_t e = 0; e < order.size(); ++e) order[e] = static_cast<std::int32_t>(e);
     base::RandomStream shuffle = order_stream.substream(static_cast<std::uint64_t>(l));

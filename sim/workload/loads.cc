@@ -66,7 +66,8 @@ std::unique_ptr<ExpertLoads> load_expert_loads(const std::string& source, const 
   const std::string near = base::nearest_word(stem, generator_names());
   throw base::InputError(fmt::format("load \"{}\" is no generator and no file of a known kind", source),
                          !near.empty() ? fmt::format("did you mean \"{}\"?", near)
-                                       : "generators: uniform, zipf:S, lognormal:S, dirichlet:A, hot:N; "
+                                       : "generators: uniform, zipf:S, lognormal:S, dirichlet:A, hot:N, maxvio:V, hash:S, "
+                                         "expert_choice, base; "
                                          "files: .csv, .npy, .npz, a folder of SmartMoE tables");
 }
 

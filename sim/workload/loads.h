@@ -75,13 +75,14 @@ struct LoadOptions {
   int moe_layers = 0;       ///< of the model; 0 = as the file has
   int experts = 0;
   int top_k = 0;
+  std::int64_t vocab = 0;   ///< of the model; `hash` alone needs it
   bool map_layers = false;  ///< a log with another number of layers is stretched: layer l reads l * have / want
   int iteration = -1;       ///< use only this iteration of a trace; -1 = all
 };
 
 /// `source` is a file (CSV, .npy, .npz, SmartMoE table folder; an .npz of token sets) or a generator: uniform, zipf:S, lognormal:S,
 /// dirichlet:A, hot:N (N experts take half of the
-/// tokens). Throws InputError: other experts or top-k than the model's, another number of layers without
+/// tokens), maxvio:V, hash:S, expert_choice, base. Throws InputError: other experts or top-k than the model's, another number of layers without
 /// map_layers, broken files. Formats: docs/formats/load.md.
 std::unique_ptr<ExpertLoads> load_expert_loads(const std::string& source, const LoadOptions& options);
 

@@ -3,6 +3,9 @@
 #include <algorithm>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "base/diagnostics.h"
 
 namespace moeplan::sim {
 
@@ -126,6 +129,28 @@ std::string describe(const ModelSpec& model) {
   }
   for (const std::string& note : model.notes) text += fmt::format("  {:<18} {}\n", "note", note);
   return text;
+}
+
+void assume_attention(ModelSpec& model, const std::string& assumption) {
+  const auto refuse = [&](const std::string& message, const std::string& hint) {
+    throw base::InputError(fmt::format("--assume {}: {}", base::excerpt(assumption), message), hint);
+  };
+  const std::vector<std::string> kinds = model.kinds_without_cost();
+  const std::string hint =
+      kinds.empty() ? fmt::format("every layer of {} has a cost", model.name)
+                    : fmt::format("{} has layers of kind {}", model.name, fmt::join(kinds, ", "));
+  const std::size_t equals = assumption.find('=');
+  if (equals == std::string::npos || assumption.substr(equals + 1) != "attention")
+    refuse("expected KIND=attention", hint);
+  const std::string kind = assumption.substr(0, equals);
+  if (std::find(kinds.begin(), kinds.end(), kind) == kinds.end())
+    refuse("the model has no layers of that kind that lack a cost", hint);
+  if (model.heads < 1) refuse("the model states no attention heads to take the cost from", "");
+  const auto is_kind = [&](const LayerSpec& layer) { return sim::name(layer.mixer) == kind; };
+  model.notes.push_back(fmt::format("layers {} are of kind {} and costed as full attention (--assume)",
+                                    layer_ranges(model, is_kind), kind));
+  for (LayerSpec& layer : model.layers)
+    if (is_kind(layer)) layer.mixer = model.is_mla() ? MixerKind::kMla : MixerKind::kAttention;
 }
 
 }  // namespace moeplan::sim

@@ -75,6 +75,12 @@ struct ModelSpec {
 ModelSpec load_model(const std::string& path);
 ModelSpec import_model(const base::Document& config, std::string name);
 
+/// Costs the layers of a kind that has no cost as full attention of the model's own heads, and says so in `notes`.
+/// `assumption` is "KIND=attention", KIND as kinds_without_cost() names it. Throws InputError: another form, a kind
+/// that the model lacks or that has a cost, a model without attention heads.
+/// Not modelled: what such a layer really costs; a recurrent or sparse one is cheaper over long sequences.
+void assume_attention(ModelSpec& model, const std::string& assumption);
+
 /// Weights, in elements. For one layer of kind `layer`, over all ranks.
 std::int64_t attention_parameters(const ModelSpec& model, const LayerSpec& layer);  ///< projections and their norms
 std::int64_t dense_ffn_parameters(const ModelSpec& model);

@@ -110,6 +110,30 @@ TEST_F(BadInputTest, an_ep_that_does_not_divide_the_experts_is_told_at_its_place
   EXPECT_FALSE(fs::exists(out_));
 }
 
+TEST_F(BadInputTest, a_layer_kind_without_a_cost_is_told_and_may_be_assumed_to_be_attention) {
+  std::string config = base::read_text_file(base::resolve_config("models", "tiny-moe"));
+  config.insert(config.find('{') + 1, "\"layer_types\": [\"linear_attention\", \"full_attention\", \"linear_attention\", \"linear_attention\"],");
+  const std::string model = write("hybrid.json", config);
+  const std::string plan = write("plan.yaml", "name: p\nlayout: {tp: 1, dp: 8, ep: 8}\n");
+  std::vector<std::string> job{"simulate", "--cluster", "hgx-h100-1n", "--model", model, "--run", "pretrain-4k", "--plan", plan};
+  const auto with = [&](const std::string& assumption) {
+    std::vector<std::string> all = job;
+    all.insert(all.end(), {"--assume", assumption});
+    return all;
+  };
+  const Outcome refused = run(job);
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_THAT(refused.err, HasSubstr("layers of kind \"linear-attention\" have no cost model"));
+  EXPECT_THAT(refused.err, HasSubstr("hint: --assume linear-attention=attention costs them as full attention and says so"));
+  const Outcome assumed = run(with("linear-attention=attention"));
+  EXPECT_EQ(assumed.code, 0) << assumed.err;
+  EXPECT_THAT(assumed.out, HasSubstr("layers 0, 2-3 are of kind linear-attention and costed as full attention (--assume)"));
+  EXPECT_EQ(run(with("mamba=attention")).err,
+            "error: --assume \"mamba=attention\": the model has no layers of that kind that lack a cost\n"
+            "    hint: hybrid has layers of kind linear-attention\n");
+  EXPECT_EQ(run(with("linear-attention=mlp")).code, 2);
+}
+
 TEST_F(BadInputTest, a_number_of_matrices_that_is_none_is_told) {
   const std::string plan = write("plan.yaml", "name: p\nlayout: {tp: 1, dp: 8, ep: 8}\n");
   for (const std::string text : {"0", "-1", "2x", "some"}) {

@@ -48,7 +48,7 @@ const char* const kRunText = "name: small\nglobal_batch: 32\nseq_len: 1024\nopti
 struct SmallCase {
   SmallCase() {
     base::write_file_atomically((folder.path() / "run.yaml").string(), kRunText);
-    plan.job = {"hgx-h100-1n", "tiny-moe", (folder.path() / "run.yaml").string(), "zipf:1.0", "", false};
+    plan.job = {"hgx-h100-1n", "tiny-moe", (folder.path() / "run.yaml").string(), "zipf:1.0", "", {}, false};
     plan.budget = "16";
     plan.top = 3;
   }

@@ -147,6 +147,42 @@ TEST(Generators, LognormalOf135LooksLikePublishedRates) {
   EXPECT_NEAR(devices[240], 1.6, 0.05 * 1.6);
 }
 
+// maxvio:V: the busiest of 64 experts takes 1 + V of the mean 1/64, in every layer.
+TEST(Generators, MaxViolationIsWhatTheBusiestExpertTakesAboveTheMean) {
+  const auto loads = load_expert_loads("maxvio:0.72", options(8, 64, 6));
+  for (int l = 0; l < 8; ++l) {
+    const auto share = loads->mean_share(0, l);
+    EXPECT_NEAR(*std::max_element(share.begin(), share.end()) * 64, 1.72, 1e-6);
+    EXPECT_NEAR(std::accumulate(share.begin(), share.end(), 0.0), 1.0, 1e-12);
+  }
+  EXPECT_THROW(load_expert_loads("maxvio:15", options(1, 64, 4)), base::InputError);  // 64 / 4 - 1 = every token
+  EXPECT_NO_THROW(load_expert_loads("maxvio:14.9", options(1, 64, 4)));
+}
+
+// hash:S: the most frequent id of 1,000 with exponent 1 is 1 / H(1000) = 13.4 % of the tokens; its top-1 expert has at
+// least that. Without any skew of the ids the experts differ only as 1,000 draws over 8 do.
+TEST(Generators, HashLayersFollowTheFrequenciesOfTheTokens) {
+  LoadOptions with_ids = options(1, 8, 1);
+  with_ids.vocab = 1000;
+  double harmonic = 0.0;
+  for (int id = 1; id <= 1000; ++id) harmonic += 1.0 / id;
+  const auto skewed = load_expert_loads("hash:1", with_ids);
+  const auto share = skewed->mean_share(0, 0);
+  EXPECT_GE(*std::max_element(share.begin(), share.end()), 1.0 / harmonic);
+  EXPECT_NEAR(std::accumulate(share.begin(), share.end(), 0.0), 1.0, 1e-12);
+  const auto flat = load_expert_loads("hash:0", with_ids);
+  for (const double s : flat->mean_share(0, 0)) EXPECT_NEAR(s, 0.125, 5 * std::sqrt(0.125 * 0.875 / 1000));
+  EXPECT_THROW(load_expert_loads("hash:1", options(1, 8, 1)), base::InputError);
+}
+
+TEST(Generators, ExpertChoiceAndBaseAreEvenAndSayThatTheModelIsAnother) {
+  for (const std::string name : {"expert_choice", "base"}) {
+    const auto loads = load_expert_loads(name, options(2, 16, 2));
+    EXPECT_EQ(loads->routing(0, 1, 0, {4, 32, 1}).tokens, load_expert_loads("uniform", options(2, 16, 2))->routing(0, 1, 0, {4, 32, 1}).tokens);
+    EXPECT_THAT(loads->description(), HasSubstr("another model than top-k routing"));
+  }
+}
+
 // Means and variances of 4,000 rows against the model: T q and T q (1 - q) (1 + (T - 1) rho), rho = 0.0014
 // over 2,048 tokens. The row's fixed sum takes a share of order 1/experts from the variance: tolerance 10 %.
 TEST(Sampling, CountsHaveTheStatedMeanAndVariance) {
