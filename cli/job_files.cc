@@ -47,11 +47,13 @@ std::string digest_of(const JobOptions& options, const std::string& profile, std
 
 JobFiles::JobFiles(const JobOptions& options, std::uint64_t seed)
     : cluster_(topology::load_cluster(base::resolve_config("clusters", options.cluster))),
-      profile_(sim::load_profile(base::resolve_config("profiles", options.profile.empty() ? cluster_.profile() : options.profile))),
+      profile_(sim::load_profile(
+          base::resolve_config("profiles", options.profile.empty() ? cluster_.profile() : options.profile))),
       model_(load_model(options)),
       run_(sim::load_run(base::resolve_config("runs", options.run))),
       loads_(sim::load_expert_loads(options.load, load_options(options, model_, seed))),
-      digest_(digest_of(options, options.profile.empty() ? cluster_.profile() : options.profile, seed)) {}
+      digest_(digest_of(options, options.profile.empty() ? cluster_.profile() : options.profile, seed)),
+      seed_(seed) {}
 
 report::Inputs JobFiles::describe() const {
   return {{"cluster", fmt::format("{}: {} GPUs ({} nodes x {})", cluster_.name(), cluster_.ranks(), cluster_.nodes(), cluster_.gpus_per_node())},
@@ -60,6 +62,13 @@ report::Inputs JobFiles::describe() const {
           {"load", loads_->description()},
           {"profile", profile_.name()},
           {"inputs", digest_}};
+}
+
+report::Inputs JobFiles::provenance() const {
+  report::Inputs inputs = describe();
+  inputs.emplace_back("measurements", profile_.provenance());
+  inputs.emplace_back("seed", fmt::format("{}", seed_));
+  return inputs;
 }
 
 }  // namespace moeplan::cli

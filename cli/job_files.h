@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -27,6 +28,8 @@ class JobFiles {
   sim::Job job() const { return {cluster_, profile_, model_, run_, *loads_}; }
   /// One line an input, for reports.
   report::Inputs describe() const;
+  /// The same with what the profile rests on and the seed.
+  report::Inputs provenance() const;
   /// Fingerprint of all inputs and the seed, 16 hexadecimal digits.
   const std::string& digest() const { return digest_; }
 
@@ -37,6 +40,7 @@ class JobFiles {
   sim::RunSpec run_;
   std::unique_ptr<sim::ExpertLoads> loads_;
   std::string digest_;
+  std::uint64_t seed_;
 };
 
 }  // namespace moeplan::cli

@@ -107,15 +107,18 @@ Files make_files(const JobFiles& inputs, const planner::SearchResult& search) {
   const sim::Job job = inputs.job();
   Files files;
   for (const planner::RankedPlan& ranked : search.plans) files.emplace_back(ranked.plan.name + ".yaml", sim::write_plan(ranked.plan));
+  sim::Simulation simulation;
   if (!search.plans.empty()) {
     sim::SimulateOptions options;
     options.what_if = false;
     options.trace = true;
-    const sim::Simulation simulation = sim::simulate_step(job, search.plans.front().plan, options);
+    options.view = true;
+    simulation = sim::simulate_step(job, search.plans.front().plan, options);
     if (simulation.trace) files.emplace_back("trace-1.json", sim::write_chrome_trace(*simulation.trace));
     add_megatron_files(job, search.plans.front().plan, files);
   }
-  files.emplace_back("report.html", report::write_plan_page(inputs.describe(), search));
+  files.emplace_back("report.html", report::write_plan_page(inputs.provenance(), search,
+                                                            simulation.view ? &*simulation.view : nullptr));
   return files;
 }
 

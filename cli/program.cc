@@ -129,6 +129,22 @@ class Program {
                      "micro-batches of an iteration that route apart, at most (the others repeat them), or `all`")
         ->capture_default_str();
     verb->add_option("--trace", simulate_.trace, "write a Chrome trace (opens in Perfetto) to this file");
+    verb->add_option("--report", simulate_.report,
+                     "write a page with charts to this file: one HTML file that opens offline");
+    verb->add_flag("--why", simulate_.why, "print the chain of work that the end of the step waits for");
+    verb->add_option("--memory-timeline", simulate_.memory_timeline,
+                     "write what each stage's hottest rank holds over the step to this .csv or .json file");
+    CLI::Option* spread = verb->add_option("--speed-spread", simulate_.speed_spread,
+                                           "draw rank speeds that spread by so much (log-normal), e.g. 2%; "
+                                           "without a value 1 %, assumed. The step is then "
+                                           "the mean over draws and iterations");
+    spread->expected(0, 1)->default_str(kAssumedSpread)->type_name("PERCENT");
+    verb->add_option(
+            "--draws", simulate_.draws,
+            "of --speed-spread (16); a draw costs about a simulation, and with pp stages all of them are "
+            "simulated apart")
+        ->check(CLI::Range(1, 10000))
+        ->needs(spread);
     verb->add_flag("--no-what-if", simulate_.no_what_if, "leave the counterfactual steps out");
     verb->add_option("--seed", simulate_.common.seed, "seed of everything that is drawn")
         ->capture_default_str();

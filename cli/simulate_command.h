@@ -7,6 +7,9 @@
 
 namespace moeplan::cli {
 
+/// What `--speed-spread` without a value stands for.
+inline constexpr const char* kAssumedSpread = "assumed";
+
 struct SimulateVerbOptions {
   CommonOptions common;
   JobOptions job;
@@ -15,6 +18,12 @@ struct SimulateVerbOptions {
   int iterations = 8;            ///< of a load trace, at most
   std::string matrices = "4";    ///< routing matrices of an iteration and layer, at most; or "all"
   std::string trace;             ///< Chrome trace, written there; empty = none
+  std::string report;            ///< HTML page; empty = none
+  std::string memory_timeline;   ///< .csv or .json; empty = none
+  bool why = false;              ///< print the critical path too
+  std::string speed_spread;  ///< of ranks, "1%" or a fraction; "" = none, "assumed" = what the option without
+                             ///< a value means
+  int draws = 16;            ///< of rank speeds
   bool no_what_if = false;
 };
 

@@ -1,34 +1,23 @@
 #pragma once
 
 #include <string>
-#include <utility>
-#include <vector>
 
 #include "planner/search/search.h"
+#include "report/embedded.h"
+#include "report/page_parts.h"
+#include "sim/result/step_view.h"
 
 namespace moeplan::report {
 
-/// What stands at the head of the page: name and value of each input, e.g. {"cluster", "hgx-h100-32n: 256 GPUs"}.
-using Inputs = std::vector<std::pair<std::string, std::string>>;
-
-/// One self-contained HTML page of a search: ranked plans with their breakdown as inline SVG, reasons, memory per
-/// stage, evidence, counterfactuals, what did not fit and the account of the space. No scripts, no external
-/// resources, no date: the same search gives the same bytes.
-std::string write_plan_page(const Inputs& inputs, const planner::SearchResult& search);
+/// One self-contained HTML page of a search: ranked plans with their breakdown, reasons, rank 1's timeline,
+/// loads, memory and counterfactuals, evidence, and the account of the space. `view`: a step of rank 1;
+/// nullptr = without. Charts need `library`; without it pictures are static SVG. No external resources, no
+/// date: the same search gives the same bytes.
+std::string write_plan_page(const Inputs& inputs, const planner::SearchResult& search,
+                            const sim::StepView* view = nullptr,
+                            const ChartLibrary& library = chart_library());
 
 /// The ranked table for a terminal, with a bar for each breakdown.
 std::string write_plan_table(const planner::SearchResult& search);
-
-/// The parts of a breakdown in the order of all our pictures: key, seconds, colour.
-struct BreakdownPart {
-  const char* name;
-  base::Seconds time;
-  const char* colour;
-  char letter;  ///< in bars of characters
-};
-std::vector<BreakdownPart> breakdown_parts(const sim::Breakdown& breakdown);
-
-/// `text` with & < > " escaped.
-std::string escape_html(const std::string& text);
 
 }  // namespace moeplan::report

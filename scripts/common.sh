@@ -3,6 +3,8 @@
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build_packages=(cmake ninja-build g++ libfmt-dev libyaml-cpp-dev nlohmann-json3-dev libboost-dev libcli11-dev zlib1g-dev)
+# Draws the charts of reports; where a release has no such package they have static pictures.
+chart_packages=(libjs-chart.js)
 test_packages=(libgtest-dev libgmock-dev python3)
 
 say() { printf '%s\n' "$*"; }
@@ -43,6 +45,19 @@ need_packages() {
   say "installing ${missing[*]}"
   quietly "$root/build/log/apt-update.txt" as_root apt-get -qq update
   quietly "$root/build/log/apt-install.txt" as_root apt-get -qq install --no-install-recommends "${missing[@]}"
+}
+
+# The same of packages that one can do without: names what the release does not have.
+want_packages() {
+  local package
+  for package in "$@"; do
+    is_installed "$package" && continue
+    if command -v apt-cache >/dev/null && [ -n "$(apt-cache madison "$package" 2>/dev/null)" ]; then
+      need_packages "$package"
+    else
+      say "no package $package here: moeplan is built without what it gives"
+    fi
+  done
 }
 
 # The compiler: $CXX where set; else g++, which has to be 12 or later (Ubuntu 22.04 has 11 by default and 12 beside it).

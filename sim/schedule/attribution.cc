@@ -70,6 +70,16 @@ BusiestStage find_busiest_stage(const PipelineStep& step) {
   return best;
 }
 
+int find_busiest_block(const PipelineStep& step, int stage) {
+  int best = 0;
+  for (int block = 1; block < step.blocks; ++block) {
+    if (step.timeline.busy[step.compute_stream(stage, best).index()] <
+        step.timeline.busy[step.compute_stream(stage, block).index()])
+      best = block;
+  }
+  return best;
+}
+
 Breakdown attribute_stage(const PipelineStep& step, const BusiestStage& where) {
   Attribution at;
   Instant reduced, update_start;

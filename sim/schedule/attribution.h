@@ -12,6 +12,8 @@ struct BusiestStage {
   base::Seconds busy;
 };
 BusiestStage find_busiest_stage(const PipelineStep& step);
+/// The block of a stage that is busy longest.
+int find_busiest_block(const PipelineStep& step, int stage);
 
 /// Where the time of a step goes at one stage and block. The parts sum to step.time(); imbalance is left at
 /// 0.

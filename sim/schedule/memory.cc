@@ -5,6 +5,7 @@
 
 #include "sim/schedule/activation_bytes.h"
 #include "sim/schedule/layer_kernels.h"
+#include "sim/schedule/memory_timeline.h"
 #include "sim/schedule/pipeline_order.h"
 #include "sim/schedule/simulate.h"
 
@@ -31,6 +32,7 @@ class StageMemory {
   }
 
   MemoryPart part(int stage);
+  StageHeld held(int stage);
 
  private:
   struct Placed {
@@ -38,6 +40,7 @@ class StageMemory {
     int moe_index = -1;    ///< -1: no experts
     double in_flight = 0;  ///< micro-batches whose activations it keeps
     double stashed = 0;    ///< micro-batches whose weight gradients wait
+    int place = 0;         ///< its chunk on this rank
   };
   struct Peak {
     double activations = 0.0;
@@ -74,6 +77,7 @@ class StageMemory {
   std::vector<int> first_layer_;  // [chunk]
   std::vector<int> moe_before_;   // [layer]: MoE layers before it
   std::vector<double> rows_;  // [layer of the stage]: token copies that the hottest rank's experts receive
+  std::vector<double> worst_rows_;  // those of the iteration that part() found to need most
 };
 
 void StageMemory::find_moe_indices() {
@@ -146,8 +150,12 @@ std::vector<StageMemory::Placed> StageMemory::layers_of(int stage) const {
   std::vector<Placed> all;
   const std::vector<Kept> in_flight = in_flight_of(stage);
   Kept last;
+  int last_place = 0;
   for (int v = 0; v < map_.chunks_per_stage(); ++v) {
-    if (map_.is_last(map_.at(stage, v))) last = in_flight[static_cast<std::size_t>(v)];
+    if (map_.is_last(map_.at(stage, v))) {
+      last = in_flight[static_cast<std::size_t>(v)];
+      last_place = v;
+    }
     const auto chunk = static_cast<std::size_t>(map_.model_chunk(map_.at(stage, v)));
     for (int i = 0; i < split_.layers_per_chunk[chunk]; ++i) {
       const auto l = static_cast<std::size_t>(first_layer_[chunk] + i);
@@ -155,7 +163,7 @@ std::vector<StageMemory::Placed> StageMemory::layers_of(int stage) const {
       const LayerSpec& layer = job_.model.layers[l];
       const Kept& kept = in_flight[static_cast<std::size_t>(v)];
       all.push_back(
-          {layer, layer.ffn == FfnKind::kMoe ? moe_before_[l] : -1, kept.activations, kept.stashed});
+          {layer, layer.ffn == FfnKind::kMoe ? moe_before_[l] : -1, kept.activations, kept.stashed, v});
     }
   }
   if (is_last(stage)) {
@@ -165,7 +173,7 @@ std::vector<StageMemory::Placed> StageMemory::layers_of(int stage) const {
       if (layer.mixer == MixerKind::kNone) layer.mixer = MixerKind::kAttention;
       if (layer.ffn == FfnKind::kNone) layer.ffn = job_.model.is_moe() ? FfnKind::kMoe : FfnKind::kDense;
       all.push_back({layer, layer.ffn == FfnKind::kMoe ? std::max(0, job_.model.moe_layers() - 1) : -1,
-                     last.activations, last.stashed});
+                     last.activations, last.stashed, last_place});
     }
   }
   return all;
@@ -355,7 +363,10 @@ MemoryPart StageMemory::part(int stage) {
       load_rows(layers, static_cast<int>(std::int64_t{i} * have / iterations));
     }
     const Peak peak = peak_of(stage, layers);
-    if (peak.sum() > worst.sum()) worst = peak;
+    if (peak.sum() > worst.sum()) {
+      worst = peak;
+      worst_rows_ = rows_;
+    }
   }
   part.activations = base::Bytes::rounded(worst.activations);
   part.moe_buffers = base::Bytes::rounded(worst.buffers);
@@ -368,7 +379,33 @@ MemoryPart StageMemory::part(int stage) {
   return part;
 }
 
+StageHeld StageMemory::held(int stage) {
+  StageHeld held;
+  held.part = part(stage);
+  rows_ = worst_rows_;
+  const auto places = static_cast<std::size_t>(map_.chunks_per_stage());
+  held.kept.assign(places, 0.0);
+  held.stashed.assign(places, 0.0);
+  const std::vector<Placed> layers = layers_of(stage);
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    const LayerBytes bytes = activations_.layer(layers[i].layer);
+    const double kept = bytes.kept + bytes.kept_per_row * rows_[i];
+    const double stashed = bytes.stashed + bytes.stashed_per_row * rows_[i];
+    held.kept[static_cast<std::size_t>(layers[i].place)] += kept;
+    held.stashed[static_cast<std::size_t>(layers[i].place)] += stashed;
+    held.at_peak += layers[i].in_flight * kept + layers[i].stashed * stashed;
+  }
+  return held;
+}
+
 }  // namespace
+
+std::vector<StageHeld> find_held(const Job& job, const PlanSpec& plan) {
+  StageMemory stages(job, plan);
+  std::vector<StageHeld> held;
+  for (int stage = 0; stage < plan.layout.pp; ++stage) held.push_back(stages.held(stage));
+  return held;
+}
 
 MemoryResult compute_memory(const Job& job, const PlanSpec& plan) {
   StageMemory stages(job, plan);

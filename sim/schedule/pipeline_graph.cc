@@ -74,7 +74,7 @@ class PipelineBuilder {
       for (int block = 0; block < step_.blocks; ++block) add_order(stage, block, order);
     }
     join_twins();
-    for (int block = 0; block < step_.blocks; ++block) add_transfers(block);
+    for (int block = 0; !in_.without_waits && block < step_.blocks; ++block) add_transfers(block);
     add_updates();
   }
 

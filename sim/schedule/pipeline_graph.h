@@ -28,6 +28,8 @@ struct PipelineInput {
   bool overlap_gather = true;
   bool gather_layers = false;  ///< parameters are shards: every pass gathers its layers
   bool reduce_each = false;    ///< gradients are shards: every micro-batch reduces its own
+  /// Every pass finds its input there: stages run their passes one after the other (a counterfactual).
+  bool without_waits = false;
 };
 
 /// What a task of the pipeline graph is.

@@ -10,6 +10,8 @@
 #include "sim/cost/profile_data.h"
 #include "sim/schedule/attribution.h"
 #include "sim/schedule/bound_gap.h"
+#include "sim/schedule/build_view.h"
+#include "sim/schedule/speed_spread.h"
 #include "sim/schedule/step_notes.h"
 #include "sim/schedule/step_simulator.h"
 #include "sim/schedule/step_trace.h"
@@ -110,6 +112,17 @@ void add_gap_note(const Job& job, const PlanSpec& plan, int iteration, StepResul
       gap->matrices, 100 * gap->mean, 100 * gap->worst));
 }
 
+/// Puts the steps under drawn rank speeds in the place of the one at named speeds.
+void spread_speeds(const Job& job, const PlanSpec& plan, const SimulateOptions& options,
+                   const std::vector<int>& iterations, CostSum& critical, StepResult& result) {
+  const Seconds named = result.step_time;
+  SpeedDraws draws = simulate_draws(job, plan, options, iterations);
+  critical = draws.critical;
+  fill_distribution(std::move(draws.times), result);
+  result.notes.insert(result.notes.begin(),
+                      describe_spread(options.speed_spread, options.draws, named, result.step_time));
+}
+
 }  // namespace
 
 Simulation simulate_step(const Job& job, const PlanSpec& plan, const SimulateOptions& options,
@@ -124,14 +137,18 @@ Simulation simulate_step(const Job& job, const PlanSpec& plan, const SimulateOpt
   const std::vector<int> iterations = sample_iterations(job, options.max_iterations);
   std::vector<Seconds> times;
   CostSum critical;
+  const int middle = iterations[iterations.size() / 2];
   for (const int iteration : iterations) {
     const PipelineStep step = simulator.simulate(iteration);
     times.push_back(step.time());
     critical.add(critical_cost(step));
-    if (options.trace && iteration == iterations[iterations.size() / 2])
-      simulation.trace = build_trace(step, simulator, plan);
+    if (options.trace && iteration == middle) simulation.trace = build_trace(step, simulator, plan);
+    if (options.view && iteration == middle) simulation.view = build_view(job, plan, step, iteration);
   }
-  fill_distribution(times, result);
+  const Seconds middle_time = times[iterations.size() / 2];
+  result.notes = collect_notes(job, plan, options);
+  fill_distribution(std::move(times), result);
+  if (options.speed_spread > 0) spread_speeds(job, plan, options, iterations, critical, result);
   fill_rates(job, plan, result);
   fill_band(critical, step_band(job), result);
 
@@ -142,12 +159,10 @@ Simulation simulate_step(const Job& job, const PlanSpec& plan, const SimulateOpt
   result.network_mode = options.network == NetworkMode::kFlow ? "flow" : "bound";
   result.distinct_matrices = simulator.distinct_matrices();
   describe_load(job, plan, iterations, result);
-  result.notes = collect_notes(job, plan, options);
-  if (options.network == NetworkMode::kBound) add_gap_note(job, plan, iterations[iterations.size() / 2], result);
+  if (options.network == NetworkMode::kBound) add_gap_note(job, plan, middle, result);
   if (options.what_if) {
-    const std::size_t middle = iterations.size() / 2;
-    result.what_if = compute_what_if(job, plan, options, iterations[middle], times[middle], balanced,
-                                     costs, result.step_time);
+    result.what_if = compute_what_if(job, plan, options, simulator, middle, middle_time, balanced.time(), costs,
+                                     result.step_time);
   }
   return simulation;
 }

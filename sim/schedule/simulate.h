@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -7,6 +8,7 @@
 
 #include "sim/cost/profile.h"
 #include "sim/result/step_result.h"
+#include "sim/result/step_view.h"
 #include "sim/result/trace.h"
 #include "sim/workload/loads.h"
 #include "sim/workload/model.h"
@@ -37,6 +39,10 @@ struct SimulateOptions {
   int micro_batch_samples = kMicroBatchSamples;  ///< routing matrices of an iteration and layer, at most
   bool what_if = true;     ///< simulate the counterfactuals too
   bool trace = false;
+  bool view = false;        ///< timeline, loads, memory over time and critical path too
+  double speed_spread = 0;  ///< of ranks, see sim/schedule/speed_spread.h; 0 = the named speeds alone
+  int draws = 16;           ///< of rank speeds, where they spread
+  std::uint64_t seed = 1;   ///< of the draws
 };
 
 /// Layer and collective costs that candidates share; thread-safe. One per Job.
@@ -54,6 +60,7 @@ MemoryResult compute_memory(const Job& job, const PlanSpec& plan);
 struct Simulation {
   StepResult result;
   std::optional<Trace> trace;
+  std::optional<StepView> view;  ///< of the iteration in the middle, at named speeds
 };
 
 /// One training step. Requires find_faults() empty and model.kinds_without_cost() empty (throws InputError).

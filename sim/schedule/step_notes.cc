@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "base/quantity_text.h"
 #include "sim/schedule/load_sample.h"
 
 namespace moeplan::sim {
@@ -12,8 +13,54 @@ namespace {
 
 /// max over mean of the EP ranks' shares, replicas splitting their expert's share.
 double rank_imbalance(std::span<const double> share, std::span<const std::int32_t> slots, int ep) {
-  std::vector<double> rank(static_cast<std::size_t>(ep));
   if (slots.empty()) return max_over_mean(share, ep);
+  const std::vector<double> rank = rank_shares(share, slots, ep);
+  return *std::max_element(rank.begin(), rank.end()) * ep;
+}
+
+constexpr std::size_t kNamed = 4;  ///< slow ranks and links that a note names
+
+/// Slow ranks and degraded links of the cluster file, worst first; "no slow ranks" among the what-ifs says
+/// what they cost.
+void describe_cluster(const topology::ClusterSpec& spec, const PlanSpec& plan,
+                      std::vector<std::string>& notes) {
+  std::vector<topology::ClusterSpec::SlowRank> slow;
+  for (const auto& rank : spec.slow_ranks) {
+    if (rank.rank < plan.layout.world()) slow.push_back(rank);
+  }
+  std::stable_sort(slow.begin(), slow.end(),
+                   [](const auto& a, const auto& b) { return a.factor > b.factor; });
+  std::string text;
+  for (std::size_t i = 0; i < std::min(kNamed, slow.size()); ++i) {
+    text += fmt::format("{}rank {} (stage {}) takes {:.4g} times as long", i == 0 ? "" : ", ", slow[i].rank,
+                        slow[i].rank / plan.layout.ranks_per_stage(), slow[i].factor);
+  }
+  if (slow.size() > kNamed) text += fmt::format(" and {} more", slow.size() - kNamed);
+  if (!text.empty()) notes.push_back("slow ranks of the cluster file: " + text);
+  text.clear();
+  for (std::size_t i = 0; i < std::min(kNamed, spec.degraded_links.size()); ++i) {
+    text += fmt::format("{}{} at {:.4g} GB/s", i == 0 ? "" : ", ", spec.degraded_links[i].link,
+                        spec.degraded_links[i].bandwidth.gb_per_s());
+  }
+  if (spec.degraded_links.size() > kNamed)
+    text += fmt::format(" and {} more", spec.degraded_links.size() - kNamed);
+  if (!text.empty()) notes.push_back("degraded links of the cluster file: " + text);
+}
+
+}  // namespace
+
+std::span<const std::int32_t> slots_of(const PlanSpec& plan, int layer) {
+  const auto& rows = plan.placement.slots;
+  const auto row = static_cast<std::size_t>(layer);
+  return row < rows.size() ? std::span<const std::int32_t>(rows[row]) : std::span<const std::int32_t>();
+}
+
+std::vector<double> rank_shares(std::span<const double> share, std::span<const std::int32_t> slots, int ep) {
+  std::vector<double> rank(static_cast<std::size_t>(ep));
+  if (slots.empty()) {
+    for (std::size_t e = 0; e < share.size(); ++e) rank[e * rank.size() / share.size()] += share[e];
+    return rank;
+  }
   std::vector<int> replicas(share.size());
   for (const std::int32_t e : slots) ++replicas[static_cast<std::size_t>(e)];
   const std::size_t per_rank = slots.size() / rank.size();
@@ -21,10 +68,8 @@ double rank_imbalance(std::span<const double> share, std::span<const std::int32_
     const auto e = static_cast<std::size_t>(slots[s]);
     rank[s / per_rank] += share[e] / replicas[e];
   }
-  return *std::max_element(rank.begin(), rank.end()) * ep;
+  return rank;
 }
-
-}  // namespace
 
 void describe_load(const Job& job, const PlanSpec& plan, const std::vector<int>& iterations,
                    StepResult& result) {
@@ -37,18 +82,23 @@ void describe_load(const Job& job, const PlanSpec& plan, const std::vector<int>&
   int count = 0;
   for (const int iteration : iterations) {
     for (int layer = 0; layer < job.loads.moe_layers(); ++layer, ++count) {
-      const auto& rows = plan.placement.slots;
-      const auto row = static_cast<std::size_t>(layer);
-      const std::span<const std::int32_t> slots =
-          row < rows.size() ? std::span<const std::int32_t>(rows[row]) : std::span<const std::int32_t>();
-      sum += rank_imbalance(job.loads.mean_share(iteration, layer), slots, plan.layout.ep);
+      sum += rank_imbalance(job.loads.mean_share(iteration, layer), slots_of(plan, layer), plan.layout.ep);
     }
   }
   result.load_max_over_mean = count > 0 ? sum / count : 1.0;
 }
 
+std::string describe_spread(double spread, int draws, base::Seconds named_speeds, base::Seconds mean) {
+  return fmt::format(
+      "rank speeds spread by {:.3g} % (log-normal, {} draws): the slowest ranks make the mean step {:.1f} % "
+      "longer than the "
+      "{} at equal speeds",
+      spread * 100.0, draws, (mean / named_speeds - 1.0) * 100.0, base::pretty(named_speeds));
+}
+
 std::vector<std::string> collect_notes(const Job& job, const PlanSpec& plan, const SimulateOptions& options) {
   std::vector<std::string> notes = job.model.notes;
+  describe_cluster(job.cluster.spec(), plan, notes);
   const bool moe = job.model.moe_layers() > 0;
   if (moe && job.run.gate != GatePolicy::kCapacity) {
     notes.push_back(fmt::format(

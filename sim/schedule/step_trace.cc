@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include "sim/schedule/attribution.h"
+
 namespace moeplan::sim {
 
 namespace {
@@ -109,17 +111,6 @@ const ChunkTimes& times_of(const PipelineTask& task, const PipelineInput& input)
   }
 }
 
-/// The block of a stage that is busy longest.
-int shown_block(const PipelineStep& step, int stage) {
-  int best = 0;
-  for (int block = 1; block < step.blocks; ++block) {
-    if (step.timeline.busy[step.compute_stream(stage, best).index()] <
-        step.timeline.busy[step.compute_stream(stage, block).index()])
-      best = block;
-  }
-  return best;
-}
-
 }  // namespace
 
 Trace build_trace(const PipelineStep& step, const StepSimulator& simulator, const PlanSpec& plan) {
@@ -128,7 +119,7 @@ Trace build_trace(const PipelineStep& step, const StepSimulator& simulator, cons
   std::vector<int> shown;
   for (int stage = 0; stage < plan.layout.pp; ++stage) {
     trace.process_names.push_back(fmt::format("stage {}", stage));
-    shown.push_back(shown_block(step, stage));
+    shown.push_back(find_busiest_block(step, stage));
   }
   int micro_batches = 0;
   for (const PipelineTask& task : step.tasks) micro_batches = std::max(micro_batches, task.micro_batch + 1);

@@ -1,7 +1,8 @@
 #include "sim/schedule/what_if.h"
 
-#include "sim/schedule/attribution.h"
-#include "sim/schedule/step_simulator.h"
+#include <utility>
+
+#include "sim/cost/profile_data.h"
 
 namespace moeplan::sim {
 
@@ -16,26 +17,60 @@ topology::Cluster with_twice_the_nics(const topology::Cluster& cluster) {
   return topology::compile(spec);
 }
 
-Seconds simulate_with_twice_the_nics(const Job& job, const PlanSpec& plan, const SimulateOptions& options, int iteration) {
-  const topology::Cluster cluster = with_twice_the_nics(job.cluster);
-  const Job faster{cluster, job.profile, job.model, job.run, job.loads};
-  CostCache cache;  // its own: cached values belong to one cluster
-  return StepSimulator(faster, plan, options.network, {false, false, options.micro_batch_samples}, cache).simulate(iteration).time();
+/// All collectives are solved again: cached values belong to one cluster.
+Seconds simulate_on(const topology::Cluster& cluster, const Job& job, const PlanSpec& plan,
+                    const SimulateOptions& options, int iteration) {
+  const Job other{cluster, job.profile, job.model, job.run, job.loads};
+  CostCache cache;
+  return StepSimulator(other, plan, options.network, {false, false, options.micro_batch_samples}, cache)
+      .simulate(iteration)
+      .time();
+}
+
+topology::Cluster without_faults(const topology::Cluster& cluster) {
+  topology::ClusterSpec spec = cluster.spec();
+  spec.slow_ranks.clear();
+  spec.degraded_links.clear();
+  return topology::compile(spec);
+}
+
+/// `cache` may be the job's: all-to-alls do not depend on the host.
+Seconds simulate_without_launches(const Job& job, const PlanSpec& plan, const SimulateOptions& options,
+                                  int iteration, CostCache& cache) {
+  ProfileData data = job.profile.data();
+  data.launch_overhead = data.linear_overhead = data.host_sync = Seconds();
+  const Profile profile(std::move(data));
+  const Job other{job.cluster, profile, job.model, job.run, job.loads};
+  return StepSimulator(other, plan, options.network, {false, false, options.micro_batch_samples}, cache)
+      .simulate(iteration)
+      .time();
+}
+
+Seconds simulate_without_waits(StepSimulator& simulator, int iteration) {
+  simulator.simulate(iteration);
+  PipelineInput input = simulator.input();
+  input.without_waits = true;
+  return simulate_pipeline(input).time();
 }
 
 }  // namespace
 
-std::vector<WhatIf> compute_what_if(const Job& job, const PlanSpec& plan, const SimulateOptions& options, int iteration,
-                                    Seconds iteration_time, const PipelineStep& balanced, CostCache& cache,
-                                    Seconds step_time) {
+std::vector<WhatIf> compute_what_if(const Job& job, const PlanSpec& plan, const SimulateOptions& options,
+                                    StepSimulator& simulator, int iteration, Seconds iteration_time,
+                                    Seconds balanced_time, CostCache& cache, Seconds step_time) {
   std::vector<WhatIf> changes;
   const auto add = [&](std::string change, Seconds time, std::string note) {
     const double ratio = time / iteration_time;
     changes.push_back({std::move(change), step_time * ratio, 1.0 - ratio, std::move(note)});
   };
-  if (iteration >= 0) add("balanced routing", balanced.time(), "every expert gets the same share; simulated");
+  if (iteration >= 0) add("balanced routing", balanced_time, "every expert gets the same share; simulated");
+  if (!job.cluster.spec().slow_ranks.empty() || !job.cluster.spec().degraded_links.empty()) {
+    add("equal ranks, whole links", simulate_on(without_faults(job.cluster), job, plan, options, iteration),
+        "simulated without the slow ranks and degraded links of the cluster file");
+  }
   if (plan.layout.world() > job.cluster.gpus_per_node()) {
-    add("twice the NIC bandwidth", simulate_with_twice_the_nics(job, plan, options, iteration),
+    add("twice the NIC bandwidth",
+        simulate_on(with_twice_the_nics(job.cluster), job, plan, options, iteration),
         "simulated again on the faster cluster");
   }
   if (plan.layout.ep * plan.layout.tp * plan.layout.cp > 1) {
@@ -43,10 +78,11 @@ std::vector<WhatIf> compute_what_if(const Job& job, const PlanSpec& plan, const 
     add("free communication inside layers", free.simulate(iteration).time(),
         "the most that overlap of dispatch, combine and TP could give");
   }
+  add("no launch cost", simulate_without_launches(job, plan, options, iteration, cache),
+      "the host takes no time for launches, calls and syncs; simulated");
   if (plan.layout.pp > 1) {
-    const Seconds bubble = attribute_stage(balanced, find_busiest_stage(balanced)).bubble;
-    add("no pipeline bubble", iteration_time - bubble,
-        "the busiest stage's waits for other stages, taken off; not simulated");
+    add("no pipeline bubble", simulate_without_waits(simulator, iteration),
+        "no pass waits for another stage; simulated");
   }
   return changes;
 }

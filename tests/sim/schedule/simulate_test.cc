@@ -275,7 +275,7 @@ TEST(SimulateStep, WhatIfsNeverMakeTheStepLonger) {
   StepCase c("zipf:1.0");
   c.lay_out(1, 2, 1, 16);
   const StepResult r = c.simulate(NetworkMode::kFlow, true);
-  ASSERT_EQ(r.what_if.size(), 4U);
+  ASSERT_EQ(r.what_if.size(), 5U);
   for (const WhatIf& change : r.what_if) {
     EXPECT_GT(change.gain, 0.0) << change.change;
     EXPECT_NEAR(change.step_time.s(), r.step_time.s() * (1 - change.gain), 1e-9) << change.change;
