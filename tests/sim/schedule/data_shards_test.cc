@@ -178,6 +178,29 @@ TEST(DataShards, GroupsOfANodeReduceTwice) {
   EXPECT_GT(node.reduce_piece.time, all.reduce_piece.time);
 }
 
+// Kernels of a pass are drawn where its pieces run, with the waits for gathers between them: the last kernel of the
+// first forward ends when the pass does, and no kernel of the next pass starts before.
+TEST(DataShards, TheTraceShowsTheWaits) {
+  const StepCase c = sharded(DataParallel::kFsdp);
+  SimulateOptions options;
+  options.trace = true;
+  options.what_if = false;
+  const Simulation step = simulate_step(c.job(), c.plan, options);
+  double forward_end = 0;
+  double backward_start = 1e9;
+  double gathers = 0;
+  for (const TraceEvent& event : step.trace.value().events) {
+    const double start = event.start.since_start().s();
+    if (event.name.starts_with("parameter gather")) gathers += event.duration.s();
+    if (event.thread != 0 || !event.name.ends_with("mb0")) continue;
+    if (event.name.starts_with("residual L3") && forward_end == 0) forward_end = start + event.duration.s();
+    if (event.name.starts_with("cross entropy")) backward_start = std::min(backward_start, start);
+  }
+  EXPECT_GT(gathers, 0.0);
+  EXPECT_GT(forward_end, 0.0);
+  EXPECT_GE(backward_start, forward_end);
+}
+
 TEST(DataShards, TheEstimateKnowsThem) {
   for (const auto& [sharding, group] : {std::pair(DataParallel::kZero2, 0), std::pair(DataParallel::kFsdp, 0),
                                         std::pair(DataParallel::kHsdp, 8)}) {
