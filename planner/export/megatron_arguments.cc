@@ -163,6 +163,12 @@ void write_dispatcher(const sim::PlanSpec& plan, Writer& w) {
              plan.dispatcher_sms);
 }
 
+void write_overlap(const sim::LayerOverlap& overlap, Writer& w) {
+  w.flag_if(overlap.shared_experts, "--moe-shared-expert-overlap");
+  w.flag_if(overlap.all_to_all, "--overlap-moe-expert-parallel-comm");
+  w.flag_if(overlap.delay_weight_gradients, "--delay-wgrad-compute");
+}
+
 void write_experts(const PlanContext& c, const sim::PlanSpec& plan, Writer& w) {
   const sim::ModelSpec& m = c.model;
   if (!m.is_moe()) return;
@@ -180,6 +186,7 @@ void write_experts(const PlanContext& c, const sim::PlanSpec& plan, Writer& w) {
              sim::name(c.run.router_loss));
   w.flag_if(c.run.router_bias_update, "--moe-router-enable-expert-bias");
   write_dispatcher(plan, w);
+  write_overlap(plan.overlap, w);
   w.flag("--moe-grouped-gemm");
   w.flag("--moe-permute-fusion");
   if (c.run.gate == sim::GatePolicy::kCapacity) w.value("--moe-expert-capacity-factor", c.run.capacity_factor);

@@ -323,6 +323,20 @@ void read_batch(const FlagReader& r, MegatronImport& out) {
   out.plan.overlap_param_gather = r.has("--overlap-param-gather");
 }
 
+void read_overlap(const FlagReader& r, MegatronImport& out) {
+  sim::LayerOverlap& overlap = out.plan.overlap;
+  overlap.shared_experts = r.has("--moe-shared-expert-overlap");
+  overlap.all_to_all = r.has("--overlap-moe-expert-parallel-comm");
+  overlap.delay_weight_gradients = r.has("--delay-wgrad-compute");
+  if (overlap.delay_weight_gradients && !overlap.all_to_all) {
+    r.fault("--delay-wgrad-compute", "stands without --overlap-moe-expert-parallel-comm, which it needs");
+  }
+  if (overlap.shared_experts && overlap.all_to_all) {
+    r.fault("--moe-shared-expert-overlap",
+            "stands beside --overlap-moe-expert-parallel-comm, which excludes it");
+  }
+}
+
 /// Megatron's flex dispatcher and its libraries; DeepEP is the default, and --moe-enable-deepep its older name.
 void read_flex(const FlagReader& r, MegatronImport& out) {
   const std::string backend =
@@ -367,6 +381,7 @@ MegatronImport import_megatron_plan(std::string_view text, const MegatronImportO
   read_pipeline(reader, options, out);
   read_recompute(reader, out);
   read_batch(reader, out);
+  read_overlap(reader, out);
   note_run(reader, out);
   for (const auto& [flag, entry] : flags.entries) {
     const FlagInfluence influence = influence_of(flag);

@@ -125,12 +125,29 @@ std::string add_split(const StepRow& row, sim::PlanSpec& plan) {
                      plan.split.layers_per_chunk.size(), wanted);
 }
 
+/// Rows that hide expert all-to-alls under another micro-batch. NVIDIA's performance recipes delay the weight
+/// gradients where they do so (NVIDIA-NeMo/Megatron-Bridge scripts/performance: moe_a2a_overlap sets
+/// overlap_moe_expert_parallel_comm and delay_wgrad_compute); its experiments beside them leave them in
+/// place.
+void add_overlap(const StepRow& row, StepJob& job) {
+  if (row.a2a_overlap != "1") {
+    const std::vector<std::string_view> assumed = split(row.assumed, ';');
+    job.overlap_open = std::find(assumed.begin(), assumed.end(), "a2a_overlap") != assumed.end();
+    if (job.overlap_open)
+      job.notes.emplace_back("whether expert all-to-alls overlap another micro-batch is not stated");
+    return;
+  }
+  job.plan.overlap.all_to_all = true;
+  job.floor = sim::worst(job.floor, sim::Evidence::kExtrapolated);  // no measurement isolates the overlap
+  job.plan.overlap.delay_weight_gradients = row.release.starts_with("nemo-");
+  job.notes.push_back(
+      fmt::format("expert all-to-alls under another micro-batch{}",
+                  job.plan.overlap.delay_weight_gradients ? ", weight gradients delayed" : ""));
+}
+
 /// Names what the simulator does not have. Each costs the prediction its standing.
 void note_missing_mechanisms(const StepRow& row, StepJob& job) {
   const std::size_t before = job.notes.size();
-  job.overlaps = row.a2a_overlap == "1";
-  if (job.overlaps)
-    job.notes.push_back("overlap of expert all-to-all with another micro-batch is not modelled");
   if (row.fsdp && row.pp > 1)
     job.notes.push_back("FSDP predicted as the distributed optimizer (no parameter gathers inside the step)");
   if (row.offloaded_layers > 0)
@@ -266,6 +283,7 @@ StepJobOrReason StepJobs::build(const StepRow& row) {
   if (!recompute) return {std::nullopt, fmt::format("recompute \"{}\" is not known", row.recompute)};
   job.plan.recompute = *recompute;
   if (std::string why = add_split(row, job.plan); !why.empty()) return {std::nullopt, std::move(why)};
+  add_overlap(row, job);
   note_missing_mechanisms(row, job);
   job.loads = choose_loads(row, job);
   if (const auto faults = sim::find_faults(job.job(), job.plan); !faults.empty())

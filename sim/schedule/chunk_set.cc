@@ -5,6 +5,8 @@
 
 #include "base/files.h"
 #include "sim/cost/profile_data.h"
+#include "sim/schedule/shared_experts.h"
+#include "sim/schedule/tile_fused.h"
 
 namespace moeplan::sim {
 
@@ -96,6 +98,7 @@ const RoutedLayer& ChunkSimulator::routed_layer(const StageModel& model, std::si
                static_cast<int>(plan_.dispatcher),
                plan_.dispatcher_sms,
                plan_.chunk_degree,
+               plan_.backward_chunks(),
                digest(slots(layer))};
   key.insert(key.end(), signatures_[stage_class].begin(), signatures_[stage_class].end());
   return cache_.routed_layer(key, [&] { return compute_routed_layer(model, layer, sample); });
@@ -126,8 +129,12 @@ ChunkWork ChunkSimulator::chunk_work(std::size_t chunk, const LoadSample& sample
       if (moe == nullptr) {
         const RoutedLayer& routed = routed_layer(model, kind, placed, sample);
         const AllToAllTimes times = options_.free_comm ? routed.times.without_time() : routed.times;
-        moe_times_.push_back(build_moe_times(model.kernels(), routed.traffic, times, plan_.chunk_degree));
-        if (splits_backward(plan_.schedule())) moe_times_.back().split_backward();
+        moe_times_.push_back(build_moe_times(model.kernels(), routed.traffic, times, plan_.chunk_degree,
+                                             plan_.backward_chunks()));
+        if (plan_.overlap.shared_experts) add_shared_experts(model.kernels(), moe_times_.back());
+        if (plan_.overlap.tile_fused) fuse_tiles(model.kernels(), routed.traffic, moe_times_.back());
+        if (splits_backward(plan_.schedule()) || plan_.overlap.delay_weight_gradients)
+          moe_times_.back().split_backward();
         moe = &moe_times_.back();
         if (!sample.is_balanced()) ++distinct_matrices_;
       }
@@ -141,7 +148,7 @@ ChunkWork ChunkSimulator::chunk_work(std::size_t chunk, const LoadSample& sample
 
 ChunkPair ChunkSimulator::simulate_chunk_pair(std::size_t chunk, const LoadSample& sample) {
   const StageModel& model = *models_[stage_class(chunk)];
-  const ChunkPlace place{model.ranks(), model.slow(), plan_.recompute};
+  const ChunkPlace place = place_of(model);
   const ChunkWork work = chunk_work(chunk, sample);
   ChunkPair pair;
   pair.forward = simulate_chunk(place, work, Pass::kForward, options_.keep_bars);
@@ -209,7 +216,7 @@ const ChunkTimes& ChunkSimulator::simulate_both(int forward_chunk, const LoadSam
   const StageModel& model = *models_[stage_class(f)];
   const ChunkWork forward = chunk_work(f, forward_sample);
   const ChunkWork backward = chunk_work(b, backward_sample);
-  const ChunkPlace place{model.ranks(), model.slow(), plan_.recompute};
+  const ChunkPlace place = place_of(model);
   ChunkTimes times =
       simulate_pair(place, forward, backward, factors(model, forward, backward), options_.keep_bars);
   if (!options_.keep_bars) moe_times_.clear();

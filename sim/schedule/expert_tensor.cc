@@ -106,19 +106,26 @@ AllToAllTimes solve_expert_tensor(const CommNetwork& network, const StageRanks& 
   std::vector<double> rows(ranks / static_cast<std::size_t>(etp));
   for (std::size_t r = 0; r < ranks; ++r) {
     for (const std::int64_t tokens : traffic.slots(r))
-      rows[r / static_cast<std::size_t>(etp)] += static_cast<double>(tokens) / exchange.pieces;
+      rows[r / static_cast<std::size_t>(etp)] += static_cast<double>(tokens);
   }
-  const auto solve = [&](CollectiveKind kind, double bytes) {
+  const auto solve = [&](CollectiveKind kind, double bytes, int pieces) {
     std::vector<double> buffers = rows;
-    for (double& buffer : buffers) buffer *= bytes;
+    for (double& buffer : buffers) buffer *= bytes / pieces;
     return solve_groups(network, stage, etp, kind, buffers);
   };
-  times.gather = behind(times.dispatch, solve(CollectiveKind::kAllGather, exchange.dispatch_bytes), etp);
-  times.gather_gradient =
-      behind(times.combine_gradient, solve(CollectiveKind::kAllGather, exchange.combine_bytes), etp);
-  times.scatter = solve(CollectiveKind::kReduceScatter, exchange.combine_bytes);
-  wait_for_group(times.scatter.done, order, static_cast<std::size_t>(traffic.expert_group));
-  times.scatter_gradient = times.scatter;
+  const auto gather = [&](const CommTimes& arrived, double bytes, int pieces) {
+    return behind(arrived, solve(CollectiveKind::kAllGather, bytes, pieces), etp);
+  };
+  const auto scatter = [&](int pieces) {
+    CommTimes scattered = solve(CollectiveKind::kReduceScatter, exchange.combine_bytes, pieces);
+    wait_for_group(scattered.done, order, static_cast<std::size_t>(traffic.expert_group));
+    return scattered;
+  };
+  times.gather = gather(times.dispatch, exchange.dispatch_bytes, exchange.pieces);
+  times.gather_gradient = gather(times.combine_gradient, exchange.combine_bytes, exchange.backward_pieces);
+  times.scatter = scatter(exchange.pieces);
+  times.scatter_gradient =
+      exchange.backward_pieces == exchange.pieces ? times.scatter : scatter(exchange.backward_pieces);
   return times;
 }
 

@@ -57,6 +57,12 @@ class LayerKernels {
   /// Unpermutation and residual: what comes after the combine. Backward runs it first.
   Segment moe_after_forward() const;
   Segment moe_after_backward() const;
+  /// Shared experts in two parts where the plan puts them beside the all-to-alls (shared_experts.h): up to
+  /// the activation, and the second product.
+  Segment shared_up_forward() const;
+  Segment shared_down_forward() const;
+  Segment shared_down_backward() const;
+  Segment shared_up_backward() const;
   /// What a rank does to the tokens of its slots. Shape: tokens[slot]
   Segment experts_forward(std::span<const std::int64_t> tokens) const;
   Segment experts_backward(std::span<const std::int64_t> tokens) const;
@@ -74,6 +80,7 @@ class LayerKernels {
   /// Bytes that one copy of a token takes in a dispatch and in a combine, probabilities included.
   double dispatch_bytes_per_copy() const;
   double combine_bytes_per_copy() const;
+  std::int64_t dispatch_width() const { return model_.dispatch_width; }
   /// SMs that the dispatcher's kernels hold while they run.
   int communication_sms() const;
   const Profile& profile() const { return profile_; }
@@ -104,6 +111,10 @@ class LayerKernels {
   void expert_activation(Segment& segment, std::int64_t rows, bool backward) const;
   void mlp_forward(Segment& segment, std::int64_t ffn) const;
   void mlp_backward(Segment& segment, std::int64_t ffn, bool recompute) const;
+  void mlp_up_forward(Segment& segment, std::int64_t ffn) const;
+  void mlp_down_forward(Segment& segment, std::int64_t ffn) const;
+  void mlp_down_backward(Segment& segment, std::int64_t ffn) const;
+  void mlp_up_backward(Segment& segment, std::int64_t ffn) const;
   void gqa_projections(Segment& segment, bool backward) const;
   void mla_forward(Segment& segment) const;
   void mla_backward(Segment& segment) const;
@@ -129,6 +140,8 @@ class LayerKernels {
   void wait_for_launches(Segment& segment, std::int64_t experts = 1) const;
   bool is_fp8() const;
   bool recomputes(RecomputeModule module) const;
+  /// Shared experts that run before the dispatch.
+  bool has_shared_before() const { return model_.shared_ffn > 0 && !plan_.overlap.shared_experts; }
 
   const ModelSpec& model_;
   const PlanSpec& plan_;

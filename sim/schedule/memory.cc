@@ -303,6 +303,7 @@ StageMemory::Peak StageMemory::peak_of(int stage, const std::vector<Placed>& lay
   const double hidden_bytes = activations_.tokens() * static_cast<double>(m.hidden) * kBf16;
   double kept = 0.0;
   Peak layer_peak;
+  Peak beside;  // the layer of the other micro-batch of a pair, F fills what B leaves
   for (std::size_t i = 0; i < layers.size(); ++i) {
     const LayerBytes bytes = activations_.layer(layers[i].layer);
     kept += layers[i].in_flight * (bytes.kept + bytes.kept_per_row * rows_[i]) +
@@ -329,7 +330,11 @@ StageMemory::Peak StageMemory::peak_of(int stage, const std::vector<Placed>& lay
     own.activations += gradient * (m.gated ? 2.0 / 3.0 : 0.5) * MemoryConstants::kWeightGradientBytes / 2.0;
     if (layout_.tp > 1) own.activations += hidden_bytes;  // the gathered input
     if (own.sum() > layer_peak.sum()) layer_peak = own;
+    const Peak other{bytes.kept + bytes.kept_per_row * rows_[i], own.buffers, 0.0};
+    if (plan_.overlap.all_to_all && other.sum() > beside.sum()) beside = other;
   }
+  layer_peak.activations += beside.activations;
+  layer_peak.buffers += beside.buffers;
   Peak head_peak;
   if (is_last(stage)) {
     const bool fused = job_.run.fused_cross_entropy;

@@ -42,7 +42,7 @@ Segment LayerKernels::moe_before_forward() const {
   Segment segment;
   const std::int64_t t = tokens_.routed;
   norm_forward(segment, tokens_.local, model_.hidden);
-  if (model_.shared_ffn > 0) mlp_forward(segment, model_.shared_ffn);
+  if (has_shared_before()) mlp_forward(segment, model_.shared_ffn);
   segment.add("router", TimeClass::kGemm,
               profile_.gemm({t, model_.experts, model_.hidden, NumberFormat::kBf16, GemmPass::kForward}));
   // Logits are read, scores and the routing map written.
@@ -79,11 +79,39 @@ Segment LayerKernels::moe_before_backward() const {
       profile_.gemm({t, model_.hidden, model_.experts, NumberFormat::kBf16, GemmPass::kDataGradient}));
   segment.add_weight_gradient("router", profile_.gemm({model_.hidden, model_.experts, t, NumberFormat::kBf16,
                                                        GemmPass::kWeightGradient}));
-  if (model_.shared_ffn > 0)
+  if (has_shared_before())
     mlp_backward(segment, model_.shared_ffn, recomputes(RecomputeModule::kSharedExperts));
   norm_backward(segment, tokens_.local, model_.hidden);
   memory(segment, "residual", MemoryOp::kAdd, 3.0 * product(tokens_.local, model_.hidden) * kBf16Bytes);
   if (!graph_.router) wait_for_launches(segment);
+  return segment;
+}
+
+Segment LayerKernels::shared_up_forward() const {
+  Segment segment;
+  mlp_up_forward(segment, model_.shared_ffn);
+  wait_for_launches(segment);
+  return segment;
+}
+
+Segment LayerKernels::shared_down_forward() const {
+  Segment segment;
+  mlp_down_forward(segment, model_.shared_ffn);
+  wait_for_launches(segment);
+  return segment;
+}
+
+Segment LayerKernels::shared_down_backward() const {
+  Segment segment;
+  mlp_down_backward(segment, model_.shared_ffn);
+  wait_for_launches(segment);
+  return segment;
+}
+
+Segment LayerKernels::shared_up_backward() const {
+  Segment segment;
+  mlp_up_backward(segment, model_.shared_ffn);
+  wait_for_launches(segment);
   return segment;
 }
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "sim/schedule/segment.h"
+
 namespace moeplan::sim {
 
 /// One MoE layer in pieces on one rank: seconds of one piece, and what its communication takes.
@@ -31,5 +33,10 @@ OverlapFactors overlap_factors(const OverlapInput& input);
 ///          are all all-to-alls of both together, `products` and `memory` all kernels; `pieces` is not used
 /// Not modelled: all-to-alls that stand beside kernels of one kind more than of the other.
 OverlapFactors paired_factors(const OverlapInput& input);
+
+/// The kernels of `work` beside communication: products and attention, memory-bound kernels.
+Segment slowed(const Segment& work, const OverlapFactors& factors);
+/// All parts take `factor` times as long.
+Segment stretched(const Segment& segment, double factor);
 
 }  // namespace moeplan::sim

@@ -121,7 +121,22 @@ std::vector<std::string> collect_notes(const Job& job, const PlanSpec& plan, con
     notes.emplace_back(
         "weight gradients run as passes of their own, and every rank waits for the norm of all gradients before "
         "it updates: an optimizer that starts earlier, as in the zero-bubble paper, is not modelled");
-  if (overlaps_passes(plan.schedule()))
+  if (plan.overlap.shared_experts)
+    notes.emplace_back(
+        "shared experts run beside dispatch and combine of the routed ones; either slows the other as the "
+        "profile's "
+        "interference says");
+  if (plan.overlap.tile_fused)
+    notes.emplace_back(
+        "experts start on the first tile to arrive and tiles leave as they are done: what a fused kernel "
+        "loses beside "
+        "its first and last tile is not modelled");
+  if (plan.overlap.delay_weight_gradients)
+    notes.emplace_back(
+        "weight gradients of a pair run under all-to-alls; those of the last layer do not run under the "
+        "pipeline's "
+        "transfer");
+  if (plan.pairs_passes())
     notes.emplace_back(
         "a forward and a backward of two micro-batches share a rank layer by layer: all-to-alls of one run under "
         "kernels of the other, and either slows the other as the profile's interference says");

@@ -16,8 +16,11 @@ using base::Seconds;
 using base::TaskId;
 using Kind = PipelineTask::Kind;
 
+enum Thread { kCompute, kCommunication, kTransfer, kExchange, kShared };
 
-enum Thread { kCompute, kCommunication, kTransfer, kExchange };
+int thread_of(const ChunkBar& bar) {
+  return bar.stream == 0 ? kCompute : (bar.stream == 1 ? kCommunication : kShared);
+}
 
 std::string_view exchange_name(Kind kind) {
   switch (kind) {
@@ -74,7 +77,7 @@ void add_bar(const ChunkBar& bar, const PipelineTask& task, const PieceClock& cl
                                 : fmt::format("{} mb{}", part.name, task.micro_batch);
     event.category = std::string(name(part.time_class));
     event.process = task.stage;
-    event.thread = bar.stream == 0 ? kCompute : kCommunication;
+    event.thread = thread_of(bar);
     event.start = clock.at((bar.start - Instant()) + Seconds::of(offset));
     event.duration = part.estimate.time * bar.factor;
     event.evidence = part.estimate.evidence;
@@ -145,6 +148,7 @@ const ChunkTimes& times_of(const PipelineTask& task, const PipelineInput& input)
 Trace build_trace(const PipelineStep& step, const StepSimulator& simulator, const PlanSpec& plan) {
   Trace trace;
   trace.thread_names = {"compute", "all-to-all", "pipeline transfers", "gradients, parameters, optimizer"};
+  if (plan.overlap.shared_experts) trace.thread_names.emplace_back("shared experts");
   std::vector<int> shown;
   for (int stage = 0; stage < plan.layout.pp; ++stage) {
     trace.process_names.push_back(fmt::format("stage {}", stage));

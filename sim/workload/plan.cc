@@ -209,6 +209,25 @@ std::string runs(const std::vector<int>& numbers) {
 
 }  // namespace
 
+namespace {
+
+/// "4", or "2/4" where the passes differ.
+std::string chunk_words(const PlanSpec& plan, std::string_view between) {
+  if (plan.backward_chunks() == plan.chunk_degree) return fmt::format("{}", plan.chunk_degree);
+  return fmt::format("{}{}{}", plan.chunk_degree, between, plan.backward_chunks());
+}
+
+std::string overlap_words(const LayerOverlap& overlap) {
+  std::string text;
+  if (overlap.shared_experts) text += ", shared experts beside the all-to-alls";
+  if (overlap.tile_fused) text += ", experts fused with their all-to-alls";
+  if (overlap.all_to_all) text += ", all-to-alls under another micro-batch";
+  if (overlap.delay_weight_gradients) text += " with weight gradients delayed";
+  return text;
+}
+
+}  // namespace
+
 std::string short_name(const PlanSpec& plan) {
   const ParallelLayout& l = plan.layout;
   std::string text = fmt::format("TP{}", l.tp);
@@ -224,9 +243,12 @@ std::string short_name(const PlanSpec& plan) {
   if (plan.dispatcher != Dispatcher::kFlat) text += fmt::format(" {}", name(plan.dispatcher));
   if (plan.dispatcher_sms > 0) text += fmt::format("@{}SM", plan.dispatcher_sms);
   if (plan.stated_schedule) text += fmt::format(" {}", name(*plan.stated_schedule));
-  if (plan.chunk_degree > 1) text += fmt::format(" chunks{}", plan.chunk_degree);
+  if (plan.chunk_degree > 1 || plan.backward_chunks() > 1) text += " chunks" + chunk_words(plan, "/");
   if (plan.stated_data_parallel) text += fmt::format(" {}", name(*plan.stated_data_parallel));
   if (plan.shard_group > 0) text += fmt::format("{}", plan.shard_group);
+  if (plan.overlap.shared_experts) text += " shared-overlap";
+  if (plan.overlap.tile_fused) text += " tile-fused";
+  if (plan.overlap.all_to_all) text += plan.overlap.delay_weight_gradients ? " a2a-1f1b+dw" : " a2a-1f1b";
   if (!plan.placement.is_contiguous()) text += " " + plan.placement.algorithm;
   return text;
 }
@@ -248,15 +270,15 @@ std::string describe(const PlanSpec& plan) {
   text += fmt::format("  {:<22} {}\n", "recompute", recompute_words(plan.recompute));
   text += fmt::format("  {:<22} {}{}, {} chunk(s) a layer\n", "dispatcher", name(plan.dispatcher),
                       plan.dispatcher_sms > 0 ? fmt::format(" on {} SMs", plan.dispatcher_sms) : "",
-                      plan.chunk_degree);
+                      chunk_words(plan, " forward and "));
   text += fmt::format("  {:<22} {}\n", "distributed optimizer", on(plan.distributed_optimizer));
   if (plan.stated_data_parallel) {
     const DataShards shards = data_shards(plan);
     text += fmt::format("  {:<22} {}: dense weights over {} ranks, experts over {}\n", "data parallel",
                         name(*plan.stated_data_parallel), shards.dense, shards.expert);
   }
-  text += fmt::format("  {:<22} gradients {}, parameters {}\n", "overlap", on(plan.overlap_grad_reduce),
-                      on(plan.overlap_param_gather));
+  text += fmt::format("  {:<22} gradients {}, parameters {}{}\n", "overlap", on(plan.overlap_grad_reduce),
+                      on(plan.overlap_param_gather), overlap_words(plan.overlap));
   text += fmt::format("  {:<22} {}", "placement", plan.placement.algorithm);
   if (!plan.placement.is_contiguous())
     text += fmt::format(", {} slots a layer", plan.placement.slots.front().size());

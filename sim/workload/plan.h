@@ -48,6 +48,17 @@ enum class ContextExchange { kP2p, kAllGather, kAllToAll, kAllToAllP2p };
 enum class Dispatcher { kFlat, kPairwise, kDeepEp, kHybridEp, kTwoLevel, kLeader, kSplitPipe, kRailRelay };
 constexpr bool removes_duplicates(Dispatcher d) { return d == Dispatcher::kDeepEp || d == Dispatcher::kHybridEp; }
 
+/// Communication of MoE layers that runs beside other work (`overlap` of a plan file). Token chunks are
+/// apart.
+struct LayerOverlap {
+  bool shared_experts = false;          ///< shared experts beside dispatch and combine of the routed ones
+  bool all_to_all = false;              ///< 1f1b: a forward beside the backward of another micro-batch
+  bool delay_weight_gradients = false;  ///< in such a pair, behind the all-to-all that waits for what is left
+  bool tile_fused = false;              ///< experts and all-to-alls are one kernel, tile by tile
+  bool any() const { return *this != LayerOverlap{}; }
+  friend bool operator==(const LayerOverlap&, const LayerOverlap&) = default;
+};
+
 /// Which ranks do what. world = tp*cp*dp*pp (dense grid) = etp*ep*edp*pp (expert grid). Rank order as Megatron's
 /// "tp-cp-ep-dp-pp": dense rank = tp + TP*(cp + CP*(dp + DP*pp)); in a stage, expert grid index =
 /// etp + ETP*(ep + EP*edp).
@@ -95,6 +106,8 @@ struct PlanSpec {
   Dispatcher dispatcher = Dispatcher::kFlat;
   int dispatcher_sms = 0;          ///< of deepep and hybridep; 0 = what the library takes by itself
   int chunk_degree = 1;            ///< token chunks whose dispatch, experts and combine overlap in a MoE layer
+  int chunk_degree_backward = 0;   ///< of the backward pass, where it differs; 0 = chunk_degree
+  LayerOverlap overlap;
   bool distributed_optimizer = true;
   std::optional<DataParallel> stated_data_parallel;  ///< beyond zero1; empty = as distributed_optimizer says
   int shard_group =
@@ -105,6 +118,9 @@ struct PlanSpec {
   bool overlap_param_gather = true;
   Placement placement;
   std::string why;                 ///< planner's note
+  int backward_chunks() const { return chunk_degree_backward > 0 ? chunk_degree_backward : chunk_degree; }
+  /// Do some forwards share a rank with a backward of another micro-batch?
+  bool pairs_passes() const { return overlap.all_to_all || overlaps_passes(schedule()); }
   PipelineSchedule schedule() const {
     if (stated_schedule) return *stated_schedule;
     return layout.vp > 1 ? PipelineSchedule::kInterleaved : PipelineSchedule::kOneForwardOneBackward;

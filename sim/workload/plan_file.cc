@@ -257,6 +257,35 @@ void read_context_parallel(base::ObjectReader& reader, PlanSpec& plan) {
   }
 }
 
+/// A number, or a number for either pass.
+void read_chunks(base::ObjectReader& reader, PlanSpec& plan) {
+  const base::Node* node = reader.node("chunk_degree");
+  if (node == nullptr || node->kind != base::NodeKind::kMap) {
+    plan.chunk_degree = read_degree(reader, "chunk_degree");
+    return;
+  }
+  base::ObjectReader chunks = reader.object("chunk_degree");
+  for (const char* pass : {"forward", "backward"})
+    if (!chunks.has(pass)) chunks.required<int>(pass);
+  plan.chunk_degree = read_degree(chunks, "forward");
+  const int backward = read_degree(chunks, "backward");
+  if (backward != plan.chunk_degree) plan.chunk_degree_backward = backward;
+  chunks.finish();
+}
+
+LayerOverlap read_overlap(base::ObjectReader reader) {
+  LayerOverlap overlap;
+  overlap.shared_experts = reader.value_or("shared_experts", false);
+  overlap.all_to_all = reader.one_of("all_to_all", {"none", "1f1b"}, "none") == "1f1b";
+  overlap.delay_weight_gradients = reader.value_or("delay_weight_gradients", false);
+  overlap.tile_fused = reader.value_or("tile_fused", false);
+  if (overlap.delay_weight_gradients && !overlap.all_to_all)
+    reader.fault("delay_weight_gradients", "weight gradients are delayed in pairs of micro-batches only",
+                 "write \"all_to_all: 1f1b\" beside it");
+  reader.finish();
+  return overlap;
+}
+
 PlanSpec read_plan(const base::Document& document) {
   base::DiagnosticSink sink;
   base::ObjectReader reader(document, sink, "plan");
@@ -269,7 +298,8 @@ PlanSpec read_plan(const base::Document& document) {
   plan.split = read_split(reader, plan.layout);
   if (auto recompute = reader.optional_object("recompute")) plan.recompute = read_recompute(*recompute);
   read_dispatcher(reader, plan);
-  plan.chunk_degree = read_degree(reader, "chunk_degree");
+  read_chunks(reader, plan);
+  if (auto overlap = reader.optional_object("overlap")) plan.overlap = read_overlap(*overlap);
   read_context_parallel(reader, plan);
   read_data_parallel(reader, plan);
   plan.overlap_grad_reduce = reader.value_or("overlap_grad_reduce", true);
@@ -322,7 +352,16 @@ std::string write_plan(const PlanSpec& plan) {
                       modules.empty() ? "" : fmt::format(", modules: [{}]", modules));
   text += fmt::format("dispatcher: {}\n", name(plan.dispatcher));
   if (plan.dispatcher_sms > 0) text += fmt::format("dispatcher_sms: {}\n", plan.dispatcher_sms);
-  text += fmt::format("chunk_degree: {}\n", plan.chunk_degree);
+  if (plan.backward_chunks() == plan.chunk_degree)
+    text += fmt::format("chunk_degree: {}\n", plan.chunk_degree);
+  else
+    text += fmt::format("chunk_degree: {{forward: {}, backward: {}}}\n", plan.chunk_degree,
+                        plan.backward_chunks());
+  if (plan.overlap.any())
+    text += fmt::format(
+        "overlap: {{shared_experts: {}, all_to_all: {}, delay_weight_gradients: {}, tile_fused: {}}}\n",
+        plan.overlap.shared_experts, plan.overlap.all_to_all ? "1f1b" : "none",
+        plan.overlap.delay_weight_gradients, plan.overlap.tile_fused);
   if (plan.stated_cp_comm) text += fmt::format("cp_comm_type: {}\n", name(*plan.stated_cp_comm));
   if (plan.cp_a2a_size > 0) text += fmt::format("cp_a2a_size: {}\n", plan.cp_a2a_size);
   text += plan.stated_data_parallel ? fmt::format("data_parallel: {}\n", name(*plan.stated_data_parallel))

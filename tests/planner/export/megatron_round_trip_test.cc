@@ -23,6 +23,7 @@ void expect_same_plan(const sim::PlanSpec& want, const sim::PlanSpec& got) {
   EXPECT_EQ(want.dispatcher, got.dispatcher);
   EXPECT_EQ(want.dispatcher_sms, got.dispatcher_sms);
   EXPECT_EQ(want.chunk_degree, got.chunk_degree);
+  EXPECT_EQ(want.overlap, got.overlap);
   EXPECT_EQ(want.distributed_optimizer, got.distributed_optimizer);
   EXPECT_EQ(want.data_parallel(), got.data_parallel());
   EXPECT_EQ(want.shard_group, got.shard_group);
@@ -76,6 +77,10 @@ std::vector<sim::PlanSpec> round_trip_plans() {
   plans.push_back(plan_of(16, 2, 1, 4));
   plans.back().layout.etp = 2;
   plans.back().layout.edp = 2;
+  plans.push_back(plan_of(16, 1, 2, 8, 2));
+  plans.back().overlap = {false, true, true};
+  plans.push_back(plan_of(16, 1, 1, 8));
+  plans.back().overlap.all_to_all = true;
   return plans;
 }
 
@@ -161,6 +166,24 @@ TEST(MegatronArguments, UnevenStagesAreQuotedForTheShell) {
   sim::PlanSpec plan = plan_of(16, 1, 4, 4);
   plan.split.layers_per_chunk = {1, 3, 3, 1};
   EXPECT_TRUE(contains(lines_of(test::small_model(), test::small_run(), plan), "--pipeline-model-parallel-layout 'Et|ttt|ttt|tL'\n"));
+}
+
+TEST(MegatronArguments, OverlapsAreWrittenAndExclusionsRefused) {
+  sim::ModelSpec model = test::small_model();
+  model.shared_ffn = 1024;
+  sim::PlanSpec plan = plan_of(16, 1, 1, 8);
+  plan.overlap.shared_experts = true;
+  const std::string text = lines_of(model, test::small_run(), plan);
+  EXPECT_TRUE(contains(text, "--moe-shared-expert-overlap\n")) << text;
+  EXPECT_FALSE(contains(text, "--delay-wgrad-compute")) << text;
+  EXPECT_EQ(import_megatron_plan(text, {"a.args", 16, &model, {}}).plan.overlap, plan.overlap);
+  try {
+    import_megatron_plan(text + "--overlap-moe-expert-parallel-comm\n", {"a.args", 16, &model, {}});
+    FAIL() << "expected an error";
+  } catch (const base::InputError& error) {
+    EXPECT_TRUE(contains(error.what(), "stands beside --overlap-moe-expert-parallel-comm, which excludes it"))
+        << error.what();
+  }
 }
 
 TEST(MegatronArguments, APlanThatMegatronRefusesIsNotWritten) {

@@ -183,6 +183,40 @@ TEST(MegatronRules, TokenChunksAndPairwiseExchangeAreNotMegatrons) {
   EXPECT_EQ(c.broken(), Keys{"dispatcher"});
 }
 
+TEST(MegatronRules, SharedExpertsOverlapWithTheAlltoallDispatcher) {
+  Case c;
+  c.plan.overlap.shared_experts = true;
+  EXPECT_EQ(c.broken(), Keys{"overlap-shared-experts"});  // none there
+  c.model.shared_ffn = 1024;
+  EXPECT_EQ(c.broken(), Keys{});
+  c.plan.dispatcher = sim::Dispatcher::kDeepEp;
+  EXPECT_EQ(c.broken(), Keys{"overlap-shared-experts"});
+  c.plan.dispatcher = sim::Dispatcher::kFlat;
+  c.plan.recompute = {sim::RecomputeMode::kSelective, {sim::RecomputeModule::kSharedExperts}};
+  EXPECT_EQ(c.broken(), Keys{"overlap-shared-experts"});
+}
+
+TEST(MegatronRules, AllToAllsUnderAnotherMicroBatchNeedVirtualStages) {
+  Case c;
+  c.plan.overlap.all_to_all = true;
+  EXPECT_EQ(c.broken(), Keys{"overlap-all-to-all"});  // PP 2 without virtual stages
+  c.plan = plan_of(16, 2, 2, 4, 2);
+  c.plan.overlap = {false, true, true};
+  EXPECT_EQ(c.broken(), Keys{});
+  c.plan.recompute.mode = sim::RecomputeMode::kFull;
+  EXPECT_EQ(c.broken(), Keys{"overlap-all-to-all"});
+  c.plan.recompute = {sim::RecomputeMode::kSelective, {sim::RecomputeModule::kMoe}};
+  EXPECT_EQ(c.broken(), Keys{"overlap-all-to-all"});
+  c.plan.recompute = {};
+  c.model.mtp_layers = 2;
+  EXPECT_EQ(c.broken(), Keys{"overlap-all-to-all"});
+  c.model.mtp_layers = 1;
+  c.plan.overlap.all_to_all = false;
+  EXPECT_EQ(c.broken(), Keys{"overlap-weight-gradients"});
+  c.plan.overlap = {false, false, false, true};
+  EXPECT_EQ(c.broken(), Keys{"overlap-tile-fused"});
+}
+
 TEST(MegatronRules, APlacementIsAPermutationOfEveryLayer) {
   Case c;
   c.plan.placement.algorithm = "greedy";

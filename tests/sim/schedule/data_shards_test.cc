@@ -227,6 +227,9 @@ TEST(DataShards, RulesAreNamed) {
       faults_of(c),
       "sharding-pipeline: data_parallel zero3 with pp 2: gradients that are shards are reduced behind every "
       "micro-batch, which is simulated without a pipeline alone; expected pp 1, or none or zero1\n");
+  StepCase pairs = sharded(DataParallel::kZero2);
+  pairs.plan.overlap.all_to_all = true;
+  EXPECT_THAT(faults_of(pairs), testing::HasSubstr("sharding-overlap: data_parallel zero2 with all-to-alls under"));
   EXPECT_EQ(faults_of(sharded(DataParallel::kHsdp, 5)),
             "shard-group: hsdp in groups of 5: expected a divisor of the dp * cp = 32 ranks, more than 1 and "
             "fewer than "

@@ -76,6 +76,49 @@ TEST(PlanFile, ADispatcherOfALibraryHasItsSms) {
             "    in plan > dispatcher_sms\n    hint: it is for deepep and hybridep");
 }
 
+TEST(PlanFile, OverlapsAndChunksOfEitherPassReadBackTheSame) {
+  PlanSpec plan;
+  plan.name = "overlap";
+  EXPECT_THAT(write_plan(plan), ::testing::Not(HasSubstr("overlap:")));
+  for (const LayerOverlap overlap :
+       {LayerOverlap{true, false, false}, LayerOverlap{false, true, false}, LayerOverlap{false, true, true},
+        LayerOverlap{true, false, false, true}}) {
+    plan.overlap = overlap;
+    EXPECT_EQ(parse_plan(write_plan(plan), "plan.yaml"), plan);
+  }
+  EXPECT_THAT(write_plan(plan), HasSubstr("\noverlap: {shared_experts: true, all_to_all: none, "
+                                          "delay_weight_gradients: false, tile_fused: true}\n"));
+  EXPECT_EQ(short_name(plan), "TP1 PP1 EP1 DP1 mb1 shared-overlap tile-fused");
+  plan.overlap = {false, true, true};
+  EXPECT_EQ(short_name(plan), "TP1 PP1 EP1 DP1 mb1 a2a-1f1b+dw");
+  plan.overlap = {};
+  plan.chunk_degree = 2;
+  plan.chunk_degree_backward = 4;
+  EXPECT_THAT(write_plan(plan), HasSubstr("\nchunk_degree: {forward: 2, backward: 4}\n"));
+  EXPECT_EQ(parse_plan(write_plan(plan), "plan.yaml"), plan);
+  EXPECT_EQ(short_name(plan), "TP1 PP1 EP1 DP1 mb1 chunks2/4");
+  // Twice the same is the one number.
+  EXPECT_EQ(parse_plan("name: a\nlayout: {dp: 1}\nchunk_degree: {forward: 3, backward: 3}\n", "p")
+                .chunk_degree_backward,
+            0);
+}
+
+TEST(PlanFile, FaultsOfOverlapsSayWhereAndWhy) {
+  EXPECT_EQ(errors_of("name: a\nlayout: {dp: 1}\noverlap: {all_to_all: dualpipe}\n"),
+            "plan.yaml:3:23: error: found \"dualpipe\", expected one of none, 1f1b\n    in plan > overlap > "
+            "all_to_all");
+  EXPECT_EQ(errors_of("name: a\nlayout: {dp: 1}\noverlap: {delay_weight_gradients: true}\n"),
+            "plan.yaml:3:35: error: weight gradients are delayed in pairs of micro-batches only\n"
+            "    in plan > overlap > delay_weight_gradients\n    hint: write \"all_to_all: 1f1b\" beside it");
+  EXPECT_THAT(errors_of("name: a\nlayout: {dp: 1}\noverlap: {shared_expert: true}\n"),
+              HasSubstr("unknown key \"shared_expert\"\n    in plan > overlap\n    hint: did you mean "
+                        "\"shared_experts\"?"));
+  EXPECT_THAT(errors_of("name: a\nlayout: {dp: 1}\nchunk_degree: {forward: 2}\n"),
+              HasSubstr("key \"backward\" is missing"));
+  EXPECT_THAT(errors_of("name: a\nlayout: {dp: 1}\nchunk_degree: {forward: 0, backward: 2}\n"),
+              HasSubstr("plan.yaml:3:25: error: found 0, expected 1 to 1048576"));
+}
+
 TEST(PlanFile, EveryScheduleHasAWord) {
   for (const std::string& word : schedule_words()) {
     PlanSpec plan = full_plan();
