@@ -206,6 +206,9 @@ std::vector<PlanFault> find_megatron_job_faults(const PlanContext& c) {
             fmt::format("{} bytes of optimizer state a parameter, expected 12 (fp32 master and moments) or 8 (bf16 moments)",
                         p.optimizer_bytes_per_parameter));
   f.require(c.run.optimizer == "adam", "optimizer", fmt::format("optimizer {}, expected adam", c.run.optimizer));
+  f.require(!c.run.router_bias_update || c.model.scoring == "sigmoid", "router-bias",
+            fmt::format("router_bias_update with {} scores: Megatron's expert bias goes with sigmoid scores",
+                        c.model.scoring.empty() ? "unknown" : c.model.scoring));
   f.require(c.model.groups <= 1 || divides(c.model.groups, c.model.experts), "groups-divide",
             fmt::format("{} experts are not a multiple of {} routing groups", c.model.experts, c.model.groups));
   return f.found;
@@ -233,7 +236,7 @@ std::vector<std::string> megatron_rule_keys() {
           "groups-divide", "heads-divide", "interleaving-micro-batches", "kv-heads-divide", "layer-kinds",
           "layers-fill-stages", "layout-adds-up", "one-window", "optimizer", "optimizer-states", "overlap-all-to-all", "overlap-param-gather",
           "overlap-shared-experts", "overlap-tile-fused", "overlap-weight-gradients",
-          "placement-keeps-groups", "placement-permutes", "precision", "recompute-words", "schedule", "sequence-divides",
+          "placement-keeps-groups", "placement-permutes", "precision", "recompute-words", "router-bias", "schedule", "sequence-divides",
           "sequence-parallel", "vp-needs-pp", "world-divides"};
 }
 

@@ -81,6 +81,14 @@ sim::RunSpec make_run(const StepRow& row, const sim::PrecisionRecipe& precision)
 /// after the last backward, parameters gathered before the next step.
 bool overlaps_data_parallel(const StepRow& row) { return !row.release.starts_with("simumax"); }
 
+/// Sources do not state it: the default of what they ran. torchtitan gathers keys and values
+/// (context_parallel_rotate_method), SimuMax exchanges heads (cp_comm_type of its StrategyConfig), Megatron-Core passes
+/// keys and values round (--cp-comm-type).
+sim::ContextExchange context_exchange_of(const StepRow& row) {
+  if (row.source.find("torchtitan") != std::string::npos) return sim::ContextExchange::kAllGather;
+  return row.release.starts_with("simumax") ? sim::ContextExchange::kAllToAll : sim::ContextExchange::kP2p;
+}
+
 sim::PlanSpec make_plan(const StepRow& row) {
   sim::PlanSpec plan;
   plan.name = row.name;
@@ -95,6 +103,8 @@ sim::PlanSpec make_plan(const StepRow& row) {
   layout.edp = row.gpus / (row.pp * row.ep * row.etp);
   layout.sequence_parallel = row.sequence_parallel;
   plan.micro_batch = row.micro_batch;
+  if (row.fsdp && row.pp == 1) plan.stated_data_parallel = sim::DataParallel::kFsdp;
+  if (row.cp > 1) plan.stated_cp_comm = context_exchange_of(row);
   plan.overlap_grad_reduce = overlaps_data_parallel(row);
   plan.overlap_param_gather = overlaps_data_parallel(row);
   if (row.dispatcher == "deepep") plan.dispatcher = sim::Dispatcher::kDeepEp;
@@ -139,7 +149,7 @@ void add_overlap(const StepRow& row, StepJob& job) {
 /// Names what the simulator does not have. Each costs the prediction its standing.
 void note_missing_mechanisms(const StepRow& row, StepJob& job) {
   const std::size_t before = job.notes.size();
-  if (row.fsdp)
+  if (row.fsdp && row.pp > 1)
     job.notes.push_back("FSDP predicted as the distributed optimizer (no parameter gathers inside the step)");
   if (row.offloaded_layers > 0)
     job.notes.push_back(

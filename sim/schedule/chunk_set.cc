@@ -74,7 +74,7 @@ RoutedLayer ChunkSimulator::compute_routed_layer(const StageModel& model, const 
   result.traffic = map_to_ranks(routing, plan_.layout, slots(layer));
   if (!routing.sets.empty() && removes_duplicates(plan_.dispatcher))
     count_touched(routing, plan_.layout, slots(layer), common_node_block(job_.cluster, model.ranks()), result.traffic);
-  if (plan_.layout.ep > 1) {
+  if (plan_.layout.ep * plan_.layout.etp > 1) {
     result.times = solve_all_to_alls(network_, model.ranks(), result.traffic,
                                      make_exchange(plan_, job_.model, model.kernels()));
   }
@@ -94,6 +94,7 @@ const RoutedLayer& ChunkSimulator::routed_layer(const StageModel& model, std::si
                shape.micro_batches,
                shape.parts,
                plan_.layout.ep,
+               plan_.layout.etp,
                static_cast<int>(plan_.dispatcher),
                plan_.dispatcher_sms,
                plan_.chunk_degree,

@@ -28,6 +28,8 @@ CacheKey layout_key(const Job& job, const PlanSpec& plan, KeyKind kind) {
                static_cast<int>(plan.dispatcher),
                plan.dispatcher_sms,
                plan.chunk_degree,
+               static_cast<int>(plan.cp_comm()),
+               plan.cp_a2a_size,
                plan.backward_chunks(),
                plan.overlap.shared_experts,
                plan.overlap.tile_fused};
@@ -97,15 +99,16 @@ double slowest_weights(const MoeTimes& moe) {
 RoutedTimes estimate_routed(const Job& job, const PlanSpec& plan, const StageModel& model,
                             const CommNetwork& network, int row) {
   StageRanks group = model.ranks();
-  group.ranks.resize(static_cast<std::size_t>(plan.layout.ep));
+  const int group_size = plan.layout.ep * plan.layout.etp;
+  group.ranks.resize(static_cast<std::size_t>(group_size));
   const std::int64_t tokens = model.kernels().tokens().routed;
-  RoutingMatrix routing = mean_routing(job, row, plan.layout.ep, tokens);
+  RoutingMatrix routing = mean_routing(job, row, group_size, tokens);
   if (job.run.gate == GatePolicy::kCapacity)
     apply_capacity(routing, job.run.capacity_factor, tokens, job.model.top_k);
   const MoeTraffic traffic =
       map_to_ranks(routing, plan.layout, row < 0 ? std::span<const std::int32_t>() : row_slots(plan, row));
   AllToAllTimes times;
-  if (plan.layout.ep > 1) {
+  if (group_size > 1) {
     times = solve_all_to_alls(network, group, traffic, make_exchange(plan, job.model, model.kernels()));
   }
   MoeTimes moe = build_moe_times(model.kernels(), traffic, times, plan.chunk_degree, plan.backward_chunks());

@@ -114,6 +114,40 @@ void check_sequence(const Job& job, const PlanSpec& plan, Faults& faults) {
   if (chunks > 1 && tokens < chunks) add(faults, "chunks", "{} chunks of {} tokens", chunks, tokens);
 }
 
+/// Rules of TransformerEngine's context parallelism (transformer_engine/pytorch/attention,
+/// attn_forward_func_with_cp): heads and query groups divide where heads are exchanged, and no window goes
+/// round a ring.
+void check_context_exchange(const Job& job, const PlanSpec& plan, Faults& faults) {
+  if (!plan.stated_cp_comm) return;
+  const ModelSpec& m = job.model;
+  const ParallelLayout& l = plan.layout;
+  const std::string_view word = name(*plan.stated_cp_comm);
+  if (l.cp == 1)
+    return add(faults, "cp-comm", "cp_comm_type {} with cp 1: there is nothing to exchange", word);
+  if (*plan.stated_cp_comm == ContextExchange::kAllToAllP2p) {
+    const int inner = plan.cp_a2a_size;
+    if (inner < 2 || inner >= l.cp || l.cp % inner != 0)
+      return add(faults, "cp-a2a-size",
+                 "cp_a2a_size {}: expected a divisor of cp {}, more than 1 and less than cp", inner, l.cp);
+  }
+  const int split = l.tp * plan.cp_heads();
+  if (plan.cp_heads() > 1 && m.heads % split != 0)
+    add(faults, "cp-divides-heads",
+        "cp_comm_type {} exchanges heads: tp {} * {} ranks does not divide {} attention heads", word, l.tp,
+        plan.cp_heads(), m.heads);
+  if (plan.cp_heads() > 1 && !m.is_mla() && m.kv_heads % split != 0)
+    add(faults, "cp-divides-heads",
+        "cp_comm_type {} exchanges heads: tp {} * {} ranks does not divide {} key-value heads", word, l.tp,
+        plan.cp_heads(), m.kv_heads);
+  const bool windowed = std::any_of(m.layers.begin(), m.layers.end(), [&](const LayerSpec& layer) {
+    return layer.window > 0 && layer.window < job.run.seq_len;
+  });
+  const bool rings =
+      *plan.stated_cp_comm == ContextExchange::kP2p || *plan.stated_cp_comm == ContextExchange::kAllToAllP2p;
+  if (windowed && rings)
+    add(faults, "cp-window", "cp_comm_type {} with attention windows: expected all_gather or a2a", word);
+}
+
 void check_widths(const Job& job, const PlanSpec& plan, Faults& faults) {
   const ModelSpec& m = job.model;
   const ParallelLayout& l = plan.layout;
@@ -126,12 +160,17 @@ void check_widths(const Job& job, const PlanSpec& plan, Faults& faults) {
     add(faults, "tp-divides-ffn", "tp {} does not divide the dense width {}", l.tp, m.dense_ffn);
   if (m.shared_ffn % l.tp != 0)
     add(faults, "tp-divides-ffn", "tp {} does not divide the shared experts' width {}", l.tp, m.shared_ffn);
-  if (l.etp != 1)
-    add(faults, "etp-1", "etp {}: expert tensor parallelism is not simulated yet, expected 1", l.etp);
+  if (m.expert_ffn % l.etp != 0)
+    add(faults, "etp-divides-ffn", "etp {} does not divide the experts' width {}", l.etp, m.expert_ffn);
 }
 
 void check_dispatcher(const Job& job, const PlanSpec& plan, Faults& faults) {
   if (!removes_duplicates(plan.dispatcher)) return;
+  if (plan.layout.etp > 1)
+    add(faults, "etp-dispatcher",
+        "dispatcher {} with etp {}: only dispatchers that send every copy are simulated with expert tensor "
+        "parallelism",
+        name(plan.dispatcher), plan.layout.etp);
   const auto& table = job.profile.data().expert_parallel;
   const EpLibrary library =
       plan.dispatcher == Dispatcher::kHybridEp ? EpLibrary::kHybridEp : EpLibrary::kDeepEp;
@@ -211,6 +250,39 @@ void check_split(const Job& job, const PlanSpec& plan, Faults& faults) {
   }
 }
 
+void check_data_parallel(const PlanSpec& plan, Faults& faults) {
+  const ParallelLayout& l = plan.layout;
+  const DataParallel sharding = plan.data_parallel();
+  // DeepSpeed's PipelineEngine asserts a ZeRO stage below 2; how the FSDPs keep or drop gathered layers
+  // between the passes of a pipeline is not simulated.
+  if (shards_gradients(sharding) && l.pp > 1)
+    add(faults, "sharding-pipeline",
+        "data_parallel {} with pp {}: gradients that are shards are reduced behind every "
+        "micro-batch, which is simulated without a pipeline alone; expected pp 1, or none or zero1",
+        name(sharding), l.pp);
+  if (shards_gradients(sharding) && plan.overlap.all_to_all)
+    add(faults, "sharding-overlap",
+        "data_parallel {} with all-to-alls under another micro-batch: gathers and reductions beside pairs of passes "
+        "are not simulated; expected none or zero1",
+        name(sharding));
+  if (sharding != DataParallel::kHsdp) {
+    if (plan.shard_group != 0)
+      add(faults, "shard-group", "shard_group {} with data_parallel {}, expected hsdp", plan.shard_group,
+          name(sharding));
+    return;
+  }
+  const int ranks = l.dp * l.cp;
+  if (plan.shard_group < 2 || plan.shard_group >= ranks || ranks % plan.shard_group != 0)
+    add(faults, "shard-group",
+        "hsdp in groups of {}: expected a divisor of the dp * cp = {} ranks, more than 1 and fewer than all "
+        "(fsdp)",
+        plan.shard_group, ranks);
+  else if (std::int64_t{plan.shard_group} * l.tp % (std::int64_t{l.ep} * l.etp) != 0)
+    add(faults, "shard-group-experts",
+        "etp {} * ep {} does not divide shard_group {} * tp {}: a shard group has to hold all experts", l.etp,
+        l.ep, plan.shard_group, l.tp);
+}
+
 void check_recompute(const Job& job, const PlanSpec& plan, Faults& faults) {
   if (plan.recompute.has(RecomputeModule::kMlaUpProj) && !job.model.is_mla())
     add(faults, "recompute-module", "mla_up_proj recompute, but the model has no MLA");
@@ -282,6 +354,9 @@ void check_tile_fused(const Job& job, const PlanSpec& plan, Faults& faults) {
     add(faults, kRule,
         "experts fused with their all-to-alls send copies themselves: expected dispatcher flat, found {}",
         name(plan.dispatcher));
+  if (plan.layout.etp > 1)
+    add(faults, kRule, "experts fused with their all-to-alls are whole on a rank: expected etp 1, found {}",
+        plan.layout.etp);
   if (most_chunks(plan) > 1)
     add(faults, kRule,
         "experts fused with their all-to-alls are cut in tiles: expected chunk_degree 1, found {}",
@@ -327,11 +402,13 @@ std::vector<PlanFault> find_faults(const Job& job, const PlanSpec& plan) {
   check_schedule(plan, faults);
   check_batch(job, plan, faults);
   check_sequence(job, plan, faults);
+  check_context_exchange(job, plan, faults);
   check_widths(job, plan, faults);
   check_experts(job, plan, faults);
   check_placement(job, plan, faults);
   check_split(job, plan, faults);
   check_recompute(job, plan, faults);
+  check_data_parallel(plan, faults);
   check_shared_overlap(job, plan, faults);
   check_all_to_all_overlap(job, plan, faults);
   check_tile_fused(job, plan, faults);

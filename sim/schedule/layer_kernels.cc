@@ -63,10 +63,12 @@ LayerKernels::LayerKernels(const ModelSpec& model, const RunSpec& run, const Pla
       distinct_share_(distinct_share(model, plan)),
       fusion_(run.fusion),
       graph_(run.graph),
+      router_loss_(run.router_loss),
       waits_for_counts_(run.gate != GatePolicy::kCapacity && !run.graph.whole_step),
       comm_(std::move(comm)),
       tokens_(rank_tokens(plan, run)),
-      tp_(plan.layout.tp) {}
+      tp_(plan.layout.tp),
+      expert_ffn_(model.expert_ffn / plan.layout.etp) {}
 
 bool LayerKernels::is_fp8() const { return bytes_per_element(precision_.gemm) < kBf16Bytes; }
 

@@ -12,9 +12,12 @@
 
 namespace moeplan::sim {
 
-/// The group a collective inside a layer runs over.
-enum class LayerGroup { kTensor, kContext };
-/// Time of such a collective; `buffer` is the full buffer as in solve_ring.
+/// The group a collective inside a layer runs over. Of a context-parallel group: all; runs of neighbours that
+/// exchange heads; the ranks at the same place of these runs, which keys and values go round.
+/// Of a router's loss: the ranks of a tensor- and context-parallel group, and all of a stage.
+enum class LayerGroup { kTensor, kContext, kContextHeads, kContextRing, kTensorContext, kStage };
+/// Time of such a collective; `buffer` is the full buffer as in solve_ring, of an all-to-all what all ranks
+/// of a group hold together.
 using LayerComm = std::function<Estimate(LayerGroup, CollectiveKind, base::Bytes)>;
 
 /// Sizes of one micro-batch on one rank.
@@ -115,7 +118,14 @@ class LayerKernels {
   void gqa_projections(Segment& segment, bool backward) const;
   void mla_forward(Segment& segment) const;
   void mla_backward(Segment& segment) const;
+  /// The attention core and what context parallelism exchanges for it (context_attention.cc).
+  void context_core(Segment& segment, const LayerSpec& layer, AttentionPass pass) const;
+  void router_loss(Segment& segment, bool backward) const;
+  void ring(Segment& segment, const LayerSpec& layer, AttentionPass pass) const;
+  void exchange_heads(Segment& segment, const LayerSpec& layer, double width) const;
   void core(Segment& segment, const LayerSpec& layer, AttentionPass pass) const;
+  void core(Segment& segment, const AttentionShape& shape, AttentionPass pass) const;
+  AttentionShape core_shape(const LayerSpec& layer) const;
   /// Scores, fp16 or bf16, through memory (S values): product 2 S, softmax 4 S, dropout with its mask 5 S,
   /// product; backward four products, dropout 5 S, softmax 6 S. The causal half is not skipped.
   /// Source: Megatron-LM core attention of 2022 (scaled masked softmax fused, dropout and products not).
@@ -141,10 +151,12 @@ class LayerKernels {
   double distinct_share_;  // of the copies on a rank, where the dispatcher removes duplicates; else 1
   KernelFusion fusion_;
   GraphScope graph_;
+  RouterLoss router_loss_;
   bool waits_for_counts_;  // the host reads tokens per expert before it can launch the dispatch
   LayerComm comm_;
   RankTokens tokens_;
   int tp_;
+  std::int64_t expert_ffn_;  // of an expert's part on one rank: its width / etp
 };
 
 }  // namespace moeplan::sim

@@ -9,6 +9,7 @@
 #include "sim/collective/split_pipe_all_to_all.h"
 #include "sim/collective/two_level_all_to_all.h"
 #include "sim/cost/profile_data.h"
+#include "sim/schedule/expert_tensor.h"
 #include "sim/schedule/overlap.h"
 
 namespace moeplan::sim {
@@ -48,12 +49,35 @@ std::vector<std::int64_t> piece_of(std::span<const std::int64_t> tokens, int pie
   return piece;
 }
 
-Segment one(std::string_view name, TimeClass time_class, const CommTimes& times, std::size_t rank,
-            double factor) {
-  Segment segment;
+void add_part(Segment& segment, std::string_view name, TimeClass time_class, const CommTimes& times,
+              std::size_t rank, double factor) {
   Estimate estimate = times.estimate(rank);
   estimate.time = estimate.time * factor;
   segment.add(name, time_class, estimate);
+}
+
+/// An all-to-all and the collective of the ETP group at its end on the experts' side, if there is one.
+struct Ends {
+  const CommTimes& exchange;
+  const CommTimes& shards;
+  double time(std::size_t rank) const {
+    return exchange.done[rank].s() + (shards.done.empty() ? 0.0 : shards.done[rank].s());
+  }
+};
+
+Segment arrive(std::string_view name, TimeClass time_class, Ends ends, std::size_t rank, double factor) {
+  Segment segment;
+  add_part(segment, name, time_class, ends.exchange, rank, factor);
+  if (!ends.shards.done.empty())
+    add_part(segment, "etp all-gather", TimeClass::kTpComm, ends.shards, rank, factor);
+  return segment;
+}
+
+Segment leave(std::string_view name, TimeClass time_class, Ends ends, std::size_t rank, double factor) {
+  Segment segment;
+  if (!ends.shards.done.empty())
+    add_part(segment, "etp reduce-scatter", TimeClass::kTpComm, ends.shards, rank, factor);
+  add_part(segment, name, time_class, ends.exchange, rank, factor);
   return segment;
 }
 
@@ -202,6 +226,9 @@ AllToAllTimes AllToAllTimes::without_time() const {
   for (CommTimes* times : {&none.dispatch, &none.combine, &none.dispatch_gradient, &none.combine_gradient}) {
     times->done.resize(dispatch.done.size());
   }
+  for (CommTimes* times : {&none.gather, &none.scatter, &none.gather_gradient, &none.scatter_gradient}) {
+    times->done.resize(gather.done.size());
+  }
   return none;
 }
 
@@ -221,6 +248,7 @@ Exchange make_exchange(const PlanSpec& plan, const ModelSpec& model, const Layer
 
 AllToAllTimes solve_all_to_alls(const CommNetwork& network, const StageRanks& stage,
                                 const MoeTraffic& traffic, const Exchange& exchange) {
+  if (traffic.etp > 1) return solve_expert_tensor(network, stage, traffic, exchange);
   const Dispatcher dispatcher = exchange.dispatcher;
   const int pieces = exchange.pieces;
   const double dispatch_bytes = exchange.dispatch_bytes;
@@ -256,32 +284,40 @@ MoeTimes build_moe_times(const LayerKernels& kernels, const MoeTraffic& traffic,
   double forward_factor = 1.0, backward_factor = 1.0;
   double moved = 0.0, seconds = 0.0;
   for (std::size_t r = 0; r < ranks; ++r) {
-    const std::vector<std::int64_t> tokens = piece_of(traffic.slots(r), pieces);
+    const auto tokens_of = [&](int n) {
+      return traffic.etp == 1 ? piece_of(traffic.slots(r), n) : piece_of(traffic.gathered(r), n);
+    };
+    const std::vector<std::int64_t> tokens = tokens_of(pieces);
     const bool same = pieces == 1 && backward_pieces == 1 && r > 0 && tokens == before;
     result.experts.push_back(same ? Segment(result.experts.back()) : kernels.experts_forward(tokens));
     result.experts_backward.push_back(
         same ? Segment(result.experts_backward.back())
-             : kernels.experts_backward(piece_of(traffic.slots(r), backward_pieces)));
+             : kernels.experts_backward(tokens_of(backward_pieces)));
     before = tokens;
-    if (traffic.expert_group == 1) continue;
+    if (traffic.expert_group * traffic.etp == 1) continue;
     const double copies = sent_copies(traffic, r);
     moved += copies / pieces * kernels.dispatch_bytes_per_copy();
     seconds += times.dispatch.done[r].s();
-    const auto slow = [&](const CommTimes& in, const CommTimes& out, double bytes, int n, Segment& work) {
-      return slow_down(kernels, in.done[r].s(), out.done[r].s(), copies / n * bytes, n, work);
+    const auto slow = [&](Ends in, Ends out, double bytes, int n, Segment& work) {
+      return slow_down(kernels, in.time(r), out.time(r), copies / n * bytes, n, work);
     };
     if (pieces > 1)
-      forward_factor =
-          slow(times.dispatch, times.combine, kernels.dispatch_bytes_per_copy(), pieces, result.experts[r]);
+      forward_factor = slow({times.dispatch, times.gather}, {times.combine, times.scatter},
+                            kernels.dispatch_bytes_per_copy(), pieces, result.experts[r]);
     if (backward_pieces > 1)
-      backward_factor = slow(times.combine_gradient, times.dispatch_gradient,
-                             kernels.combine_bytes_per_copy(), backward_pieces, result.experts_backward[r]);
-    result.dispatch.push_back(one("dispatch", TimeClass::kDispatch, times.dispatch, r, forward_factor));
-    result.combine.push_back(one("combine", TimeClass::kCombine, times.combine, r, forward_factor));
-    result.combine_gradient.push_back(
-        one("combine gradient", TimeClass::kCombine, times.combine_gradient, r, backward_factor));
-    result.dispatch_gradient.push_back(
-        one("dispatch gradient", TimeClass::kDispatch, times.dispatch_gradient, r, backward_factor));
+      backward_factor =
+          slow({times.combine_gradient, times.gather_gradient}, {times.dispatch_gradient, times.scatter_gradient},
+               kernels.combine_bytes_per_copy(), backward_pieces, result.experts_backward[r]);
+    result.dispatch.push_back(
+        arrive("dispatch", TimeClass::kDispatch, {times.dispatch, times.gather}, r, forward_factor));
+    result.combine.push_back(
+        leave("combine", TimeClass::kCombine, {times.combine, times.scatter}, r, forward_factor));
+    result.combine_gradient.push_back(arrive("combine gradient", TimeClass::kCombine,
+                                             {times.combine_gradient, times.gather_gradient}, r,
+                                             backward_factor));
+    result.dispatch_gradient.push_back(leave("dispatch gradient", TimeClass::kDispatch,
+                                             {times.dispatch_gradient, times.scatter_gradient}, r,
+                                             backward_factor));
   }
   if (seconds > 0.0) result.traffic_rate = base::BytesPerSecond::of(moved / seconds);
   return result;

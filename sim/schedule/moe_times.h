@@ -17,6 +17,9 @@ struct AllToAllTimes {
   CommTimes combine;            ///< back
   CommTimes dispatch_gradient;  ///< backward of the dispatch: experts to tokens
   CommTimes combine_gradient;   ///< backward of the combine: tokens to experts
+  /// Of expert tensor parallelism, from the end of the all-to-all before (gathers) or to the start of the one
+  /// behind (scatters), see expert_tensor.h. Empty without it.
+  CommTimes gather, scatter, gather_gradient, scatter_gradient;
 
   /// The same without any time, for counterfactuals.
   AllToAllTimes without_time() const;

@@ -1,6 +1,7 @@
 #include "sim/schedule/step_trace.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include <fmt/format.h>
 
@@ -26,7 +27,12 @@ std::string_view exchange_name(Kind kind) {
     case Kind::kReduce:
       return "gradient reduction";
     case Kind::kGather:
+    case Kind::kLayerGather:
       return "parameter gather";
+    case Kind::kRouterBias:
+      return "router bias";
+    case Kind::kLossScale:
+      return "loss scale";
     case Kind::kNorm:
       return "gradient norm";
     default:
@@ -34,8 +40,36 @@ std::string_view exchange_name(Kind kind) {
   }
 }
 
+/// When the pieces of a chunk start: they wait for gathers of parameters between each other.
+struct PieceClock {
+  std::vector<Instant> starts;
+  Seconds each = Seconds::infinity();
+
+  /// The moment that a chunk without such waits reaches after so long.
+  Instant at(Seconds since_start) const {
+    if (starts.size() == 1) return starts.front() + since_start;
+    const auto last = static_cast<double>(starts.size() - 1);
+    const double piece = std::min(last, std::floor(since_start / each));
+    return starts[static_cast<std::size_t>(piece)] + (since_start - each * piece);
+  }
+};
+
+/// Of the pass whose first piece is task `first`.
+PieceClock find_pieces(const PipelineStep& step, std::size_t first, Seconds duration) {
+  const PipelineTask& task = step.tasks[first];
+  const double pieces = std::round(1.0 / task.fraction);
+  PieceClock clock{{step.timeline.start[first]}, duration * task.fraction};
+  for (std::size_t t = first + 1; t < step.tasks.size() && static_cast<double>(clock.starts.size()) < pieces; ++t) {
+    const PipelineTask& other = step.tasks[t];
+    if (other.kind == task.kind && other.chunk == task.chunk && other.micro_batch == task.micro_batch &&
+        other.block == task.block)
+      clock.starts.push_back(step.timeline.start[t]);
+  }
+  return clock;
+}
+
 /// The kernels of one bar, one after the other.
-void add_bar(const ChunkBar& bar, const PipelineTask& task, Instant chunk_start, Trace& trace) {
+void add_bar(const ChunkBar& bar, const PipelineTask& task, const PieceClock& clock, Trace& trace) {
   double offset = 0;
   for (const Part& part : bar.segment->parts()) {
     TraceEvent event;
@@ -44,7 +78,7 @@ void add_bar(const ChunkBar& bar, const PipelineTask& task, Instant chunk_start,
     event.category = std::string(name(part.time_class));
     event.process = task.stage;
     event.thread = thread_of(bar);
-    event.start = chunk_start + ((bar.start - Instant()) + Seconds::of(offset));
+    event.start = clock.at((bar.start - Instant()) + Seconds::of(offset));
     event.duration = part.estimate.time * bar.factor;
     event.evidence = part.estimate.evidence;
     offset += event.duration.s();
@@ -134,7 +168,11 @@ Trace build_trace(const PipelineStep& step, const StepSimulator& simulator, cons
       // A chunk in pieces is drawn once, from its first piece.
       if (task.piece > 0) continue;
       if (is_detailed(task.micro_batch, micro_batches)) {
-        for (const ChunkBar& bar : times.bars) add_bar(bar, task, start, trace);
+        const PieceClock clock =
+            simulator.input().gather_layers
+                ? find_pieces(step, t, times.duration[static_cast<std::size_t>(task.block)])
+                : PieceClock{{start}};
+        for (const ChunkBar& bar : times.bars) add_bar(bar, task, clock, trace);
       } else {
         add_single(fmt::format("{} chunk {} mb{}", pass, task.chunk, task.micro_batch), "chunk", task, start,
                    times.duration[static_cast<std::size_t>(task.block)], kCompute, trace);

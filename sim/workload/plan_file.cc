@@ -214,6 +214,49 @@ void read_dispatcher(base::ObjectReader& reader, PlanSpec& plan) {
   }
 }
 
+void read_data_parallel(base::ObjectReader& reader, PlanSpec& plan) {
+  plan.distributed_optimizer = reader.value_or("distributed_optimizer", true);
+  if (reader.has("data_parallel")) {
+    const auto word = find_data_parallel(reader.one_of("data_parallel", data_parallel_words(), "zero1"));
+    const DataParallel sharding = word.value_or(DataParallel::kZero1);
+    const bool distributed = sharding != DataParallel::kNone;
+    if (reader.has("distributed_optimizer") && plan.distributed_optimizer != distributed)
+      reader.fault("distributed_optimizer",
+                   fmt::format("found {}, but data_parallel {} means {}", plan.distributed_optimizer,
+                               name(sharding), distributed),
+                   "leave distributed_optimizer out");
+    plan.distributed_optimizer = distributed;
+    if (shards_gradients(sharding)) plan.stated_data_parallel = sharding;
+  }
+  plan.shard_group = reader.value_or("shard_group", 0);
+  if (plan.shard_group < 0 || plan.shard_group > kMaxDegree) {
+    reader.fault("shard_group", fmt::format("found {}, expected 2 to {}", plan.shard_group, kMaxDegree));
+  } else if (plan.data_parallel() == DataParallel::kHsdp && plan.shard_group == 0) {
+    reader.fault("data_parallel", "hsdp needs a shard_group",
+                 "shard_group: ranks that share one copy out, for instance those of a node");
+  } else if (plan.data_parallel() != DataParallel::kHsdp && plan.shard_group > 0) {
+    reader.fault("shard_group",
+                 fmt::format("data_parallel {} takes no shard_group", name(plan.data_parallel())),
+                 "it is for hsdp");
+  }
+}
+
+void read_context_parallel(base::ObjectReader& reader, PlanSpec& plan) {
+  if (reader.has("cp_comm_type"))
+    plan.stated_cp_comm = find_context_exchange(reader.one_of("cp_comm_type", context_exchange_words(), ""));
+  plan.cp_a2a_size = reader.value_or("cp_a2a_size", 0);
+  if (plan.cp_a2a_size < 0 || plan.cp_a2a_size > kMaxDegree) {
+    reader.fault("cp_a2a_size", fmt::format("found {}, expected 2 to {}", plan.cp_a2a_size, kMaxDegree));
+  } else if (plan.cp_comm() == ContextExchange::kAllToAllP2p && plan.cp_a2a_size == 0) {
+    reader.fault("cp_comm_type", "a2a+p2p needs a cp_a2a_size",
+                 "cp_a2a_size: neighbours that exchange heads, the first of Megatron's hierarchical sizes");
+    plan.cp_a2a_size = 1;
+  } else if (plan.cp_comm() != ContextExchange::kAllToAllP2p && plan.cp_a2a_size > 0) {
+    reader.fault("cp_a2a_size", fmt::format("cp_comm_type {} takes no cp_a2a_size", name(plan.cp_comm())),
+                 "it is for a2a+p2p");
+  }
+}
+
 /// A number, or a number for either pass.
 void read_chunks(base::ObjectReader& reader, PlanSpec& plan) {
   const base::Node* node = reader.node("chunk_degree");
@@ -257,7 +300,8 @@ PlanSpec read_plan(const base::Document& document) {
   read_dispatcher(reader, plan);
   read_chunks(reader, plan);
   if (auto overlap = reader.optional_object("overlap")) plan.overlap = read_overlap(*overlap);
-  plan.distributed_optimizer = reader.value_or("distributed_optimizer", true);
+  read_context_parallel(reader, plan);
+  read_data_parallel(reader, plan);
   plan.overlap_grad_reduce = reader.value_or("overlap_grad_reduce", true);
   plan.overlap_param_gather = reader.value_or("overlap_param_gather", true);
   if (auto placement = reader.optional_object("placement")) plan.placement = read_placement(*placement);
@@ -318,8 +362,13 @@ std::string write_plan(const PlanSpec& plan) {
         "overlap: {{shared_experts: {}, all_to_all: {}, delay_weight_gradients: {}, tile_fused: {}}}\n",
         plan.overlap.shared_experts, plan.overlap.all_to_all ? "1f1b" : "none",
         plan.overlap.delay_weight_gradients, plan.overlap.tile_fused);
-  text += fmt::format("distributed_optimizer: {}\noverlap_grad_reduce: {}\noverlap_param_gather: {}\n",
-                      plan.distributed_optimizer, plan.overlap_grad_reduce, plan.overlap_param_gather);
+  if (plan.stated_cp_comm) text += fmt::format("cp_comm_type: {}\n", name(*plan.stated_cp_comm));
+  if (plan.cp_a2a_size > 0) text += fmt::format("cp_a2a_size: {}\n", plan.cp_a2a_size);
+  text += plan.stated_data_parallel ? fmt::format("data_parallel: {}\n", name(*plan.stated_data_parallel))
+                                    : fmt::format("distributed_optimizer: {}\n", plan.distributed_optimizer);
+  if (plan.shard_group > 0) text += fmt::format("shard_group: {}\n", plan.shard_group);
+  text += fmt::format("overlap_grad_reduce: {}\noverlap_param_gather: {}\n", plan.overlap_grad_reduce,
+                      plan.overlap_param_gather);
   text += write_placement(plan.placement);
   if (!plan.why.empty()) text += fmt::format("why: {}\n", base::json_quote(plan.why));
   return text;

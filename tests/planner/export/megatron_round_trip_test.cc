@@ -25,6 +25,10 @@ void expect_same_plan(const sim::PlanSpec& want, const sim::PlanSpec& got) {
   EXPECT_EQ(want.chunk_degree, got.chunk_degree);
   EXPECT_EQ(want.overlap, got.overlap);
   EXPECT_EQ(want.distributed_optimizer, got.distributed_optimizer);
+  EXPECT_EQ(want.data_parallel(), got.data_parallel());
+  EXPECT_EQ(want.shard_group, got.shard_group);
+  EXPECT_EQ(want.cp_comm(), got.layout.cp > 1 ? got.cp_comm() : want.cp_comm());
+  EXPECT_EQ(want.cp_a2a_size, got.cp_a2a_size);
   EXPECT_EQ(want.overlap_grad_reduce, got.overlap_grad_reduce);
   EXPECT_EQ(want.overlap_param_gather, got.overlap_param_gather);
   EXPECT_EQ(want.placement, got.placement);
@@ -55,6 +59,24 @@ std::vector<sim::PlanSpec> round_trip_plans() {
   plans.back().dispatcher_sms = 24;
   plans.push_back(plan_of(16, 1, 2, 8));
   plans.back().dispatcher = sim::Dispatcher::kHybridEp;
+  for (const auto& [sharding, group] :
+       {std::pair(sim::DataParallel::kZero2, 0), std::pair(sim::DataParallel::kFsdp, 0),
+        std::pair(sim::DataParallel::kHsdp, 8)}) {
+    plans.push_back(plan_of(16, 1, 1, 8));
+    plans.back().stated_data_parallel = sharding;
+    plans.back().shard_group = group;
+  }
+  for (const auto exchange : {sim::ContextExchange::kP2p, sim::ContextExchange::kAllGather,
+                              sim::ContextExchange::kAllToAll, sim::ContextExchange::kAllToAllP2p}) {
+    plans.push_back(plan_of(16, 1, 1, 8));
+    plans.back().layout.cp = 4;
+    plans.back().layout.dp = 4;
+    plans.back().stated_cp_comm = exchange;
+    if (exchange == sim::ContextExchange::kAllToAllP2p) plans.back().cp_a2a_size = 2;
+  }
+  plans.push_back(plan_of(16, 2, 1, 4));
+  plans.back().layout.etp = 2;
+  plans.back().layout.edp = 2;
   plans.push_back(plan_of(16, 1, 2, 8, 2));
   plans.back().overlap = {false, true, true};
   plans.push_back(plan_of(16, 1, 1, 8));
@@ -270,6 +292,34 @@ TEST(MegatronImport, ReadsTheSmsOfEachReleasesFlexDispatcher) {
   EXPECT_EQ(sms("--moe-flex-dispatcher-backend hybridep --moe-hybridep-num-sms 16"), 16);
   EXPECT_EQ(sms("--moe-flex-dispatcher-backend hybridep --moe-flex-dispatcher-num-sms 32"), 32);
   EXPECT_EQ(sms("--moe-flex-dispatcher-backend hybridep --moe-deepep-num-sms 24"), 0);
+}
+
+TEST(MegatronImport, ReadsContextExchangesAndShardingStrategies) {
+  const auto read = [](const std::string& flags) {
+    return import_megatron_plan("--micro-batch-size 1 --global-batch-size 16 " + flags,
+                                {"run.args", 16, nullptr, {}});
+  };
+  using sim::ContextExchange;
+  EXPECT_EQ(read("--context-parallel-size 4").plan.stated_cp_comm,
+            ContextExchange::kP2p);  // Megatron's default
+  EXPECT_EQ(read("--context-parallel-size 4 --cp-comm-type allgather").plan.stated_cp_comm,
+            ContextExchange::kAllGather);
+  EXPECT_EQ(read("").plan.stated_cp_comm, std::nullopt);
+  const sim::PlanSpec both =
+      read("--context-parallel-size 8 --cp-comm-type a2a+p2p --hierarchical-context-parallel-sizes 2 4").plan;
+  EXPECT_EQ(both.cp_a2a_size, 2);
+  EXPECT_EQ(both.cp_ring(), 4);
+  EXPECT_EQ(read("--use-megatron-fsdp --data-parallel-sharding-strategy optim").plan.data_parallel(),
+            sim::DataParallel::kZero1);
+  EXPECT_EQ(read("--use-torch-fsdp2").plan.data_parallel(), sim::DataParallel::kFsdp);
+  EXPECT_EQ(read("--use-megatron-fsdp").plan.data_parallel(), sim::DataParallel::kNone);
+  const MegatronImport instances =
+      read("--use-distributed-optimizer --num-distributed-optimizer-instances 2");
+  EXPECT_EQ(instances.plan.data_parallel(), sim::DataParallel::kZero1);
+  EXPECT_EQ(instances.not_modelled,
+            std::vector<std::string>{"--num-distributed-optimizer-instances 2: modelled as one instance"});
+  EXPECT_THROW(read("--context-parallel-size 4 --cp-comm-type p2p a2a"), base::InputError);
+  EXPECT_THROW(read("--context-parallel-size 4 --cp-comm-type ring"), base::InputError);
 }
 
 TEST(MegatronImport, TheExpertTensorDegreeDefaultsToTp) {

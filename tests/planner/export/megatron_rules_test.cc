@@ -251,6 +251,7 @@ TEST(MegatronRules, RunsMegatronCannotStartAreNamed) {
   EXPECT_EQ(broken_by([](Case& c) { c.run.precision.gradient_reduce = sim::NumberFormat::kFp8Block; }), Keys{"gradient-format"});
   EXPECT_EQ(broken_by([](Case& c) { c.run.precision.optimizer_bytes_per_parameter = 6; }), Keys{"optimizer-states"});
   EXPECT_EQ(broken_by([](Case& c) { c.run.optimizer = "muon"; }), Keys{"optimizer"});
+  EXPECT_EQ(broken_by([](Case& c) { c.run.router_bias_update = true; }), Keys{"router-bias"});
   EXPECT_EQ(broken_by([](Case& c) { c.model.groups = 3; }), Keys{"groups-divide"});
   EXPECT_EQ(broken_by([](Case& c) { c.model.layers[0].mixer = sim::MixerKind::kMamba; }), Keys{"layer-kinds"});
   EXPECT_EQ(broken_by([](Case& c) {

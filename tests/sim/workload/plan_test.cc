@@ -137,6 +137,44 @@ TEST(PlanFile, EveryScheduleHasAWord) {
       "dualpipe, dualpipe_v\n    in plan > schedule\n    hint: did you mean \"dualpipe\"?");
 }
 
+TEST(PlanFile, EverySharingOfWeightsHasAWord) {
+  for (const std::string& word : data_parallel_words()) {
+    PlanSpec plan = full_plan();
+    const DataParallel sharding = find_data_parallel(word).value();
+    EXPECT_EQ(name(sharding), word);
+    plan.distributed_optimizer = sharding != DataParallel::kNone;
+    if (shards_gradients(sharding)) plan.stated_data_parallel = sharding;
+    if (sharding == DataParallel::kHsdp) plan.shard_group = 8;
+    EXPECT_EQ(plan.data_parallel(), sharding);
+    EXPECT_EQ(parse_plan(write_plan(plan), "plan.yaml"), plan) << word;
+  }
+  const PlanSpec stated = parse_plan("name: a\nlayout: {dp: 1}\ndata_parallel: none\n", "plan.yaml");
+  EXPECT_FALSE(stated.distributed_optimizer);
+  EXPECT_EQ(errors_of("name: a\nlayout: {dp: 1}\ndata_parallel: zero2\ndistributed_optimizer: false\n"),
+            "plan.yaml:4:24: error: found false, but data_parallel zero2 means true\n"
+            "    in plan > distributed_optimizer\n    hint: leave distributed_optimizer out");
+  EXPECT_EQ(errors_of("name: a\nlayout: {dp: 1}\ndata_parallel: fsdp\nshard_group: 8\n"),
+            "plan.yaml:4:14: error: data_parallel fsdp takes no shard_group\n"
+            "    in plan > shard_group\n    hint: it is for hsdp");
+  EXPECT_THAT(errors_of("name: a\nlayout: {dp: 1}\ndata_parallel: hsdp\n"),
+              HasSubstr("plan.yaml:3:16: error: hsdp needs a shard_group"));
+}
+
+TEST(PlanFile, EveryContextExchangeHasAWord) {
+  for (const std::string& word : context_exchange_words()) {
+    PlanSpec plan = full_plan();
+    plan.stated_cp_comm = find_context_exchange(word);
+    if (word == "a2a+p2p") plan.cp_a2a_size = 2;
+    EXPECT_EQ(name(plan.stated_cp_comm.value()), word);
+    EXPECT_EQ(parse_plan(write_plan(plan), "plan.yaml"), plan) << word;
+  }
+  EXPECT_EQ(errors_of("name: a\nlayout: {dp: 1}\ncp_comm_type: p2p\ncp_a2a_size: 2\n"),
+            "plan.yaml:4:14: error: cp_comm_type p2p takes no cp_a2a_size\n"
+            "    in plan > cp_a2a_size\n    hint: it is for a2a+p2p");
+  EXPECT_THAT(errors_of("name: a\nlayout: {dp: 1}\ncp_comm_type: a2a+p2p\n"),
+              HasSubstr("plan.yaml:3:15: error: a2a+p2p needs a cp_a2a_size"));
+}
+
 TEST(PlanFile, WithoutAScheduleVirtualStagesInterleave) {
   PlanSpec plan = full_plan();
   EXPECT_EQ(plan.schedule(), PipelineSchedule::kInterleaved);
