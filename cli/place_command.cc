@@ -217,7 +217,8 @@ void place_by_time(const PlaceOptions& options, const Inputs& inputs, PlaceRepor
   planner::Study& study = report.study;
   std::vector<const sim::Placement*> candidates;
   for (const planner::SolverStudy& one : study.solvers) {
-    if (one.refusal.empty() && one.avoidable <= 0 && !planner::is_system(one.name)) candidates.push_back(&one.placement);
+    if (one.refusal.empty() && one.avoidable <= 0 && !planner::is_system(one.name))
+      candidates.push_back(&one.placement);
   }
   const sim::Job job = inputs.job();
   const planner::LayerTimeModel model(job, report.shape.gpus, sim::NetworkMode::kBound);

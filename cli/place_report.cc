@@ -122,8 +122,9 @@ std::string own_costs_text(const planner::Study& study, std::size_t width) {
   for (const planner::SolverStudy& one : study.solvers) {
     if (!one.own_cost) continue;
     if (text.empty()) text = "\na layer by the planner's own model, of its placement and without a plan:\n";
-    text += fmt::format("{:<{}} {:>12} {:>12}\n", one.name, width, fmt::format("{:.4f} ms", 1e3 * *one.own_cost),
-                        fmt::format("{:.4f} ms", 1e3 * one.own_cost_start.value_or(0.0)));
+    text +=
+        fmt::format("{:<{}} {:>12} {:>12}\n", one.name, width, fmt::format("{:.4f} ms", 1e3 * *one.own_cost),
+                    fmt::format("{:.4f} ms", 1e3 * one.own_cost_start.value_or(0.0)));
   }
   return text;
 }
@@ -144,9 +145,9 @@ std::string write_place_table(const PlaceReport& report) {
   const bool times = !report.times.empty();
   std::size_t width = kNameWidth;
   for (const planner::SolverStudy& one : study.solvers) width = std::max(width, one.name.size());
-  text += fmt::format("{:<{}} {:>8} {:>8} {:>8} {:>8} {:>11}{} {:>12}  {}\n", "solver", width, "planned", "gap",
-                      "scored", "worst", "duplicates", times ? fmt::format(" {:>12}", "layer time") : "",
-                      "chosen lost", "against chosen");
+  text += fmt::format("{:<{}} {:>8} {:>8} {:>8} {:>8} {:>11}{} {:>12}  {}\n", "solver", width, "planned",
+                      "gap", "scored", "worst", "duplicates",
+                      times ? fmt::format(" {:>12}", "layer time") : "", "chosen lost", "against chosen");
   for (std::size_t i = 0; i < study.solvers.size(); ++i) {
     const planner::SolverStudy& one = study.solvers[i];
     if (!one.refusal.empty()) {
@@ -160,7 +161,8 @@ std::string write_place_table(const PlaceReport& report) {
         fmt::format("{}/{}", cases_of(report, i).lost(), cases_of(report, i).one.size()),
         gain_text(report, i));
   }
-  text += fmt::format("{:<{}} {:>8.4f} {:>8} {:>8.4f}\n", "lower bound", width, study.bound, "", study.scored_bound);
+  text += fmt::format("{:<{}} {:>8.4f} {:>8} {:>8.4f}\n", "lower bound", width, study.bound, "",
+                      study.scored_bound);
   text += own_costs_text(study, width);
   text +=
       "\nplanned, scored: largest load of a GPU over the mean, mean over iterations and layers; worst: of "

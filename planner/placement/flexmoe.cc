@@ -31,7 +31,8 @@ using Holders = std::vector<std::vector<int>>;
 /// Costs by FlexMoE's model; holds what does not change from one placement to the next.
 class CostModel {
  public:
-  explicit CostModel(const LayerProblem& layer) : layer_(layer), assignments_(layer.mean.begin(), layer.mean.end()) {
+  explicit CostModel(const LayerProblem& layer)
+      : layer_(layer), assignments_(layer.mean.begin(), layer.mean.end()) {
     const double total = std::accumulate(assignments_.begin(), assignments_.end(), 0.0);
     const double scale = total > 0 ? layer.job.assignments * layer.shape.gpus / total : 0.0;
     for (double& a : assignments_) a *= scale;
@@ -163,7 +164,9 @@ class PolicyMaker {
 
   /// A vExpert of the coldest expert that has several becomes one of the hottest.
   bool expand() {
-    const auto capacity = [&](std::size_t e) { return model_.assignments(e) / static_cast<double>(at_[e].size()); };
+    const auto capacity = [&](std::size_t e) {
+      return model_.assignments(e) / static_cast<double>(at_[e].size());
+    };
     std::size_t hottest = 0;
     std::size_t coldest = at_.size();
     for (std::size_t e = 0; e < at_.size(); ++e) {
@@ -173,7 +176,8 @@ class PolicyMaker {
     if (coldest == at_.size() || coldest == hottest) return false;
     std::vector<Change> changes;
     for (std::size_t s = 0; s < slots_.size(); ++s) {
-      if (static_cast<std::size_t>(slots_[s]) == coldest) changes.push_back({s, static_cast<std::int32_t>(hottest)});
+      if (static_cast<std::size_t>(slots_[s]) == coldest)
+        changes.push_back({s, static_cast<std::int32_t>(hottest)});
     }
     return take_best(changes);
   }

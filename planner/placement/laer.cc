@@ -11,9 +11,9 @@ namespace moeplan::planner {
 
 namespace {
 
-constexpr double kAllToAlls = 4;      ///< dispatch and combine, forward and backward
-constexpr double kComputeRounds = 3;  ///< forward and twice as much backward
-constexpr std::uint64_t kSeed = 2333; ///< the original's
+constexpr double kAllToAlls = 4;       ///< dispatch and combine, forward and backward
+constexpr double kComputeRounds = 3;   ///< forward and twice as much backward
+constexpr std::uint64_t kSeed = 2333;  ///< the original's
 constexpr int kChangedCandidates = 2;
 
 std::vector<int> even_replicas(int experts, int slots) {
@@ -37,16 +37,19 @@ Slots lay_out(const LayerProblem& layer, const std::vector<int>& counts) {
   const auto gpus = static_cast<std::size_t>(shape.gpus);
   std::vector<std::vector<std::int32_t>> held(gpus);
   std::vector<double> load(gpus, 0.0);
-  std::vector<int> on_node(static_cast<std::size_t>(shape.nodes()) * static_cast<std::size_t>(layer.experts), 0);
+  std::vector<int> on_node(static_cast<std::size_t>(shape.nodes()) * static_cast<std::size_t>(layer.experts),
+                           0);
   for (const Replica& replica : list_replicas(layer.mean, counts)) {
     const auto copies = [&](std::size_t g) -> int& {
-      return on_node[g / static_cast<std::size_t>(shape.gpus_per_node) * static_cast<std::size_t>(layer.experts) +
+      return on_node[g / static_cast<std::size_t>(shape.gpus_per_node) *
+                         static_cast<std::size_t>(layer.experts) +
                      static_cast<std::size_t>(replica.expert)];
     };
     std::size_t best = gpus;
     for (std::size_t g = 0; g < gpus; ++g) {
       if (held[g].size() == static_cast<std::size_t>(shape.slots_per_gpu)) continue;
-      if (best == gpus || copies(g) < copies(best) || (copies(g) == copies(best) && load[g] < load[best])) best = g;
+      if (best == gpus || copies(g) < copies(best) || (copies(g) == copies(best) && load[g] < load[best]))
+        best = g;
     }
     MOEPLAN_CHECK(best < gpus, "as many slots as replicas");
     held[best].push_back(replica.expert);
@@ -94,8 +97,8 @@ class Laer : public PlacementSolver {
     base::RandomStream random(kSeed, "laer");
     Slots best;
     double least = 0;
-    for (const std::vector<int>& start : {even_replicas(layer.experts, layer.shape.slots()),
-                                          laer_replicas(layer.mean, layer.shape)}) {
+    for (const std::vector<int>& start :
+         {even_replicas(layer.experts, layer.shape.slots()), laer_replicas(layer.mean, layer.shape)}) {
       for (int change = 0; change <= kChangedCandidates; ++change) {
         std::vector<int> counts = start;
         if (change > 0) change_counts(counts, layer.shape.gpus, random);
@@ -145,7 +148,8 @@ double laer_seconds(const LayerProblem& layer, const Slots& slots) {
   for (std::size_t e = 0; e < at.size(); ++e)
     add_expert(layer, at[e], layer.mean[e] / total * layer.job.assignments * layer.shape.gpus, costs);
   const double busiest = *std::max_element(costs.received.begin(), costs.received.end());
-  return kAllToAlls * costs.seconds_sent + kComputeRounds * busiest * layer.job.flops() / layer.job.flops_per_s;
+  return kAllToAlls * costs.seconds_sent +
+         kComputeRounds * busiest * layer.job.flops() / layer.job.flops_per_s;
 }
 
 std::unique_ptr<PlacementSolver> make_laer() { return std::make_unique<Laer>(); }

@@ -32,7 +32,8 @@ Work share_out(const LayerProblem& layer, const std::vector<Transfer>& transfers
   for (int e = 0; e < layer.experts; ++e) {
     const double each = assignments_of(layer, e) / layer.shape.gpus;
     const auto home = static_cast<std::size_t>(home_of(layer, e));
-    const auto moved = std::find_if(transfers.begin(), transfers.end(), [e](const Transfer& t) { return t.expert == e; });
+    const auto moved =
+        std::find_if(transfers.begin(), transfers.end(), [e](const Transfer& t) { return t.expert == e; });
     std::size_t elsewhere = 0;
     if (moved != transfers.end()) {
       for (const int g : moved->to) {
@@ -52,13 +53,16 @@ double seconds_of(const LayerProblem& layer, const std::vector<Transfer>& transf
   const double bandwidth = layer.shape.nodes() > 1 ? job.fabric_bytes_per_s : job.node_bytes_per_s;
   double holders = 0;
   for (const Transfer& t : transfers) holders += static_cast<double>(t.to.size());
-  const double all_to_all = *std::max_element(work.received.begin(), work.received.end()) * job.token_bytes() / bandwidth;
-  const double experts = *std::max_element(work.done.begin(), work.done.end()) * job.flops() / job.flops_per_s;
+  const double all_to_all =
+      *std::max_element(work.received.begin(), work.received.end()) * job.token_bytes() / bandwidth;
+  const double experts =
+      *std::max_element(work.done.begin(), work.done.end()) * job.flops() / job.flops_per_s;
   const double transfer = holders / layer.shape.gpus * job.expert_bytes() / bandwidth;
   return kAllToAlls * all_to_all + kComputeRounds * experts + 2 * transfer;
 }
 
-/// The GPUs that get an expert: its home, then those with most free slots, `count` in all; empty = too few have room.
+/// The GPUs that get an expert: its home, then those with most free slots, `count` in all; empty = too few
+/// have room.
 std::vector<int> choose_holders(int home, int count, std::vector<int>& free) {
   std::vector<int> order(free.size());
   std::iota(order.begin(), order.end(), 0);
@@ -86,11 +90,13 @@ Plan plan_transfers(const LayerProblem& layer, int left_out) {
   Work work = share_out(layer, list);
   Plan best{{}, seconds_of(layer, list, work)};
   while (true) {
-    const auto busiest = static_cast<int>(std::max_element(work.done.begin(), work.done.end()) - work.done.begin());
+    const auto busiest =
+        static_cast<int>(std::max_element(work.done.begin(), work.done.end()) - work.done.begin());
     int heaviest = -1;
     for (int e = busiest * home_slots; e < (busiest + 1) * home_slots; ++e) {
       const auto i = static_cast<std::size_t>(e);
-      if (!moved[i] && (heaviest < 0 || layer.mean[i] > layer.mean[static_cast<std::size_t>(heaviest)])) heaviest = e;
+      if (!moved[i] && (heaviest < 0 || layer.mean[i] > layer.mean[static_cast<std::size_t>(heaviest)]))
+        heaviest = e;
     }
     if (heaviest < 0) return best;
     std::vector<int> holders = choose_holders(busiest, layer.shape.gpus - left_out, free);

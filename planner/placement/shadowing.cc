@@ -31,14 +31,20 @@ class FasterMoe : public PlacementSolver {
   explicit FasterMoe(ShadowPolicy policy) : policy_(policy) {}
   std::string_view name() const override {
     switch (policy_) {
-      case ShadowPolicy::kPaper: return "fastermoe";
-      case ShadowPolicy::kPrototype: return "fastermoe_prototype";
-      case ShadowPolicy::kFastMoe: return "fastermoe_fastmoe";
-      case ShadowPolicy::kSmartMoe: break;
+      case ShadowPolicy::kPaper:
+        return "fastermoe";
+      case ShadowPolicy::kPrototype:
+        return "fastermoe_prototype";
+      case ShadowPolicy::kFastMoe:
+        return "fastermoe_fastmoe";
+      case ShadowPolicy::kSmartMoe:
+        break;
     }
     return "fastermoe_smartmoe";
   }
-  std::string find_refusal(const LayerProblem& layer) const override { return find_home_refusal(layer, "FasterMoE"); }
+  std::string find_refusal(const LayerProblem& layer) const override {
+    return find_home_refusal(layer, "FasterMoE");
+  }
 
   Slots solve(const LayerProblem& layer) const override {
     const int gpus = layer.shape.gpus;
@@ -92,7 +98,8 @@ class FasterMoe : public PlacementSolver {
 
 }  // namespace
 
-ShadowModel::ShadowModel(ShadowPolicy policy, const ShadowProblem& problem) : policy_(policy), problem_(problem) {
+ShadowModel::ShadowModel(ShadowPolicy policy, const ShadowProblem& problem)
+    : policy_(policy), problem_(problem) {
   const auto ranks = static_cast<std::size_t>(problem.ranks);
   MOEPLAN_CHECK(problem.ranks > 0 && problem.tokens.size() % ranks == 0,
                 fmt::format("{} experts on {} ranks", problem.tokens.size(), problem.ranks));
@@ -138,14 +145,16 @@ double ShadowModel::seconds(int count) const {
     const double busiest = shadowed_max(count);
     const double compute = busiest * work * (by_rank() ? rates.element_bytes : 1.0);
     if (count == 0) return compute + busiest * send;
-    const double each = by_rank() ? move * static_cast<double>(problem_.tokens.size()) / ranks * (1 + 2 * (ranks - 1) / ranks)
-                                  : 2 * move;
+    const double each =
+        by_rank() ? move * static_cast<double>(problem_.tokens.size()) / ranks * (1 + 2 * (ranks - 1) / ranks)
+                  : 2 * move;
     return compute + count * each;
   }
   const double next = load_[static_cast<std::size_t>(order_[static_cast<std::size_t>(count)])];
   if (policy_ == ShadowPolicy::kFastMoe) return next * (work + send) + count * move;
   double compute = next;
-  for (int i = 0; i < count; ++i) compute += load_[static_cast<std::size_t>(order_[static_cast<std::size_t>(i)])] / ranks;
+  for (int i = 0; i < count; ++i)
+    compute += load_[static_cast<std::size_t>(order_[static_cast<std::size_t>(i)])] / ranks;
   return compute * work + next * (1 - 1 / ranks) * send + count * kSmartMoeBroadcasts * move;
 }
 
@@ -160,6 +169,8 @@ int ShadowModel::choose(int limit) const {
   return count;
 }
 
-std::unique_ptr<PlacementSolver> make_fastermoe(ShadowPolicy policy) { return std::make_unique<FasterMoe>(policy); }
+std::unique_ptr<PlacementSolver> make_fastermoe(ShadowPolicy policy) {
+  return std::make_unique<FasterMoe>(policy);
+}
 
 }  // namespace moeplan::planner

@@ -32,13 +32,15 @@ class SmartMoe : public PlacementSolver {
 
 }  // namespace
 
-ExpertMapping remap_smartmoe(std::span<const double> history, const ExpertMapping& current, int ranks, TieOrder ties) {
+ExpertMapping remap_smartmoe(std::span<const double> history, const ExpertMapping& current, int ranks,
+                             TieOrder ties) {
   const auto n = static_cast<std::size_t>(ranks);
   MOEPLAN_CHECK(ranks > 0 && current.size() % n == 0 && current.size() == history.size(),
                 fmt::format("{} experts on {} ranks", current.size(), ranks));
   const int room = static_cast<int>(current.size() / n);
   std::vector<double> before(n, 0.0);
-  for (std::size_t e = 0; e < current.size(); ++e) before[static_cast<std::size_t>(current[e] / room)] += history[e];
+  for (std::size_t e = 0; e < current.size(); ++e)
+    before[static_cast<std::size_t>(current[e] / room)] += history[e];
 
   ExpertMapping next(current.size());
   std::vector<double> load(n, 0.0);
@@ -55,7 +57,8 @@ ExpertMapping remap_smartmoe(std::span<const double> history, const ExpertMappin
     next[e] = static_cast<int>(best) * room + count[best]++;
     load[best] += history[e];
   }
-  const bool better = *std::max_element(before.begin(), before.end()) > *std::max_element(load.begin(), load.end());
+  const bool better =
+      *std::max_element(before.begin(), before.end()) > *std::max_element(load.begin(), load.end());
   return better ? next : current;
 }
 

@@ -55,8 +55,8 @@ void score_window(const PlacementProblem& train, const PlacementProblem& score,
 }
 
 /// Adds one of `windows` windows to the costs by a solver's own model, where it has one.
-void add_own_cost(const PlacementSolver& solver, const PlacementProblem& train, const sim::Placement& placement,
-                  double windows, SolverStudy& study) {
+void add_own_cost(const PlacementSolver& solver, const PlacementProblem& train,
+                  const sim::Placement& placement, double windows, SolverStudy& study) {
   for (int l = 0; l < train.layers; ++l) {
     const LayerProblem layer = train.layer(l);
     const auto cost = solver.own_cost(layer, placement.slots[static_cast<std::size_t>(l)]);

@@ -36,7 +36,8 @@ class IndexSort {
     if (value(high) < value(low)) swap(low, high);
   }
 
-  /// Puts a pivot where it belongs, nothing larger before it and nothing smaller behind it; returns its place.
+  /// Puts a pivot where it belongs, nothing larger before it and nothing smaller behind it; returns its
+  /// place.
   std::ptrdiff_t partition(std::ptrdiff_t first, std::ptrdiff_t last) {
     const std::ptrdiff_t middle = first + (last - first) / 2;
     put_in_order(first, middle);

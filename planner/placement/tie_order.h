@@ -13,10 +13,12 @@ enum class TieOrder {
 
 /// Indices by rising value.
 ///
-/// Model:   kIntrosort: quicksort on indices; the pivot is the median of first, middle (rounded down) and last, put in
-///          the last place but one; runs of at most 16 are sorted by insertion; the smaller part is done first, which
-///          changes nothing. It is not stable.
-/// Source:  the method is Musser's introsort, 1997, whose switch to heapsort no input of experts reaches; that it is
+/// Model:   kIntrosort: quicksort on indices; the pivot is the median of first, middle (rounded down) and
+/// last, put in
+///          the last place but one; runs of at most 16 are sorted by insertion; the smaller part is done
+///          first, which changes nothing. It is not stable.
+/// Source:  the method is Musser's introsort, 1997, whose switch to heapsort no input of experts reaches;
+/// that it is
 ///          numpy's order was found by comparing (fixtures in tests)
 std::vector<int> rising_order(std::span<const double> values, TieOrder ties);
 

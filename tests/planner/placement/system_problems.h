@@ -6,8 +6,8 @@
 
 namespace moeplan::planner::test {
 
-/// Round numbers: 1,000 assignments a GPU, 1 ms of work for each, 1 ms to send one inside a node and 2 ms across, an
-/// expert of 0.5 B.
+/// Round numbers: 1,000 assignments a GPU, 1 ms of work for each, 1 ms to send one inside a node and 2 ms
+/// across, an expert of 0.5 B.
 inline PlacementProblem round_problem(const SlotShape& shape, std::vector<double> loads) {
   const int experts = static_cast<int>(loads.size());
   PlacementProblem problem{shape, 1, experts, 1, std::move(loads), {}};
