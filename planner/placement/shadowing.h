@@ -28,24 +28,23 @@ struct ShadowProblem {
 /// Seconds of a layer that a policy predicts when the first `count` of its `order` are shadowed.
 ///
 /// Model (B = assignments, P = FLOP/s, W = bytes/s, s = bytes of an element, N = parameters, G = ranks):
-///   kPaper      3 * 2N B_max / P + 4 B_max H s / W without shadows; with r of them 3 * 2N B'_max / P + 2 r N
-///   s / W,
-///               the all-to-alls left out; B' = what a rank works on, a shadow's tokens at their sources
-///   kPrototype  the same with s twice in the compute term, unit = all experts of a rank, transfer of
-///               N s (1 + 2 (G-1)/G) for each expert
-///   kFastMoe    3 * 2N B_k / P + 4 B_k H s / W + k N s / W, B_k = the (k+1)-th largest total *of a source*:
-///   all
-///               are equal here, so that it never shadows
-///   kSmartMoe   B_k = the (k+1)-th heaviest expert's tokens from other ranks, in the compute term its tokens
-///   and one
-///               source's of each shadow; k * 8 N s / W
+///   kPaper      3 * 2N B_max / P + 4 B_max H s / W without shadows; with r of them 3 * 2N B'_max / P + 2 r
+///               N s / W, the all-to-alls left out; B' = what a rank works on, a shadow's tokens at their
+///               sources
+///   kPrototype  the same with s twice in the compute term, unit = all experts of a rank, transfer of N s
+///               (1 + 2 (G-1)/G) for each expert
+///   kFastMoe    3 * 2N B_k / P + 4 B_k H s / W + k N s / W, B_k = the (k+1)-th largest total *of a
+///               source*: all are equal here, so that it never shadows
+///   kSmartMoe   B_k = the (k+1)-th heaviest expert's tokens from other ranks, in the compute term its
+///               tokens and one source's of each shadow; k * 8 N s / W
 /// Rates: 11.5 TFLOP/s, 50 Gb/s, s = 4 (kSmartMoe: 112 TFLOP/s, 8 GB/s, s = 2), their own constants.
 /// Not modelled: what the programs do: broadcasts behind the dispatch, recomputation
-/// (docs/models/placement.md)
+///               (docs/models/placement.md)
 class ShadowModel {
  public:
   ShadowModel(ShadowPolicy policy, const ShadowProblem& problem);
-  /// Experts by falling load (kPrototype: ranks by falling load; kFastMoe: sources). Ties: the lower number.
+  /// Experts by falling load (kPrototype: ranks by falling load; kFastMoe: sources). Ties: the lower
+  /// number.
   const std::vector<int>& order() const { return order_; }
   double seconds(int count) const;
   /// How many of the order the policy shadows, at most `limit`.

@@ -5,10 +5,10 @@ namespace moeplan::planner {
 /// What published planners put into their own performance models: the layer's sizes, and how fast they
 /// believe the machine to be. All sources (GPUs) route alike.
 ///
-/// Source: sizes of `fmoe/fastermoe/shadow_policy.py` (width 2,048, ratio 2) and of the SmartMoE trace (2,048
-///         tokens, top-2); rates as measured for LAER-MoE (Fizzmy/LAER-MoE-AE 72db5b7, A100: 216.27 GB/s in a
-///         node, 88.95 GB/s across; 1.484375 us for a token of Mixtral-8x7B's experts, 6 x 4,096 x 14,336
-///         FLOP). FasterMoE's variants come with rates of their own.
+/// Source: sizes of `fmoe/fastermoe/shadow_policy.py` (width 2,048, ratio 2) and of the SmartMoE trace
+///         (2,048 tokens, top-2); rates as measured for LAER-MoE (Fizzmy/LAER-MoE-AE 72db5b7, A100: 216.27
+///         GB/s in a node, 88.95 GB/s across; 1.484375 us for a token of Mixtral-8x7B's experts, 6 x 4,096
+///         x 14,336 FLOP). FasterMoE's variants come with rates of their own.
 struct SystemJob {
   double assignments = 4096;              ///< tokens x top-k that a GPU routes in a micro-batch
   double hidden = 2048;                   ///< elements of a token

@@ -14,12 +14,11 @@ enum class TieOrder {
 /// Indices by rising value.
 ///
 /// Model:   kIntrosort: quicksort on indices; the pivot is the median of first, middle (rounded down) and
-/// last, put in
-///          the last place but one; runs of at most 16 are sorted by insertion; the smaller part is done
-///          first, which changes nothing. It is not stable.
-/// Source:  the method is Musser's introsort, 1997, whose switch to heapsort no input of experts reaches;
-/// that it is
-///          numpy's order was found by comparing (fixtures in tests)
+///          last, put in the last place but one; runs of at most 16 are sorted by insertion. It is not
+///          stable.
+/// Source:  quicksort of median of three (Singleton, 1969); that it leaves ties as numpy does was found by
+///          comparing (fixture in tests)
+/// Not part: the switch to heapsort of Musser's introsort where partitions stay lopsided
 std::vector<int> rising_order(std::span<const double> values, TieOrder ties);
 
 }  // namespace moeplan::planner

@@ -26,9 +26,9 @@ TEST(ProProphet, CountsTheSlowerLinkWhereThereAreNodes) {
   EXPECT_NEAR(pro_prophet_seconds(problem.layer(0), {}), 10.5, 1e-12);
 }
 
-// 2,800 of 4,000 on expert 0 of four GPUs. Left out of its transfer, n GPUs send to the home: with n = 0 GPUs
-// hold 700, others 1,100 (300 arrive): 4 x 0.3 + 3.3 + 0.001; with n = 1 the home has 1,400 (700 arrive): 7
-// s.
+// 2,800 of 4,000 on expert 0 of four GPUs. Left out of its transfer, n GPUs send to the home: with n = 0
+// GPUs hold 700, others 1,100 (300 arrive): 4 x 0.3 + 3.3 + 0.001; with n = 1 the home has 1,400 (700
+// arrive): 7 s.
 TEST(ProProphet, LeavesOutGpusThatSendToTheHome) {
   const PlacementProblem problem = round_problem({4, 4, 2, 1}, {2800, 400, 400, 400});
   const LayerProblem layer = problem.layer(0);

@@ -14,10 +14,10 @@ ShadowModel model_of(ShadowPolicy policy, double parameters) {
   return {policy, {kTokens, 2, 1000, parameters}};
 }
 
-// One expert a rank, H 1,000, 10^6 parameters. A token's work: 3 x 2 x 10^6 / 11.5e12 = 0.52174 us; its four
-// transfers: 4 x 1,000 x 4 B / 6.25 GB/s = 2.56 us. Without a shadow 3,000 x 3.08174 us = 9.24522 ms. With
-// expert 0 shadowed each rank keeps its 1,500, rank 1 has 2,500: 1.30435 ms, and 2 x 4 MB / 6.25 GB/s = 1.28
-// ms.
+// One expert a rank, H 1,000, 10^6 parameters. A token's work: 3 x 2 x 10^6 / 11.5e12 = 0.52174 us; its
+// four transfers: 4 x 1,000 x 4 B / 6.25 GB/s = 2.56 us. Without a shadow 3,000 x 3.08174 us = 9.24522 ms.
+// With expert 0 shadowed each rank keeps its 1,500, rank 1 has 2,500: 1.30435 ms, and 2 x 4 MB / 6.25 GB/s
+// = 1.28 ms.
 TEST(Shadowing, PaperAddsTransfersAndDropsTheAllToAll) {
   const ShadowModel model = model_of(ShadowPolicy::kPaper, 1e6);
   EXPECT_NEAR(model.seconds(0), 9.245217e-3, 1e-9);
@@ -42,11 +42,10 @@ TEST(Shadowing, FastMoeSortsTotalsOfSourcesAndNeverShadows) {
   EXPECT_EQ(model.choose(1), 0);
 }
 
-// Work 6e5 / 112e12 = 5.35714 ns, transfers 4 x 1,000 x 2 / 8e9 = 1 us, of the half that comes from the other
-// rank. 3,000 x 5.35714 ns + 1,500 x 1 us = 1.516071 ms. Expert 0 shadowed: (1,000 + 1,500) x 5.35714 ns +
-// 500 x 1 us
-// + 8 x 2 x 10^5 / 8e9 (0.2 ms) = 0.713393 ms. With 10^6 parameters: 1.660714 against 2.633929 ms, not worth
-// it.
+// Work 6e5 / 112e12 = 5.35714 ns, transfers 4 x 1,000 x 2 / 8e9 = 1 us, of the half that comes from the
+// other rank. 3,000 x 5.35714 ns + 1,500 x 1 us = 1.516071 ms. Expert 0 shadowed: (1,000 + 1,500) x 5.35714
+// ns + 500 x 1 us + 8 x 2 x 10^5 / 8e9 (0.2 ms) = 0.713393 ms. With 10^6 parameters: 1.660714 against
+// 2.633929 ms, not worth it.
 TEST(Shadowing, SmartMoesCopyCountsRemoteTokensAndEightTransfers) {
   const ShadowModel small = model_of(ShadowPolicy::kSmartMoe, 1e5);
   EXPECT_NEAR(small.seconds(0), 1.516071e-3, 1e-9);
@@ -65,8 +64,8 @@ PlacementProblem four_experts() {
   return problem;
 }
 
-// Expert 0 goes to GPU 1; GPU 0's spare slot repeats expert 1, which stands nowhere else: 0.35 + 0.1 against
-// 0.35 + 0.12 + 0.08.
+// Expert 0 goes to GPU 1; GPU 0's spare slot repeats expert 1, which stands nowhere else: 0.35 + 0.1
+// against 0.35 + 0.12 + 0.08.
 TEST(Shadowing, PutsAReplicaOnEveryOtherGpu) {
   const PlacementProblem problem = four_experts();
   const auto solver = make_fastermoe(ShadowPolicy::kPaper);
