@@ -190,6 +190,16 @@ std::int64_t count_moved(const planner::SlotShape& shape, int experts,
   return moved;
 }
 
+/// Sizes that published planners' models are fed with: the model's and the run's, else their own defaults.
+planner::SystemJob system_job(const Inputs& inputs) {
+  planner::SystemJob job;
+  if (!inputs.model) return job;
+  job.hidden = static_cast<double>(inputs.model->dispatch_width);
+  job.parameters = static_cast<double>(sim::expert_parameters(*inputs.model));
+  if (inputs.run) job.assignments = static_cast<double>(inputs.run->seq_len) * inputs.model->top_k;
+  return job;
+}
+
 planner::TokenSplit split_of(const PlaceOptions& options) {
   return options.split == "locality" ? planner::TokenSplit::kLocality : planner::TokenSplit::kEven;
 }
@@ -207,7 +217,8 @@ void place_by_time(const PlaceOptions& options, const Inputs& inputs, PlaceRepor
   planner::Study& study = report.study;
   std::vector<const sim::Placement*> candidates;
   for (const planner::SolverStudy& one : study.solvers) {
-    if (one.refusal.empty() && one.avoidable <= 0) candidates.push_back(&one.placement);
+    if (one.refusal.empty() && one.avoidable <= 0 && !planner::is_system(one.name))
+      candidates.push_back(&one.placement);
   }
   const sim::Job job = inputs.job();
   const planner::LayerTimeModel model(job, report.shape.gpus, sim::NetworkMode::kBound);
@@ -331,7 +342,7 @@ int run_place(const PlaceOptions& options, Console console) {
       planner::find_problem_fault(planner::make_problem(*inputs.loads, windows.front().train, report.shape));
   if (!fault.empty()) refuse(fault);
   report.study = planner::run_study(*inputs.loads, report.shape, windows, choose_solvers(options),
-                                    options.common.threads);
+                                    options.common.threads, system_job(inputs));
   const planner::SolverStudy& wanted = *find_solver(report.study, options.solver);
   if (!wanted.refusal.empty()) refuse(fmt::format("--solver {}: {}", options.solver, wanted.refusal));
   if (options.objective == "layer_time") place_by_time(options, inputs, report);

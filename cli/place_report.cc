@@ -1,5 +1,6 @@
 #include "cli/place_report.h"
 
+#include <algorithm>
 #include <numeric>
 
 #include <fmt/format.h>
@@ -12,6 +13,7 @@ namespace moeplan::cli {
 namespace {
 
 constexpr double kRounding = 1e-9;
+constexpr std::size_t kNameWidth = 12;
 
 std::string range_text(const planner::IterationRange& range) {
   return fmt::format("{}:{}", range.first, range.last);
@@ -74,6 +76,8 @@ void write_solver(base::JsonWriter& json, const PlaceReport& report, std::size_t
     json.field("worst", one.worst);
     json.field("duplicates", one.duplicates);
     json.field("avoidable_duplicates", one.avoidable);
+    if (one.own_cost) json.field("own_cost_s", *one.own_cost);
+    if (one.own_cost_start) json.field("own_cost_unplanned_s", *one.own_cost_start);
     if (!report.times.empty()) json.field("layer_time_s", mean_of(report.times[i]));
     json.field("chosen_lost", static_cast<std::int64_t>(cases_of(report, i).lost()));
     json.field("cases", static_cast<std::int64_t>(cases_of(report, i).one.size()));
@@ -112,6 +116,19 @@ void write_layer(base::JsonWriter& json, const PlaceReport& report, std::size_t 
   json.end_object();
 }
 
+/// What published planners believed, by their own models.
+std::string own_costs_text(const planner::Study& study, std::size_t width) {
+  std::string text;
+  for (const planner::SolverStudy& one : study.solvers) {
+    if (!one.own_cost) continue;
+    if (text.empty()) text = "\na layer by the planner's own model, of its placement and without a plan:\n";
+    text +=
+        fmt::format("{:<{}} {:>12} {:>12}\n", one.name, width, fmt::format("{:.4f} ms", 1e3 * *one.own_cost),
+                    fmt::format("{:.4f} ms", 1e3 * one.own_cost_start.value_or(0.0)));
+  }
+  return text;
+}
+
 }  // namespace
 
 std::string write_place_table(const PlaceReport& report) {
@@ -126,23 +143,27 @@ std::string write_place_table(const PlaceReport& report) {
       "planned on iterations {}, scored on {}{}\n\n", range_text(first.train), range_text(first.score),
       study.windows.size() > 1 ? fmt::format(", and so on: {} windows", study.windows.size()) : "");
   const bool times = !report.times.empty();
-  text += fmt::format("{:<12} {:>8} {:>8} {:>8} {:>8} {:>11}{} {:>12}  {}\n", "solver", "planned", "gap",
-                      "scored", "worst", "duplicates", times ? fmt::format(" {:>12}", "layer time") : "",
-                      "chosen lost", "against chosen");
+  std::size_t width = kNameWidth;
+  for (const planner::SolverStudy& one : study.solvers) width = std::max(width, one.name.size());
+  text += fmt::format("{:<{}} {:>8} {:>8} {:>8} {:>8} {:>11}{} {:>12}  {}\n", "solver", width, "planned",
+                      "gap", "scored", "worst", "duplicates",
+                      times ? fmt::format(" {:>12}", "layer time") : "", "chosen lost", "against chosen");
   for (std::size_t i = 0; i < study.solvers.size(); ++i) {
     const planner::SolverStudy& one = study.solvers[i];
     if (!one.refusal.empty()) {
-      text += fmt::format("{:<12} {}\n", one.name, one.refusal);
+      text += fmt::format("{:<{}} {}\n", one.name, width, one.refusal);
       continue;
     }
     text += fmt::format(
-        "{:<12} {:>8.4f} {:>7.2f}% {:>8.4f} {:>8.4f} {:>11.2f}{} {:>12}  {}\n", one.name, one.planned,
+        "{:<{}} {:>8.4f} {:>7.2f}% {:>8.4f} {:>8.4f} {:>11.2f}{} {:>12}  {}\n", one.name, width, one.planned,
         100 * one.gap, one.scored, one.worst, one.duplicates,
         times ? fmt::format(" {:>12}", fmt::format("{:.4f} ms", 1e3 * mean_of(report.times[i]))) : "",
         fmt::format("{}/{}", cases_of(report, i).lost(), cases_of(report, i).one.size()),
         gain_text(report, i));
   }
-  text += fmt::format("{:<12} {:>8.4f} {:>8} {:>8.4f}\n", "lower bound", study.bound, "", study.scored_bound);
+  text += fmt::format("{:<{}} {:>8.4f} {:>8} {:>8.4f}\n", "lower bound", width, study.bound, "",
+                      study.scored_bound);
+  text += own_costs_text(study, width);
   text +=
       "\nplanned, scored: largest load of a GPU over the mean, mean over iterations and layers; worst: of "
       "one layer\n";

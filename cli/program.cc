@@ -172,8 +172,11 @@ class Program {
     verb->add_option("--slots", o.slots, "slots of a layer in all (default: one an expert)")
         ->check(CLI::PositiveNumber);
     verb->add_option("--slots-per-gpu", o.slots_per_gpu, "the same for one GPU")->check(CLI::PositiveNumber);
-    verb->add_option("--solver,--algorithm", o.solver,
-                     "contiguous, round_robin, lpt, eplb, eplb_global, moeplan or exact")
+    verb->add_option(
+            "--solver,--algorithm", o.solver,
+            "contiguous, round_robin, lpt, eplb, eplb_global, moeplan or exact; or a published system's: "
+            "smartmoe, fastermoe, fastermoe_prototype, fastermoe_fastmoe, fastermoe_smartmoe, "
+            "flexmoe, laer, pro_prophet")
         ->capture_default_str();
     verb->add_option("--objective", o.objective,
                      "load (the largest load of a GPU), or layer_time (simulated; needs --model and --run)")

@@ -25,8 +25,9 @@ LayerProblem PlacementProblem::layer(int index) const {
   const auto l = static_cast<std::size_t>(index);
   const auto n = static_cast<std::size_t>(experts);
   const std::size_t rows = static_cast<std::size_t>(iterations) * n;
-  return {shape, experts, iterations, std::span(load).subspan(l * rows, rows),
-          std::span(mean).subspan(l * n, n)};
+  return {
+      shape, experts, iterations, std::span(load).subspan(l * rows, rows), std::span(mean).subspan(l * n, n),
+      job};
 }
 
 std::string find_problem_fault(const PlacementProblem& problem) {

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "planner/placement/system_job.h"
+
 namespace moeplan::planner {
 
 /// Experts of one MoE layer in slot order: slot s lives on EP rank s / slots_per_gpu.
@@ -31,6 +33,7 @@ struct LayerProblem {
   int iterations = 0;
   std::span<const double> load;  ///< [iteration][expert], any unit, none negative
   std::span<const double> mean;  ///< [expert], mean over iterations
+  SystemJob job{};               ///< of published planners alone
 
   std::span<const double> at(int iteration) const {
     const auto n = static_cast<std::size_t>(experts);
@@ -50,6 +53,7 @@ struct PlacementProblem {
   int iterations = 0;
   std::vector<double> load;  ///< [layer][iteration][expert]
   std::vector<double> mean;  ///< [layer][expert]; fill_means() makes it
+  SystemJob job{};           ///< of published planners alone
 
   void fill_means();
   LayerProblem layer(int index) const;

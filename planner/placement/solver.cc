@@ -1,5 +1,6 @@
 #include "planner/placement/solver.h"
 
+#include <algorithm>
 #include <array>
 
 #include <fmt/format.h>
@@ -10,7 +11,12 @@
 #include "planner/placement/baselines.h"
 #include "planner/placement/eplb.h"
 #include "planner/placement/exact.h"
+#include "planner/placement/flexmoe.h"
+#include "planner/placement/laer.h"
 #include "planner/placement/moeplan_solver.h"
+#include "planner/placement/pro_prophet.h"
+#include "planner/placement/shadowing.h"
+#include "planner/placement/smartmoe.h"
 
 namespace moeplan::planner {
 
@@ -19,6 +25,7 @@ namespace {
 struct Entry {
   std::string_view name;
   std::unique_ptr<PlacementSolver> (*make)();
+  bool is_system = false;
 };
 
 constexpr std::array kSolvers = {
@@ -29,6 +36,14 @@ constexpr std::array kSolvers = {
     Entry{"eplb_global", [] { return make_eplb(true); }},
     Entry{"moeplan", [] { return make_moeplan_solver(); }},
     Entry{"exact", make_exact},
+    Entry{"smartmoe", make_smartmoe, true},
+    Entry{"fastermoe", [] { return make_fastermoe(ShadowPolicy::kPaper); }, true},
+    Entry{"fastermoe_prototype", [] { return make_fastermoe(ShadowPolicy::kPrototype); }, true},
+    Entry{"fastermoe_fastmoe", [] { return make_fastermoe(ShadowPolicy::kFastMoe); }, true},
+    Entry{"fastermoe_smartmoe", [] { return make_fastermoe(ShadowPolicy::kSmartMoe); }, true},
+    Entry{"flexmoe", make_flexmoe, true},
+    Entry{"laer", make_laer, true},
+    Entry{"pro_prophet", make_pro_prophet, true},
 };
 
 }  // namespace
@@ -37,6 +52,11 @@ std::vector<std::string> solver_names() {
   std::vector<std::string> names;
   for (const Entry& entry : kSolvers) names.emplace_back(entry.name);
   return names;
+}
+
+bool is_system(std::string_view name) {
+  return std::any_of(kSolvers.begin(), kSolvers.end(),
+                     [&](const Entry& entry) { return entry.name == name && entry.is_system; });
 }
 
 std::unique_ptr<PlacementSolver> make_solver(std::string_view name) {

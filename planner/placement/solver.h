@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,10 +21,15 @@ class PlacementSolver {
   virtual std::string find_refusal(const LayerProblem&) const { return ""; }
   /// Requires find_problem_fault() and find_refusal() empty. The slots of a GPU hold experts in rising order.
   virtual Slots solve(const LayerProblem& layer) const = 0;
+  /// Seconds of the layer by the performance model that a published planner decides with, for what it placed;
+  /// nothing where it has none. Says what that planner believed, not how long a layer takes.
+  virtual std::optional<double> own_cost(const LayerProblem&, const Slots&) const { return std::nullopt; }
 };
 
-/// contiguous, round_robin, lpt, eplb, eplb_global, moeplan, exact: see docs/models/placement.md.
+/// Baselines, moeplan and exact, then published systems: see docs/models/placement.md.
 std::vector<std::string> solver_names();
+/// Is it a published training system's planner (smartmoe, fastermoe ...)?
+bool is_system(std::string_view name);
 /// Throws InputError for a name that is none.
 std::unique_ptr<PlacementSolver> make_solver(std::string_view name);
 

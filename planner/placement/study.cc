@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "planner/placement/checker.h"
 #include "planner/placement/lower_bound.h"
+#include "planner/placement/system_slots.h"
 
 namespace moeplan::planner {
 
@@ -53,6 +54,20 @@ void score_window(const PlacementProblem& train, const PlacementProblem& score,
   study.by_window.push_back(scored);
 }
 
+/// Adds one of `windows` windows to the costs by a solver's own model, where it has one.
+void add_own_cost(const PlacementSolver& solver, const PlacementProblem& train,
+                  const sim::Placement& placement, double windows, SolverStudy& study) {
+  for (int l = 0; l < train.layers; ++l) {
+    const LayerProblem layer = train.layer(l);
+    const auto cost = solver.own_cost(layer, placement.slots[static_cast<std::size_t>(l)]);
+    if (!cost) return;
+    const auto start = solver.own_cost(layer, home_slots(layer));
+    const double weight = 1.0 / (windows * train.layers);
+    study.own_cost = study.own_cost.value_or(0.0) + weight * *cost;
+    study.own_cost_start = study.own_cost_start.value_or(0.0) + weight * start.value_or(0.0);
+  }
+}
+
 }  // namespace
 
 std::vector<Window> roll_windows(const Window& first, int step, int iterations) {
@@ -65,8 +80,9 @@ std::vector<Window> roll_windows(const Window& first, int step, int iterations) 
   return windows;
 }
 
-PlacementProblem make_problem(const sim::ExpertLoads& loads, IterationRange range, const SlotShape& shape) {
-  PlacementProblem problem{shape, loads.moe_layers(), loads.experts(), range.size(), {}, {}};
+PlacementProblem make_problem(const sim::ExpertLoads& loads, IterationRange range, const SlotShape& shape,
+                              const SystemJob& job) {
+  PlacementProblem problem{shape, loads.moe_layers(), loads.experts(), range.size(), {}, {}, job};
   problem.load.reserve(static_cast<std::size_t>(problem.layers) *
                        static_cast<std::size_t>(problem.iterations) *
                        static_cast<std::size_t>(problem.experts));
@@ -81,7 +97,7 @@ PlacementProblem make_problem(const sim::ExpertLoads& loads, IterationRange rang
 }
 
 Study run_study(const sim::ExpertLoads& loads, const SlotShape& shape, const std::vector<Window>& windows,
-                const std::vector<std::string>& solvers, int threads) {
+                const std::vector<std::string>& solvers, int threads, const SystemJob& job) {
   MOEPLAN_CHECK(!windows.empty(), "a study has a window");
   Study study;
   study.windows = windows;
@@ -94,7 +110,7 @@ Study run_study(const sim::ExpertLoads& loads, const SlotShape& shape, const std
   }
   const auto count = static_cast<double>(windows.size());
   for (const Window& window : windows) {
-    const PlacementProblem train = make_problem(loads, window.train, shape);
+    const PlacementProblem train = make_problem(loads, window.train, shape, job);
     const PlacementProblem score = make_problem(loads, window.score, shape);
     const std::vector<double> scored_bounds = bounds(score);
     if (study.layer_bound.empty()) study.layer_bound = scored_bounds;
@@ -108,6 +124,7 @@ Study run_study(const sim::ExpertLoads& loads, const SlotShape& shape, const std
       sim::Placement placement = solve_all_layers(*solver, train, threads);
       one.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count() / count;
       score_window(train, score, placement, one);
+      add_own_cost(*solver, train, placement, count, one);
       if (one.placement.slots.empty()) one.placement = std::move(placement);
     }
   }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,7 +29,8 @@ struct Window {
 std::vector<Window> roll_windows(const Window& first, int step, int iterations);
 
 /// Mean shares of some iterations as a problem. A layer's shares sum to 1 in each iteration.
-PlacementProblem make_problem(const sim::ExpertLoads& loads, IterationRange range, const SlotShape& shape);
+PlacementProblem make_problem(const sim::ExpertLoads& loads, IterationRange range, const SlotShape& shape,
+                              const SystemJob& job = {});
 
 /// One solver over all windows and layers; every number from the independent checker.
 struct SolverStudy {
@@ -40,6 +42,8 @@ struct SolverStudy {
   double worst = 1.0;     ///< the worst layer of any window, mean over its iterations
   double duplicates = 0;  ///< slots a layer that repeat an expert of their GPU, mean over windows and layers
   double avoidable = 0;   ///< those of them that need not be
+  std::optional<double> own_cost;        ///< seconds a layer by its own model, mean over windows and layers
+  std::optional<double> own_cost_start;  ///< the same without a plan: home_slots()
   double seconds = 0;     ///< planning, wall-clock, a window: never part of a result
   std::vector<double> by_window;  ///< scored, mean over layers
   std::vector<double> by_case;    ///< scored, [window][layer]
@@ -56,7 +60,7 @@ struct Study {
 
 /// Requires: loads of the problem's size, find_problem_fault() of each window's problem empty.
 Study run_study(const sim::ExpertLoads& loads, const SlotShape& shape, const std::vector<Window>& windows,
-                const std::vector<std::string>& solvers, int threads);
+                const std::vector<std::string>& solvers, int threads, const SystemJob& job = {});
 
 /// The same of one placement on one window, however it was made. `bound`: that of the study it joins.
 SolverStudy study_placement(const sim::ExpertLoads& loads, const SlotShape& shape, const Window& window,

@@ -65,6 +65,27 @@ TEST_F(PlaceCommand, PrintsSolversAndTheirBound) {
   EXPECT_THAT(outcome.out, HasSubstr("64 experts in 72 slots on 8 GPUs (8 a node); objective: load"));
 }
 
+TEST_F(PlaceCommand, NamesPublishedSystemsAndWhatTheyBelieved) {
+  const Outcome all = run({"--load", "zipf:1.0", "--experts", "64", "--ep", "8", "--slots", "80"});
+  ASSERT_EQ(all.code, kOk) << all.err;
+  for (const char* solver : {"smartmoe", "fastermoe", "fastermoe_prototype", "fastermoe_fastmoe",
+                             "fastermoe_smartmoe", "flexmoe", "laer", "pro_prophet"})
+    EXPECT_THAT(all.out, HasSubstr(std::string("\n") + solver + " "));
+  EXPECT_THAT(all.out, HasSubstr("a layer by the planner's own model, of its placement and without a plan:"));
+  const Outcome one = run({"--load", "zipf:1.0", "--experts", "64", "--ep", "8", "--slots", "80",
+                           "--algorithm", "fastermoe_smartmoe", "--no-compare", "--json"});
+  ASSERT_EQ(one.code, kOk) << one.err;
+  EXPECT_EQ(schema_fault(one.out), "");
+  EXPECT_THAT(one.out, HasSubstr("\"solver\": \"fastermoe_smartmoe\""));
+  EXPECT_THAT(one.out, HasSubstr("\"own_cost_unplanned_s\""));
+}
+
+TEST_F(PlaceCommand, RefusesASystemWhoseExpertsDoNotDivide) {
+  expect_refused(
+      {"--load", "zipf:1.0", "--experts", "60", "--ep", "8", "--slots", "80", "--algorithm", "smartmoe"},
+      "--solver smartmoe: SmartMoE needs as many experts on each GPU: 60 on 8 do not divide");
+}
+
 TEST_F(PlaceCommand, JsonKeepsItsSchemaAndIsTheSameForAnyThreads) {
   const std::vector<std::string> arguments = {"--load", "zipf:1.0", "--experts", "64", "--layers", "3",
                                               "--ep",   "8",        "--slots",   "72", "--json"};
@@ -148,7 +169,7 @@ TEST_F(PlaceCommand, TakesASingleGpu) {
   const std::string load = write("load.csv", "layer,e0,e1,e2,e3\n0,1,2,3,4\n");
   const Outcome outcome = run({"--load", load, "--ep", "1"});
   EXPECT_EQ(outcome.code, kOk) << outcome.err;
-  EXPECT_THAT(outcome.out, HasSubstr("moeplan        1.0000"));
+  EXPECT_THAT(outcome.out, HasSubstr("moeplan               1.0000"));
 }
 
 }  // namespace

@@ -91,7 +91,7 @@ TEST_P(AllSolvers, PlaceEveryRandomProblemLegallyAndNotBelowTheBound) {
       EXPECT_TRUE(groups == 1 || score.split_groups == 0) << "trial " << trial;
     }
   }
-  EXPECT_GE(solved, 30);
+  EXPECT_GE(solved, is_system(GetParam()) ? 15 : 30);  // those refuse experts that do not divide over GPUs
 }
 INSTANTIATE_TEST_SUITE_P(Solvers, AllSolvers, testing::ValuesIn(solver_names()));
 
