@@ -235,7 +235,7 @@ std::unique_ptr<sim::ExpertLoads> StepJobs::choose_loads(const StepRow& row, Ste
     const std::string key = !row.tokens_key.empty() ? row.tokens_key : replace(own, "8x22b", "8x7b");
     if (auto loads = DeviceTokenLoads::load(*tokens, key, job.model.experts, job.model.top_k, kLaerGroup,
                                             job.model.moe_layers(), row.seq_len)) {
-      job.loads_assumed = row.tokens_key.empty();
+      job.loads_borrowed = row.tokens_key.empty();
       job.notes.push_back(row.tokens_key.empty()
                               ? fmt::format("loads that are not published taken to be those of {}", key)
                               : fmt::format("loads by device of {}", key));

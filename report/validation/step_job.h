@@ -24,7 +24,8 @@ struct StepJob {
   sim::PlanSpec plan;
   sim::Evidence floor = sim::Evidence::kMeasured;  ///< no better than this, whatever the parts say
   std::vector<std::string> notes;                  ///< what is assumed or left out
-  bool loads_assumed = false;                      ///< real routing whose loads are not published
+  bool loads_assumed = false;   ///< real routing whose loads are not published, taken as balanced
+  bool loads_borrowed = false;  ///< those of another published run
 
   /// Whether expert all-to-alls run under another micro-batch is not stated: the row's `assumed` names it.
   bool overlap_open = false;
