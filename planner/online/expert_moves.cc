@@ -26,17 +26,6 @@ std::vector<std::vector<int>> list_holders(const Slots& slots, const SlotShape& 
   return holders;
 }
 
-/// Experts of `fresh`'s GPU that `old`'s GPU holds too; both sorted.
-int count_common(std::span<const std::int32_t> old, std::span<const std::int32_t> fresh) {
-  int common = 0;
-  for (std::size_t i = 0, j = 0; i < old.size() && j < fresh.size();) {
-    if (old[i] == fresh[j]) ++common, ++i, ++j;
-    else if (old[i] < fresh[j]) ++i;
-    else ++j;
-  }
-  return common;
-}
-
 }  // namespace
 
 ExpertBytes compute_expert_bytes(const sim::Job& job, const sim::PlanSpec& plan) {
@@ -46,40 +35,6 @@ ExpertBytes compute_expert_bytes(const sim::Job& job, const sim::PlanSpec& plan)
   return {Bytes::rounded(parameters * sim::bytes_per_element(p.parameter_gather)),
           Bytes::rounded(parameters * sim::bytes_per_element(p.gradient_reduce)),
           Bytes::rounded(parameters * p.optimizer_bytes_per_parameter / shards)};
-}
-
-Slots keep_in_place(const Slots& old, const Slots& fresh, const SlotShape& shape) {
-  MOEPLAN_CHECK(old.size() == fresh.size(), "placements of one shape");
-  const auto gpus = static_cast<std::size_t>(shape.gpus);
-  const auto per_gpu = static_cast<std::size_t>(shape.slots_per_gpu);
-  Slots sorted_old = old;
-  Slots sorted = fresh;
-  const auto at = [&](const Slots& slots, std::size_t g) { return std::span(slots).subspan(g * per_gpu, per_gpu); };
-  for (Slots* slots : {&sorted_old, &sorted}) {
-    for (std::size_t g = 0; g < gpus; ++g) {
-      const auto first = slots->begin() + static_cast<std::ptrdiff_t>(g * per_gpu);
-      std::sort(first, first + static_cast<std::ptrdiff_t>(per_gpu));
-    }
-  }
-  struct Pair {
-    int common;
-    std::size_t old, fresh;
-  };
-  std::vector<Pair> pairs;
-  for (std::size_t a = 0; a < gpus; ++a) {
-    for (std::size_t b = 0; b < gpus; ++b) pairs.push_back({count_common(at(sorted_old, a), at(sorted, b)), a, b});
-  }
-  std::stable_sort(pairs.begin(), pairs.end(), [](const Pair& x, const Pair& y) { return x.common > y.common; });
-  std::vector<bool> old_taken(gpus, false);
-  std::vector<bool> fresh_taken(gpus, false);
-  Slots result(fresh.size());
-  for (const Pair& pair : pairs) {
-    if (old_taken[pair.old] || fresh_taken[pair.fresh]) continue;
-    old_taken[pair.old] = fresh_taken[pair.fresh] = true;
-    const auto from = at(sorted, pair.fresh);
-    std::copy(from.begin(), from.end(), result.begin() + static_cast<std::ptrdiff_t>(pair.old * per_gpu));
-  }
-  return result;
 }
 
 ExpertMoves::ExpertMoves(const sim::Job& job, const sim::PlanSpec& plan, const SlotShape& shape, std::vector<int> stages,

@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/parallel.h"
+#include "planner/online/keep_in_place.h"
 #include "planner/online/predictor.h"
 #include "planner/placement/checker.h"
 

@@ -33,7 +33,7 @@ class ReplayCommand : public ::testing::Test {
     std::string text = "layer";
     for (int e = 0; e < 16; ++e) text += ",e" + std::to_string(e);
     text += "\n";
-    for (int l = 0; l < 4; ++l) {
+    for (int l = 0; l < 3; ++l) {
       for (const int hot : {2, 2, 2, 9, 9, 9}) {
         text += std::to_string(l);
         for (int e = 0; e < 16; ++e) text += e == hot ? ",600" : ",60";
@@ -76,7 +76,7 @@ class ReplayCommand : public ::testing::Test {
 TEST_F(ReplayCommand, PrintsPoliciesBesideStaticPlacementsAndTheOracle) {
   const Outcome outcome = run({"--policy", "every:2", "--policy", "trigger:1.2", "--slots-per-gpu", "3", "--warm-up", "2"});
   ASSERT_EQ(outcome.code, kOk) << outcome.err;
-  EXPECT_THAT(outcome.out, HasSubstr("4 layers in 24 slots on 8 GPUs, 4 micro-batches a step; iterations 2 to 5 are scored"));
+  EXPECT_THAT(outcome.out, HasSubstr("3 layers in 24 slots on 8 GPUs, 4 micro-batches a step; iterations 2 to 5 are scored"));
   for (const char* row : {"contiguous", "planned", "every:2", "trigger:1.2", "oracle"})
     EXPECT_THAT(outcome.out, HasSubstr(std::string("\n") + row));
 }

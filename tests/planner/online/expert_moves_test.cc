@@ -1,12 +1,10 @@
 #include "planner/online/expert_moves.h"
 
 #include <algorithm>
-#include <numeric>
 
 #include <gtest/gtest.h>
 
 #include "planner/online/routed_time.h"
-#include "planner/placement/checker.h"
 #include "tests/planner/online/small_job.h"
 
 namespace moeplan::planner {
@@ -86,31 +84,15 @@ TEST(ExpertMoves, ReplicasCostEveryStepAndSingleExpertsNothing) {
   EXPECT_GT(moves_of(small).sync_replicas(0, more), base::Seconds());
 }
 
-// Without the distributed optimizer gradients are all-reduced, 2 x 4 bytes instead of 4 + 2: a third more.
-TEST(ExpertMoves, WithoutDistributedOptimizerReplicasExchangeMore) {
+// Without the distributed optimizer gradients are all-reduced, 2 x 4 bytes a parameter instead of 4 + 2: a third more
+// where experts are so large that latency does not count.
+TEST(ExpertMoves, WithoutDistributedOptimizerReplicasExchangeAThirdMore) {
   SmallJob small("uniform");
+  small.model.expert_ffn *= 1024;
   const Slots slots = wrap(kShape, 16);
   const base::Seconds distributed = moves_of(small).sync_replicas(0, slots);
   small.plan.distributed_optimizer = false;
-  EXPECT_GT(moves_of(small).sync_replicas(0, slots), distributed);
-}
-
-TEST(KeepInPlace, UndoesARenamingOfGpus) {
-  const SlotShape shape{4, 4, 2, 1};
-  const Slots old{0, 1, 2, 3, 4, 5, 6, 7};
-  EXPECT_EQ(keep_in_place(old, {6, 7, 4, 5, 0, 1, 2, 3}, shape), old);
-  // GPUs {0 5} and {4 1} each keep one expert; {2 3} and {6 7} both.
-  EXPECT_EQ(keep_in_place(old, {6, 7, 2, 3, 0, 5, 1, 4}, shape), (Slots{0, 5, 2, 3, 1, 4, 6, 7}));
-}
-
-TEST(KeepInPlace, ChangesNoLoad) {
-  const SlotShape shape{8, 8, 3, 1};
-  std::vector<double> load(16);
-  std::iota(load.begin(), load.end(), 1.0);
-  Slots fresh = wrap(shape, 16);
-  std::rotate(fresh.begin(), fresh.begin() + 7, fresh.end());
-  const Slots kept = keep_in_place(wrap(shape, 16), fresh, shape);
-  EXPECT_DOUBLE_EQ(check_layer(shape, 16, load, kept).objective, check_layer(shape, 16, load, fresh).objective);
+  EXPECT_NEAR(moves_of(small).sync_replicas(0, slots) / distributed, 8.0 / 6.0, 0.02);
 }
 
 }  // namespace

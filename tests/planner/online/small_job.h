@@ -10,7 +10,7 @@
 
 namespace moeplan::planner {
 
-/// tiny-moe (4 layers, 16 experts, top-2) on one or more nodes of 8 H100, 32 sequences of 1024 tokens; EP over all
+/// tiny-moe (4 layers, 3 of them MoE, 16 experts, top-2) on one or more nodes of 8 H100, 32 sequences of 1024 tokens; EP over all
 /// GPUs of a node.
 struct SmallJob {
   /// `load`: a generator, or the text of a CSV file.
@@ -47,7 +47,7 @@ struct SmallJob {
 
 /// A CSV load of the small job: every layer the same; expert hot[t] has `share` of the tokens in iteration t, the
 /// others the rest alike.
-inline std::string hot_trace(const std::vector<int>& hot, double share = 0.4, int layers = 4, int experts = 16) {
+inline std::string hot_trace(const std::vector<int>& hot, double share = 0.4, int layers = 3, int experts = 16) {
   std::string text = "layer";
   for (int e = 0; e < experts; ++e) text += ",e" + std::to_string(e);
   text += "\n";
