@@ -227,8 +227,9 @@ class Program {
         "replay", "Play a load trace, iteration by iteration, under policies that change the placement");
     add_job_options(verb, replay_.job);
     verb->add_option("--plan", replay_.plan, "plan file, as `plan` and `import plan` write it")->required();
-    verb->add_option("--policy", replay_.policies,
-                     "every:N, trigger:X, gain, gain:N, or a policy file (docs/formats/policy.md); may repeat")
+    verb->add_option(
+            "--policy", replay_.policies,
+            "every:N, trigger:X, gain, gain:N, or a policy file (docs/formats/policy.md); may repeat")
         ->required()
         ->allow_extra_args(false);
     verb->add_option("--slots-per-gpu", replay_.slots_per_gpu,
@@ -240,7 +241,8 @@ class Program {
     verb->add_option("--stride", replay_.stride, "training steps that one iteration of the load stands for")
         ->check(CLI::PositiveNumber)
         ->capture_default_str();
-    verb->add_option("--sharing", replay_.sharing, "how transfers share links: bound or flow")->capture_default_str();
+    verb->add_option("--sharing", replay_.sharing, "how transfers share links: bound or flow")
+        ->capture_default_str();
     add_search_flags(verb, replay_.common);
     add_result_flags(verb, replay_.common, "write every iteration as CSV to this file");
     verb->callback([this] { verb_ = [this] { return run_replay(replay_, console_); }; });

@@ -26,7 +26,8 @@ std::vector<planner::OnlinePolicy> load_policies(const std::vector<std::string>&
   for (const std::string& source : sources) {
     policies.push_back(planner::load_policy(source));
     if (!names.insert(policies.back().name).second)
-      throw base::InputError(fmt::format("policy {}: a second one with the name {}", base::excerpt(source), policies.back().name),
+      throw base::InputError(fmt::format("policy {}: a second one with the name {}", base::excerpt(source),
+                                         policies.back().name),
                              "give policy files different names");
   }
   return policies;
@@ -51,21 +52,24 @@ int run_replay(const ReplayVerbOptions& options, Console console) {
   const planner::ReplayOptions replay{options.slots_per_gpu, options.warm_up, options.stride,
                                       flow ? sim::NetworkMode::kFlow : sim::NetworkMode::kBound,
                                       options.common.threads};
-  for (const std::string& fault : {planner::RoutedTime::find_refusal(job, plan), planner::find_replay_fault(job, plan, replay)}) {
+  for (const std::string& fault :
+       {planner::RoutedTime::find_refusal(job, plan), planner::find_replay_fault(job, plan, replay)}) {
     if (!fault.empty()) throw base::InputError(fault);
   }
   const auto begin = std::chrono::steady_clock::now();
   const ReplayReport report{job.loads.description(), planner::replay_load(job, plan, policies, replay)};
-  if (!options.common.stats.empty()) write_stats(options.common.stats, std::chrono::steady_clock::now() - begin);
+  if (!options.common.stats.empty())
+    write_stats(options.common.stats, std::chrono::steady_clock::now() - begin);
   if (!options.common.output.empty())
     base::write_file_atomically(options.common.output, write_replay_csv(report.result));
   console.out << (options.common.json ? write_replay_json(report) : write_replay_table(report));
   const sim::MemoryResult& memory = report.result.memory;
   if (memory.fits()) return kOk;
   if (!options.common.quiet)
-    console.err << fmt::format("the plan with its slots does not fit: stage {} needs {}, {} more than the {} of a GPU\n",
-                             memory.worst_stage, base::pretty(memory.reserved), base::pretty(memory.reserved - memory.limit),
-                             base::pretty(memory.limit));
+    console.err << fmt::format(
+        "the plan with its slots does not fit: stage {} needs {}, {} more than the {} of a GPU\n",
+        memory.worst_stage, base::pretty(memory.reserved), base::pretty(memory.reserved - memory.limit),
+        base::pretty(memory.limit));
   return kInfeasible;
 }
 

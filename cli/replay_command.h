@@ -21,7 +21,8 @@ struct ReplayVerbOptions {
 
 /// `moeplan replay`: a load trace under online placement policies. docs/models/online.md
 ///
-/// -o FILE.csv writes one row an iteration and policy. JSON: schema moeplan.replay/1, docs/schema/replay.json.
+/// -o FILE.csv writes one row an iteration and policy. JSON: schema moeplan.replay/1,
+/// docs/schema/replay.json.
 int run_replay(const ReplayVerbOptions& options, Console console);
 
 }  // namespace moeplan::cli

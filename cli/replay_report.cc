@@ -27,7 +27,8 @@ std::string csv_cell(const std::string& text) {
   return quoted + "\"";
 }
 
-void write_track(base::JsonWriter& json, const planner::ReplayResult& result, const planner::ReplayTrack& track) {
+void write_track(base::JsonWriter& json, const planner::ReplayResult& result,
+                 const planner::ReplayTrack& track) {
   json.begin_object();
   json.field("policy", track.name);
   json.field("replan", track.rule);
@@ -60,16 +61,18 @@ std::string write_replay_table(const ReplayReport& report) {
       r.stride > 1 ? fmt::format(", each for {} steps", r.stride) : "", base::pretty(r.rest));
   std::size_t width = 10;
   for (const planner::ReplayTrack& track : r.tracks) width = std::max(width, track.name.size());
-  text += fmt::format("{:<{}} {:>8} {:>11} {:>11} {:>11} {:>10} {:>10} {:>8} {:>10} {:>10}\n", "policy", width,
-                      "max/mean", "layer", "step", "contiguous", "planned", "oracle", "changes", "moved", "migration");
+  text += fmt::format("{:<{}} {:>8} {:>11} {:>11} {:>11} {:>10} {:>10} {:>8} {:>10} {:>10}\n", "policy",
+                      width, "max/mean", "layer", "step", "contiguous", "planned", "oracle", "changes",
+                      "moved", "migration");
   for (const planner::ReplayTrack& track : r.tracks) {
-    text += fmt::format("{:<{}} {:>8.4f} {:>11} {:>11} {:>11} {:>10} {:>10} {:>8} {:>10} {:>10}\n", track.name, width,
-                        track.mean_max_over_mean(), fmt::format("{:.4f} ms", track.mean_layer().ms()),
-                        fmt::format("{:.2f} ms", track.mean_step().ms()), percent(gain_over(r.contiguous(), track)),
-                        percent(gain_over(r.planned(), track)), percent(gain_over(r.oracle(), track)),
-                        fmt::format("{}/{}", track.changes(), track.plannings),
-                        track.moved().count() > 0 ? base::pretty(track.moved()) : "0",
-                        fmt::format("{:.2f} s", track.migration().s()));
+    text += fmt::format(
+        "{:<{}} {:>8.4f} {:>11} {:>11} {:>11} {:>10} {:>10} {:>8} {:>10} {:>10}\n", track.name, width,
+        track.mean_max_over_mean(), fmt::format("{:.4f} ms", track.mean_layer().ms()),
+        fmt::format("{:.2f} ms", track.mean_step().ms()), percent(gain_over(r.contiguous(), track)),
+        percent(gain_over(r.planned(), track)), percent(gain_over(r.oracle(), track)),
+        fmt::format("{}/{}", track.changes(), track.plannings),
+        track.moved().count() > 0 ? base::pretty(track.moved()) : "0",
+        fmt::format("{:.2f} s", track.migration().s()));
   }
   return text +
          "\nlayer: routed part of a layer, one micro-batch; step: with migration, planning and replicas\n"
@@ -103,13 +106,15 @@ std::string write_replay_json(const ReplayReport& report) {
 
 std::string write_replay_csv(const planner::ReplayResult& result) {
   std::string text =
-      "policy,iteration,max_over_mean,layer_time_s,routed_s,replicas_s,migration_s,planning_s,step_time_s,layers_"
+      "policy,iteration,max_over_mean,layer_time_s,routed_s,replicas_s,migration_s,planning_s,step_time_s,"
+      "layers_"
       "changed,moved_bytes\n";
   for (const planner::ReplayTrack& track : result.tracks) {
     for (const planner::ReplayRow& row : track.rows) {
-      text += fmt::format("{},{},{},{},{},{},{},{},{},{},{}\n", csv_cell(track.name), row.iteration, row.max_over_mean,
-                          row.layer_time.s(), row.routed.s(), row.replicas.s(), row.migration.s(), row.planning.s(),
-                          row.step_time.s(), row.layers_changed, row.moved.count());
+      text += fmt::format("{},{},{},{},{},{},{},{},{},{},{}\n", csv_cell(track.name), row.iteration,
+                          row.max_over_mean, row.layer_time.s(), row.routed.s(), row.replicas.s(),
+                          row.migration.s(), row.planning.s(), row.step_time.s(), row.layers_changed,
+                          row.moved.count());
     }
   }
   return text;

@@ -22,9 +22,12 @@ constexpr std::int64_t kMaxNumbers = std::int64_t{1} << 30;  ///< loads that a p
 
 std::unique_ptr<PlacementSolver> solver_of(moeplan_solver solver) {
   switch (solver) {
-    case MOEPLAN_SOLVER_EPLB: return make_eplb(true);
-    case MOEPLAN_SOLVER_LPT: return make_lpt();
-    case MOEPLAN_SOLVER_SEARCH: break;
+    case MOEPLAN_SOLVER_EPLB:
+      return make_eplb(true);
+    case MOEPLAN_SOLVER_LPT:
+      return make_lpt();
+    case MOEPLAN_SOLVER_SEARCH:
+      break;
   }
   return make_moeplan_solver();
 }
@@ -33,18 +36,27 @@ std::unique_ptr<PlacementSolver> solver_of(moeplan_solver solver) {
 
 std::string CPlanner::find_fault(const moeplan_options& o) {
   if (o.version != MOEPLAN_API_VERSION)
-    return fmt::format("found version {} of the options, expected {} as moeplan_options_init writes it", o.version, MOEPLAN_API_VERSION);
-  if (o.layers < 1 || o.layers > kMaxLayers) return fmt::format("found {} layers, expected 1 to {}", o.layers, kMaxLayers);
-  if (o.experts < 1 || o.experts > kMaxExperts) return fmt::format("found {} experts, expected 1 to {}", o.experts, kMaxExperts);
+    return fmt::format("found version {} of the options, expected {} as moeplan_options_init writes it",
+                       o.version, MOEPLAN_API_VERSION);
+  if (o.layers < 1 || o.layers > kMaxLayers)
+    return fmt::format("found {} layers, expected 1 to {}", o.layers, kMaxLayers);
+  if (o.experts < 1 || o.experts > kMaxExperts)
+    return fmt::format("found {} experts, expected 1 to {}", o.experts, kMaxExperts);
   if (o.ranks < 1) return fmt::format("found {} ranks, expected at least 1", o.ranks);
   if (o.slots < o.experts || o.slots > kMaxSlots || o.slots % o.ranks != 0)
-    return fmt::format("found {} slots of a layer, expected a multiple of the {} ranks from {} to {}", o.slots, o.ranks, o.experts, kMaxSlots);
-  if (o.history < 1 || o.history > kMaxHistory) return fmt::format("found a history of {}, expected 1 to {}", o.history, kMaxHistory);
-  if (std::int64_t{o.layers} * o.experts > kMaxNumbers / o.history || std::int64_t{o.layers} * o.slots > kMaxNumbers)
-    return fmt::format("found {} layers of {} experts in {} slots and a history of {}, expected fewer", o.layers, o.experts, o.slots, o.history);
-  if (!(o.hysteresis >= 0 && o.hysteresis < 1)) return fmt::format("found a hysteresis of {}, expected 0 to below 1", o.hysteresis);
+    return fmt::format("found {} slots of a layer, expected a multiple of the {} ranks from {} to {}",
+                       o.slots, o.ranks, o.experts, kMaxSlots);
+  if (o.history < 1 || o.history > kMaxHistory)
+    return fmt::format("found a history of {}, expected 1 to {}", o.history, kMaxHistory);
+  if (std::int64_t{o.layers} * o.experts > kMaxNumbers / o.history ||
+      std::int64_t{o.layers} * o.slots > kMaxNumbers)
+    return fmt::format("found {} layers of {} experts in {} slots and a history of {}, expected fewer",
+                       o.layers, o.experts, o.slots, o.history);
+  if (!(o.hysteresis >= 0 && o.hysteresis < 1))
+    return fmt::format("found a hysteresis of {}, expected 0 to below 1", o.hysteresis);
   const int solver = static_cast<int>(o.solver);
-  if (solver < MOEPLAN_SOLVER_SEARCH || solver > MOEPLAN_SOLVER_LPT) return fmt::format("found solver {}, expected one of moeplan_solver", solver);
+  if (solver < MOEPLAN_SOLVER_SEARCH || solver > MOEPLAN_SOLVER_LPT)
+    return fmt::format("found solver {}, expected one of moeplan_solver", solver);
   return "";
 }
 
@@ -61,14 +73,16 @@ CPlanner::CPlanner(const moeplan_options& options)
       next_mean_(layers_ * experts_),
       slots_(layers_ * per_layer_),
       next_slots_(slots_.size()) {
-  for (std::size_t s = 0; s < slots_.size(); ++s) slots_[s] = static_cast<std::int32_t>(s % per_layer_ % experts_);
+  for (std::size_t s = 0; s < slots_.size(); ++s)
+    slots_[s] = static_cast<std::int32_t>(s % per_layer_ % experts_);
   message.reserve(512);
 }
 
 std::string CPlanner::find_load_fault(const double* loads) const {
   for (std::size_t i = 0; i < layers_ * experts_; ++i) {
     if (std::isfinite(loads[i]) && loads[i] >= 0) continue;
-    return fmt::format("found a load of {} for expert {} of layer {}, expected a number of at least 0", loads[i], i % experts_, i / experts_);
+    return fmt::format("found a load of {} for expert {} of layer {}, expected a number of at least 0",
+                       loads[i], i % experts_, i / experts_);
   }
   return "";
 }
@@ -85,7 +99,8 @@ void CPlanner::append(const double* loads) {
     double* mean = next_mean_.data() + l * experts_;
     std::fill(mean, mean + experts_, 0.0);
     for (std::size_t i = 0; i < next_seen_; ++i) {
-      for (std::size_t e = 0; e < experts_; ++e) mean[e] += fresh[i * experts_ + e] / static_cast<double>(next_seen_);
+      for (std::size_t e = 0; e < experts_; ++e)
+        mean[e] += fresh[i * experts_ + e] / static_cast<double>(next_seen_);
     }
   }
 }
@@ -93,7 +108,8 @@ void CPlanner::append(const double* loads) {
 LayerProblem CPlanner::layer(std::size_t index) const {
   const std::size_t rows = next_seen_ * experts_;
   return {shape_, static_cast<int>(experts_), static_cast<int>(next_seen_),
-          std::span(next_load_).subspan(index * rows, rows), std::span(next_mean_).subspan(index * experts_, experts_)};
+          std::span(next_load_).subspan(index * rows, rows),
+          std::span(next_mean_).subspan(index * experts_, experts_)};
 }
 
 int CPlanner::plan(const double* loads) {
@@ -122,7 +138,8 @@ int CPlanner::plan(const double* loads) {
 std::string CPlanner::set_placement(const std::int32_t* slots) {
   const std::vector<double> none(experts_, 0.0);
   for (std::size_t l = 0; l < layers_; ++l) {
-    const LayerScore score = check_layer(shape_, static_cast<int>(experts_), none, {slots + l * per_layer_, per_layer_});
+    const LayerScore score =
+        check_layer(shape_, static_cast<int>(experts_), none, {slots + l * per_layer_, per_layer_});
     if (!score.fault.empty()) return fmt::format("layer {}: {}", l, score.fault);
   }
   std::copy(slots, slots + slots_.size(), slots_.begin());

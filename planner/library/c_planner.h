@@ -12,7 +12,8 @@
 
 namespace moeplan::planner {
 
-/// What stands behind a moeplan_planner: loads of the last calls and the placement in force. One thread at a time.
+/// What stands behind a moeplan_planner: loads of the last calls and the placement in force. One thread at a
+/// time.
 class CPlanner {
  public:
   /// Why there is no planner with such options; empty = there is.

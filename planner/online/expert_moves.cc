@@ -37,8 +37,8 @@ ExpertBytes compute_expert_bytes(const sim::Job& job, const sim::PlanSpec& plan)
           Bytes::rounded(parameters * p.optimizer_bytes_per_parameter / shards)};
 }
 
-ExpertMoves::ExpertMoves(const sim::Job& job, const sim::PlanSpec& plan, const SlotShape& shape, std::vector<int> stages,
-                         sim::NetworkMode network)
+ExpertMoves::ExpertMoves(const sim::Job& job, const sim::PlanSpec& plan, const SlotShape& shape,
+                         std::vector<int> stages, sim::NetworkMode network)
     : layout_(plan.layout),
       distributed_optimizer_(plan.distributed_optimizer),
       experts_(job.model.experts),
@@ -59,7 +59,8 @@ Seconds ExpertMoves::solve(std::span<const std::pair<int, const Traffic*>> stage
     for (std::size_t first = 0; first < members.ranks.size(); first += ep) {
       for (std::size_t i = 0; i < ep * ep; ++i) {
         if ((*traffic)[i] > 0)
-          transfers.push_back({members.ranks[first + i / ep], members.ranks[first + i % ep], Bytes::of((*traffic)[i]), {}});
+          transfers.push_back(
+              {members.ranks[first + i / ep], members.ranks[first + i % ep], Bytes::of((*traffic)[i]), {}});
       }
     }
   }
@@ -84,7 +85,8 @@ void ExpertMoves::add_moves(const LayerMove& move, Traffic& traffic) const {
         const bool far = holder / shape_.gpus_per_node != gpu / shape_.gpus_per_node;
         return std::tuple(far, sent[static_cast<std::size_t>(holder)], holder);
       };
-      const int source = *std::min_element(before[e].begin(), before[e].end(), [&](int a, int b) { return key(a) < key(b); });
+      const int source = *std::min_element(before[e].begin(), before[e].end(),
+                                           [&](int a, int b) { return key(a) < key(b); });
       sent[static_cast<std::size_t>(source)] += bytes;
       traffic[static_cast<std::size_t>(source) * ep + static_cast<std::size_t>(gpu)] += bytes;
     }
@@ -95,7 +97,8 @@ Migration ExpertMoves::migrate(std::span<const LayerMove> moves) const {
   const auto ep = static_cast<std::size_t>(layout_.ep);
   std::map<int, Traffic> by_stage;
   for (const LayerMove& move : moves) {
-    const auto stage = by_stage.try_emplace(stages_[static_cast<std::size_t>(move.layer)], Traffic(ep * ep, 0)).first;
+    const auto stage =
+        by_stage.try_emplace(stages_[static_cast<std::size_t>(move.layer)], Traffic(ep * ep, 0)).first;
     add_moves(move, stage->second);
   }
   Migration result;
@@ -119,7 +122,8 @@ Seconds ExpertMoves::sync_replicas(int layer, const Slots& slots) const {
     for (const std::vector<int>& mine : holders) {
       const auto c = mine.size();
       if (c < 2) continue;
-      const std::int64_t part = passes * bytes.count() * static_cast<std::int64_t>(c - 1) / static_cast<std::int64_t>(c);
+      const std::int64_t part =
+          passes * bytes.count() * static_cast<std::int64_t>(c - 1) / static_cast<std::int64_t>(c);
       for (std::size_t i = 0; i < c; ++i)
         traffic[static_cast<std::size_t>(mine[i]) * ep + static_cast<std::size_t>(mine[(i + 1) % c])] += part;
     }

@@ -35,15 +35,17 @@ struct Migration {
 
 /// What moving and replicating experts sends over the cluster's links.
 ///
-/// Model:   migration: every GPU that gets an expert which it did not hold receives its weights and optimizer state
-///          from one that held it: on the same node where there is one, among those the GPU that sends least so far
-///          (ties: the lower rank); all moves of an iteration run at once, training waits
-///          replicas: the c GPUs that hold an expert form a ring in rank order and reduce-scatter its gradients,
-///          then all-gather its weights: each sends (c - 1)/c of both to the next one; without the distributed
-///          optimizer they all-reduce gradients, 2 (c - 1)/c, and every replica updates its own weights. All experts
-///          of a layer at once, layers of a stage one after the other, training waits
+/// Model:   migration: every GPU that gets an expert which it did not hold receives its weights and optimizer
+/// state
+///          from one that held it: on the same node where there is one, among those the GPU that sends least
+///          so far (ties: the lower rank); all moves of an iteration run at once, training waits replicas:
+///          the c GPUs that hold an expert form a ring in rank order and reduce-scatter its gradients, then
+///          all-gather its weights: each sends (c - 1)/c of both to the next one; without the distributed
+///          optimizer they all-reduce gradients, 2 (c - 1)/c, and every replica updates its own weights. All
+///          experts of a layer at once, layers of a stage one after the other, training waits
 /// Every EP group of a stage does the same at the same time. Links as send/recv of the profile.
-/// Not modelled: overlap with computation, new holders that pass an expert on, buffers while experts move, optimizer
+/// Not modelled: overlap with computation, new holders that pass an expert on, buffers while experts move,
+/// optimizer
 ///          state that the replicas of an expert share out among them
 class ExpertMoves {
  public:

@@ -32,7 +32,9 @@ Slots keep_in_place(const Slots& old, const Slots& fresh, const SlotShape& shape
   const auto per_gpu = static_cast<std::size_t>(shape.slots_per_gpu);
   Slots sorted_old = old;
   Slots sorted = fresh;
-  const auto at = [&](const Slots& slots, std::size_t g) { return std::span(slots).subspan(g * per_gpu, per_gpu); };
+  const auto at = [&](const Slots& slots, std::size_t g) {
+    return std::span(slots).subspan(g * per_gpu, per_gpu);
+  };
   for (Slots* slots : {&sorted_old, &sorted}) {
     for (std::size_t g = 0; g < gpus; ++g) {
       const auto first = slots->begin() + static_cast<std::ptrdiff_t>(g * per_gpu);
@@ -45,9 +47,11 @@ Slots keep_in_place(const Slots& old, const Slots& fresh, const SlotShape& shape
   };
   std::vector<Pair> pairs;
   for (std::size_t a = 0; a < gpus; ++a) {
-    for (std::size_t b = 0; b < gpus; ++b) pairs.push_back({count_common(at(sorted_old, a), at(sorted, b)), a, b});
+    for (std::size_t b = 0; b < gpus; ++b)
+      pairs.push_back({count_common(at(sorted_old, a), at(sorted, b)), a, b});
   }
-  std::stable_sort(pairs.begin(), pairs.end(), [](const Pair& x, const Pair& y) { return x.common > y.common; });
+  std::stable_sort(pairs.begin(), pairs.end(),
+                   [](const Pair& x, const Pair& y) { return x.common > y.common; });
   std::vector<bool> old_taken(gpus, false);
   std::vector<bool> fresh_taken(gpus, false);
   Slots result(fresh.size());

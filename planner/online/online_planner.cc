@@ -17,7 +17,8 @@ using base::Seconds;
 std::vector<LayerMove> moves_of(const OnlineDecision& decision, const std::vector<Slots>& slots) {
   std::vector<LayerMove> moves;
   for (std::size_t i = 0; i < decision.layers.size(); ++i)
-    moves.push_back({decision.layers[i], &slots[static_cast<std::size_t>(decision.layers[i])], &decision.placement[i]});
+    moves.push_back(
+        {decision.layers[i], &slots[static_cast<std::size_t>(decision.layers[i])], &decision.placement[i]});
   return moves;
 }
 
@@ -48,8 +49,9 @@ double compute_imbalance(const sim::ExpertLoads& loads, int iteration, const Slo
   return sum / static_cast<double>(slots.size());
 }
 
-OnlinePlanner::OnlinePlanner(const OnlinePolicy& policy, const sim::ExpertLoads& loads, const SlotShape& shape,
-                             const RoutedTime& time, const ExpertMoves& moves, int stride, int threads)
+OnlinePlanner::OnlinePlanner(const OnlinePolicy& policy, const sim::ExpertLoads& loads,
+                             const SlotShape& shape, const RoutedTime& time, const ExpertMoves& moves,
+                             int stride, int threads)
     : policy_(policy),
       loads_(loads),
       shape_(shape),
@@ -80,7 +82,8 @@ std::vector<Seconds> OnlinePlanner::savings(const PlacementProblem& expected, co
     const Slots& fresh = decision.placement[i];
     const std::span<const double> share = expected.layer(l).mean;
     const Seconds routed = time_.layer(share, old) - time_.layer(share, fresh);
-    saved[i] = routed * static_cast<double>(time_.micro_batches()) + moves_.sync_replicas(l, old) - moves_.sync_replicas(l, fresh);
+    saved[i] = routed * static_cast<double>(time_.micro_batches()) + moves_.sync_replicas(l, old) -
+               moves_.sync_replicas(l, fresh);
   });
   return saved;
 }
@@ -129,7 +132,8 @@ OnlineDecision OnlinePlanner::decide(int now, const std::vector<Slots>& slots) {
   sim::Placement fresh = solve_all_layers(*solver_, expected, threads_);
   for (int l = 0; l < expected.layers; ++l) {
     const auto i = static_cast<std::size_t>(l);
-    if (!is_lighter(expected.layer(l), slots[i], fresh.slots[i]) && policy_.rule != ReplanRule::kGain) continue;
+    if (!is_lighter(expected.layer(l), slots[i], fresh.slots[i]) && policy_.rule != ReplanRule::kGain)
+      continue;
     decision.layers.push_back(l);
     decision.placement.push_back(keep_in_place(slots[i], fresh.slots[i], shape_));
   }

@@ -72,19 +72,26 @@ OnlinePolicy defaults_of(ReplanRule rule) {
 
 std::string_view name(ReplanRule rule) {
   switch (rule) {
-    case ReplanRule::kEvery: return "every";
-    case ReplanRule::kTrigger: return "trigger";
-    case ReplanRule::kGain: return "gain";
+    case ReplanRule::kEvery:
+      return "every";
+    case ReplanRule::kTrigger:
+      return "trigger";
+    case ReplanRule::kGain:
+      return "gain";
   }
   return "";
 }
 
 std::string_view name(Predictor predictor) {
   switch (predictor) {
-    case Predictor::kLast: return "last";
-    case Predictor::kMean: return "mean";
-    case Predictor::kLinear: return "linear";
-    case Predictor::kWindow: return "window";
+    case Predictor::kLast:
+      return "last";
+    case Predictor::kMean:
+      return "mean";
+    case Predictor::kLinear:
+      return "linear";
+    case Predictor::kWindow:
+      return "window";
   }
   return "";
 }
@@ -126,7 +133,8 @@ OnlinePolicy load_policy(const std::string& source) {
   const auto rule = find_rule(source.substr(0, colon));
   if (!rule) {
     if (!std::filesystem::is_regular_file(source))
-      throw base::InputError(fmt::format("policy {}: no such rule and no such file", base::excerpt(source)), kForms);
+      throw base::InputError(fmt::format("policy {}: no such rule and no such file", base::excerpt(source)),
+                             kForms);
     return parse_policy(base::read_text_file(source), source);
   }
   OnlinePolicy policy = defaults_of(*rule);
@@ -136,13 +144,16 @@ OnlinePolicy load_policy(const std::string& source) {
   if (*rule == ReplanRule::kTrigger) {
     const auto number = base::parse_number(value);
     if (!number || !(*number >= 1 && *number <= 1e6))
-      throw base::InputError(fmt::format("policy {}: expected a max/mean of at least 1", base::excerpt(source)), "e.g. trigger:1.2");
+      throw base::InputError(
+          fmt::format("policy {}: expected a max/mean of at least 1", base::excerpt(source)),
+          "e.g. trigger:1.2");
     policy.imbalance = *number;
     return policy;
   }
   const auto number = base::parse_integer(value);
   if (!number || *number < 1 || *number > kMaxIterations)
-    throw base::InputError(fmt::format("policy {}: expected a number of iterations from 1 on", base::excerpt(source)), kForms);
+    throw base::InputError(
+        fmt::format("policy {}: expected a number of iterations from 1 on", base::excerpt(source)), kForms);
   policy.period = static_cast<int>(*number);
   policy.horizon = policy.period;
   return policy;

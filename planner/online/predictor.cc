@@ -14,7 +14,8 @@ namespace {
 std::vector<double> weights(Predictor predictor, int count, double ahead) {
   std::vector<double> weight(static_cast<std::size_t>(count), 1.0 / count);
   if (predictor != Predictor::kLinear || count < 2) return weight;
-  // Least squares is linear in the data: y(T) = sum y_i (1/n + (t_i - m)(T - m) / sum (t_j - m)^2), t_i = 0 .. n-1.
+  // Least squares is linear in the data: y(T) = sum y_i (1/n + (t_i - m)(T - m) / sum (t_j - m)^2), t_i = 0
+  // .. n-1.
   const double middle = (count - 1) / 2.0;
   const double spread = count * (static_cast<double>(count) * count - 1.0) / 12.0;
   for (int i = 0; i < count; ++i)
@@ -24,7 +25,8 @@ std::vector<double> weights(Predictor predictor, int count, double ahead) {
 
 }  // namespace
 
-PlacementProblem predict_loads(const sim::ExpertLoads& loads, int now, const OnlinePolicy& policy, const SlotShape& shape) {
+PlacementProblem predict_loads(const sim::ExpertLoads& loads, int now, const OnlinePolicy& policy,
+                               const SlotShape& shape) {
   MOEPLAN_CHECK(now >= 1, "a prediction needs an iteration to rest on");
   const int count = std::min(policy.predictor == Predictor::kLast ? 1 : policy.window, now);
   PlacementProblem seen = make_problem(loads, {now - count, now}, shape);
@@ -36,7 +38,8 @@ PlacementProblem predict_loads(const sim::ExpertLoads& loads, int now, const Onl
     const LayerProblem layer = seen.layer(l);
     std::vector<double> share(experts, 0.0);
     for (int i = 0; i < count; ++i) {
-      for (std::size_t e = 0; e < experts; ++e) share[e] += weight[static_cast<std::size_t>(i)] * layer.at(i)[e];
+      for (std::size_t e = 0; e < experts; ++e)
+        share[e] += weight[static_cast<std::size_t>(i)] * layer.at(i)[e];
     }
     for (double& value : share) value = std::max(value, 0.0);
     const double sum = std::accumulate(share.begin(), share.end(), 0.0);

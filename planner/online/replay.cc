@@ -46,8 +46,9 @@ struct Stage {
   Seconds sync(const std::vector<Slots>& slots) const {
     std::vector<Seconds> by_stage;
     std::vector<Seconds> layers(slots.size());
-    base::parallel_for(slots.size(), options.threads,
-                       [&](std::size_t l) { layers[l] = moves.sync_replicas(static_cast<int>(l), slots[l]); });
+    base::parallel_for(slots.size(), options.threads, [&](std::size_t l) {
+      layers[l] = moves.sync_replicas(static_cast<int>(l), slots[l]);
+    });
     for (std::size_t l = 0; l < layers.size(); ++l) {
       const auto s = static_cast<std::size_t>(time.stages()[l]);
       if (by_stage.size() <= s) by_stage.resize(s + 1);
@@ -66,14 +67,15 @@ struct Stage {
       layers[l] = time.layer(iteration, static_cast<int>(l), slots[l]);
     });
     row.routed = time.routed(layers);
-    row.layer_time = std::accumulate(layers.begin(), layers.end(), Seconds()) / static_cast<double>(layers.size());
+    row.layer_time =
+        std::accumulate(layers.begin(), layers.end(), Seconds()) / static_cast<double>(layers.size());
     return row;
   }
 
   void close(ReplayRow& row, Seconds replicas) const {
     row.replicas = replicas;
-    row.step_time =
-        time.rest() + row.routed + row.replicas + (row.migration + row.planning) / static_cast<double>(options.stride);
+    row.step_time = time.rest() + row.routed + row.replicas +
+                    (row.migration + row.planning) / static_cast<double>(options.stride);
   }
 };
 
@@ -89,7 +91,8 @@ ReplayTrack play_static(const Stage& stage, const std::string& name, const std::
 }
 
 ReplayTrack play_policy(const Stage& stage, const OnlinePolicy& policy, std::vector<Slots> slots) {
-  ReplayTrack track{policy.name, std::string(name(policy.rule)), policy.solver, std::string(name(policy.predictor)), {}, 0};
+  ReplayTrack track{
+      policy.name, std::string(name(policy.rule)), policy.solver, std::string(name(policy.predictor)), {}, 0};
   OnlinePlanner planner(policy, stage.job.loads, stage.shape, stage.time, stage.moves, stage.options.stride,
                         stage.options.threads);
   Seconds replicas = stage.sync(slots);
@@ -132,9 +135,15 @@ T sum_of(const std::vector<ReplayRow>& rows, Field field) {
 
 }  // namespace
 
-Seconds ReplayTrack::mean_step() const { return sum_of<Seconds>(rows, &ReplayRow::step_time) / static_cast<double>(rows.size()); }
-Seconds ReplayTrack::mean_layer() const { return sum_of<Seconds>(rows, &ReplayRow::layer_time) / static_cast<double>(rows.size()); }
-Seconds ReplayTrack::mean_replicas() const { return sum_of<Seconds>(rows, &ReplayRow::replicas) / static_cast<double>(rows.size()); }
+Seconds ReplayTrack::mean_step() const {
+  return sum_of<Seconds>(rows, &ReplayRow::step_time) / static_cast<double>(rows.size());
+}
+Seconds ReplayTrack::mean_layer() const {
+  return sum_of<Seconds>(rows, &ReplayRow::layer_time) / static_cast<double>(rows.size());
+}
+Seconds ReplayTrack::mean_replicas() const {
+  return sum_of<Seconds>(rows, &ReplayRow::replicas) / static_cast<double>(rows.size());
+}
 Seconds ReplayTrack::migration() const { return sum_of<Seconds>(rows, &ReplayRow::migration); }
 Seconds ReplayTrack::planning() const { return sum_of<Seconds>(rows, &ReplayRow::planning); }
 Bytes ReplayTrack::moved() const { return sum_of<Bytes>(rows, &ReplayRow::moved); }
@@ -143,14 +152,15 @@ double ReplayTrack::mean_max_over_mean() const {
   return sum_of<double>(rows, &ReplayRow::max_over_mean) / static_cast<double>(rows.size());
 }
 int ReplayTrack::changes() const {
-  return static_cast<int>(std::count_if(rows.begin(), rows.end(), [](const ReplayRow& row) { return row.layers_changed > 0; }));
+  return static_cast<int>(
+      std::count_if(rows.begin(), rows.end(), [](const ReplayRow& row) { return row.layers_changed > 0; }));
 }
 
 std::string find_replay_fault(const sim::Job& job, const sim::PlanSpec& plan, const ReplayOptions& options) {
   const int iterations = job.loads.iterations();
   if (options.warm_up < 1 || options.warm_up >= iterations)
-    return fmt::format("warm-up of {} iterations, expected 1 to {}: the load has {} iterations", options.warm_up,
-                       std::max(1, iterations - 1), iterations);
+    return fmt::format("warm-up of {} iterations, expected 1 to {}: the load has {} iterations",
+                       options.warm_up, std::max(1, iterations - 1), iterations);
   const int slots = choose_slots(job, plan, options);
   if (!plan.placement.is_contiguous() &&
       slots * plan.layout.ep != static_cast<int>(plan.placement.slots.front().size()))
@@ -161,14 +171,15 @@ std::string find_replay_fault(const sim::Job& job, const sim::PlanSpec& plan, co
   return find_problem_fault(make_problem(job.loads, {0, options.warm_up}, shape_of(job, plan, slots)));
 }
 
-ReplayResult replay_load(const sim::Job& job, const sim::PlanSpec& plan, const std::vector<OnlinePolicy>& policies,
-                         const ReplayOptions& options) {
+ReplayResult replay_load(const sim::Job& job, const sim::PlanSpec& plan,
+                         const std::vector<OnlinePolicy>& policies, const ReplayOptions& options) {
   MOEPLAN_CHECK(!policies.empty(), "a replay has a policy");
   const RoutedTime time(job, plan, options.network);
   const SlotShape shape = shape_of(job, plan, choose_slots(job, plan, options));
   const Stage stage{job, options, time, shape, ExpertMoves(job, plan, shape, time.stages(), options.network)};
   const SlotShape plain_shape = shape_of(job, plan, job.model.experts / plan.layout.ep);
-  const Stage plain{job, options, time, plain_shape, ExpertMoves(job, plan, plain_shape, time.stages(), options.network)};
+  const Stage plain{job, options, time, plain_shape,
+                    ExpertMoves(job, plan, plain_shape, time.stages(), options.network)};
 
   ReplayResult result;
   result.shape = shape;
@@ -181,15 +192,19 @@ ReplayResult replay_load(const sim::Job& job, const sim::PlanSpec& plan, const s
   const std::string& solver = policies.front().solver;
   sim::PlanSpec start = plan;
   if (plan.placement.is_contiguous()) {
-    start.placement =
-        solve_all_layers(*make_solver(solver), make_problem(job.loads, {0, options.warm_up}, shape), options.threads);
+    start.placement = solve_all_layers(*make_solver(solver),
+                                       make_problem(job.loads, {0, options.warm_up}, shape), options.threads);
   }
   result.memory = sim::compute_memory(job, start);
   Slots contiguous(static_cast<std::size_t>(job.model.experts));
   std::iota(contiguous.begin(), contiguous.end(), 0);
-  result.tracks.push_back(play_static(plain, "contiguous", "", std::vector<Slots>(static_cast<std::size_t>(result.layers), contiguous)));
-  result.tracks.push_back(play_static(stage, "planned", plan.placement.is_contiguous() ? solver : plan.placement.algorithm, start.placement.slots));
-  for (const OnlinePolicy& policy : policies) result.tracks.push_back(play_policy(stage, policy, start.placement.slots));
+  result.tracks.push_back(play_static(
+      plain, "contiguous", "", std::vector<Slots>(static_cast<std::size_t>(result.layers), contiguous)));
+  result.tracks.push_back(play_static(stage, "planned",
+                                      plan.placement.is_contiguous() ? solver : plan.placement.algorithm,
+                                      start.placement.slots));
+  for (const OnlinePolicy& policy : policies)
+    result.tracks.push_back(play_policy(stage, policy, start.placement.slots));
   result.tracks.push_back(play_oracle(stage, solver));
   return result;
 }

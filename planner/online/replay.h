@@ -21,13 +21,13 @@ struct ReplayOptions {
 /// One scored iteration under one placement policy.
 struct ReplayRow {
   int iteration = 0;
-  double max_over_mean = 1;     ///< load of a GPU of the EP group, mean over layers
-  base::Seconds layer_time;     ///< routed part of a layer for one micro-batch, mean over layers
-  base::Seconds routed;         ///< of a step
-  base::Seconds replicas;       ///< gradient reduction and weight refresh of replicas, of a step
-  base::Seconds migration;      ///< once, before the iteration's first step
-  base::Seconds planning;       ///< once, before it
-  base::Seconds step_time;      ///< mean over the iteration's steps, all of the above and the rest of the step
+  double max_over_mean = 1;  ///< load of a GPU of the EP group, mean over layers
+  base::Seconds layer_time;  ///< routed part of a layer for one micro-batch, mean over layers
+  base::Seconds routed;      ///< of a step
+  base::Seconds replicas;    ///< gradient reduction and weight refresh of replicas, of a step
+  base::Seconds migration;   ///< once, before the iteration's first step
+  base::Seconds planning;    ///< once, before it
+  base::Seconds step_time;   ///< mean over the iteration's steps, all of the above and the rest of the step
   int layers_changed = 0;
   base::Bytes moved;
 };
@@ -59,9 +59,9 @@ struct ReplayResult {
   int last = 0;
   int stride = 1;
   std::int64_t micro_batches = 1;
-  base::Seconds rest;                ///< of a step: what placement does not change
-  sim::MemoryResult memory;          ///< of the plan with its slots
-  std::vector<ReplayTrack> tracks;   ///< contiguous, planned, the policies in order, oracle
+  base::Seconds rest;               ///< of a step: what placement does not change
+  sim::MemoryResult memory;         ///< of the plan with its slots
+  std::vector<ReplayTrack> tracks;  ///< contiguous, planned, the policies in order, oracle
   const ReplayTrack& contiguous() const { return tracks.front(); }
   const ReplayTrack& planned() const { return tracks[1]; }
   const ReplayTrack& oracle() const { return tracks.back(); }
@@ -74,18 +74,18 @@ std::string find_replay_fault(const sim::Job& job, const sim::PlanSpec& plan, co
 ///
 ///     static placement P0 = the plan's own, else the solver's on iterations 0 .. warm_up - 1
 ///     for t = warm_up .. end:
-///         policy looks (its rule; period from warm_up on): predict from iterations < t, solve, keep GPUs in place,
-///         take layer by layer what the rule accepts                     -> planning time, migration
+///         policy looks (its rule; period from warm_up on): predict from iterations < t, solve, keep GPUs in
+///         place, take layer by layer what the rule accepts                     -> planning time, migration
 ///         score iteration t: true load, step = rest + routed + replicas + (migration + planning) / stride
 ///
-/// contiguous: expert e in slot e, no replicas. planned: P0 throughout. Policies start from P0, which is there when
-/// scoring starts. oracle: each iteration the solver on that iteration's own shares, moves and planning free. P0 and
-/// oracle use the first policy's solver.
-/// Model:   RoutedTime, ExpertMoves. Deterministic; does not depend on `threads`.
-/// Requires: find_faults(), RoutedTime::find_refusal() and find_replay_fault() empty; policies not empty
-/// Cost:    iterations x layers x policies of four all-to-alls each
-/// Not modelled: the gathering of loads over ranks, groups of group-limited routing (replicas leave their node)
-ReplayResult replay_load(const sim::Job& job, const sim::PlanSpec& plan, const std::vector<OnlinePolicy>& policies,
-                         const ReplayOptions& options);
+/// contiguous: expert e in slot e, no replicas. planned: P0 throughout. Policies start from P0, which is
+/// there when scoring starts. oracle: each iteration the solver on that iteration's own shares, moves and
+/// planning free. P0 and oracle use the first policy's solver. Model:   RoutedTime, ExpertMoves.
+/// Deterministic; does not depend on `threads`. Requires: find_faults(), RoutedTime::find_refusal() and
+/// find_replay_fault() empty; policies not empty Cost:    iterations x layers x policies of four all-to-alls
+/// each Not modelled: the gathering of loads over ranks, groups of group-limited routing (replicas leave
+/// their node)
+ReplayResult replay_load(const sim::Job& job, const sim::PlanSpec& plan,
+                         const std::vector<OnlinePolicy>& policies, const ReplayOptions& options);
 
 }  // namespace moeplan::planner

@@ -61,10 +61,14 @@ std::vector<int> stages_of_layers(const sim::ModelSpec& model, const sim::PlanSp
 
 std::string RoutedTime::find_refusal(const sim::Job& job, const sim::PlanSpec& plan) {
   if (!job.model.is_moe()) return fmt::format("model {} has no experts to place", job.model.name);
-  if (!sim::has_real_routing(job)) return fmt::format("run {} balances its router by force: there is no load to follow", job.run.name);
-  if (plan.layout.etp > 1) return fmt::format("etp {}: experts cut by tensor parallelism are not modelled here", plan.layout.etp);
-  if (plan.chunk_degree > 1) return fmt::format("chunk_degree {}: overlap of token chunks is not modelled here", plan.chunk_degree);
-  if (sim::overlaps_passes(plan.schedule())) return fmt::format("schedule {}: overlap of passes is not modelled here", sim::name(plan.schedule()));
+  if (!sim::has_real_routing(job))
+    return fmt::format("run {} balances its router by force: there is no load to follow", job.run.name);
+  if (plan.layout.etp > 1)
+    return fmt::format("etp {}: experts cut by tensor parallelism are not modelled here", plan.layout.etp);
+  if (plan.chunk_degree > 1)
+    return fmt::format("chunk_degree {}: overlap of token chunks is not modelled here", plan.chunk_degree);
+  if (sim::overlaps_passes(plan.schedule()))
+    return fmt::format("schedule {}: overlap of passes is not modelled here", sim::name(plan.schedule()));
   return "";
 }
 
@@ -85,7 +89,8 @@ RoutedTime::RoutedTime(const sim::Job& job, const sim::PlanSpec& plan, sim::Netw
   const Seconds step = sim::simulate_step(balanced, plan_, options).result.step_time;
   Slots contiguous(static_cast<std::size_t>(job.model.experts));
   std::iota(contiguous.begin(), contiguous.end(), 0);
-  const Seconds one = time(sim::balanced_routing(shape_.sources, shape_.tokens, job.model.experts, job.model.top_k), contiguous);
+  const Seconds one = time(
+      sim::balanced_routing(shape_.sources, shape_.tokens, job.model.experts, job.model.top_k), contiguous);
   rest_ = std::max(Seconds(), step - routed(std::vector<Seconds>(stage_of_.size(), one)));
 }
 

@@ -14,13 +14,14 @@ namespace moeplan::planner {
 /// What expert placement changes of a training step, and what it leaves alone.
 ///
 /// Model:   step = rest + routed;  routed = sum over stages s of S_s + (m - 1) max over s of S_s
-///          (m like jobs through a row of stages); rest = the simulated step under perfectly even routing minus
-///          `routed` under it
-/// Symbols: S_s = routed time of one micro-batch in the MoE layers of pipeline stage s, forward and backward, and
+///          (m like jobs through a row of stages); rest = the simulated step under perfectly even routing
+///          minus `routed` under it
+/// Symbols: S_s = routed time of one micro-batch in the MoE layers of pipeline stage s, forward and backward,
+/// and
 ///          forward again where the experts are recomputed (LayerTimeModel); m = micro-batches of a step
-/// Micro-batches of an iteration route alike: the first one's matrix stands for all. Later stages stand on the
-/// cluster as the first one does.
-/// Not modelled: overlap of the routed part with anything else, interleaved stages that fill sooner
+/// Micro-batches of an iteration route alike: the first one's matrix stands for all. Later stages stand on
+/// the cluster as the first one does. Not modelled: overlap of the routed part with anything else,
+/// interleaved stages that fill sooner
 class RoutedTime {
  public:
   /// Why replays of such a plan have no answer (token chunks or passes that overlap, experts cut by tensor

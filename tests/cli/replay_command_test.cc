@@ -48,8 +48,9 @@ class ReplayCommand : public ::testing::Test {
     plan_ = write("plan.yaml", sim::write_plan(plan));
   }
   Outcome run(std::vector<std::string> arguments, const std::string& load = "") const {
-    const std::vector<std::string> job = {"moeplan", "replay", "--cluster", "hgx-h100-1n", "--model", "tiny-moe",
-                                          "--run",   run_,     "--plan",    plan_,         "--load",  load.empty() ? load_ : load};
+    const std::vector<std::string> job = {"moeplan", "replay",   "--cluster", "hgx-h100-1n",
+                                          "--model", "tiny-moe", "--run",     run_,
+                                          "--plan",  plan_,      "--load",    load.empty() ? load_ : load};
     arguments.insert(arguments.begin(), job.begin(), job.end());
     std::vector<const char*> argv;
     for (const std::string& argument : arguments) argv.push_back(argument.c_str());
@@ -58,7 +59,8 @@ class ReplayCommand : public ::testing::Test {
     const int code = run_program(static_cast<int>(argv.size()), argv.data(), Console{out, err});
     return {code, out.str(), err.str()};
   }
-  void expect_refused(const std::vector<std::string>& arguments, const std::string& message, const std::string& load = "") const {
+  void expect_refused(const std::vector<std::string>& arguments, const std::string& message,
+                      const std::string& load = "") const {
     const Outcome outcome = run(arguments, load);
     EXPECT_EQ(outcome.code, kBadInput) << message;
     EXPECT_EQ(outcome.out, "");
@@ -74,21 +76,26 @@ class ReplayCommand : public ::testing::Test {
 };
 
 TEST_F(ReplayCommand, PrintsPoliciesBesideStaticPlacementsAndTheOracle) {
-  const Outcome outcome = run({"--policy", "every:2", "--policy", "trigger:1.2", "--slots-per-gpu", "3", "--warm-up", "2"});
+  const Outcome outcome =
+      run({"--policy", "every:2", "--policy", "trigger:1.2", "--slots-per-gpu", "3", "--warm-up", "2"});
   ASSERT_EQ(outcome.code, kOk) << outcome.err;
-  EXPECT_THAT(outcome.out, HasSubstr("3 layers in 24 slots on 8 GPUs, 4 micro-batches a step; iterations 2 to 5 are scored"));
+  EXPECT_THAT(
+      outcome.out,
+      HasSubstr("3 layers in 24 slots on 8 GPUs, 4 micro-batches a step; iterations 2 to 5 are scored"));
   for (const char* row : {"contiguous", "planned", "every:2", "trigger:1.2", "oracle"})
     EXPECT_THAT(outcome.out, HasSubstr(std::string("\n") + row));
 }
 
 TEST_F(ReplayCommand, JsonKeepsItsSchemaAndIsTheSameForAnyThreads) {
-  const std::vector<std::string> arguments = {"--policy", "every:1", "--policy", "gain", "--slots-per-gpu", "3",
-                                              "--warm-up", "2",      "--stride", "10",   "--json"};
+  const std::vector<std::string> arguments = {"--policy",        "every:1", "--policy",  "gain",
+                                              "--slots-per-gpu", "3",       "--warm-up", "2",
+                                              "--stride",        "10",      "--json"};
   std::vector<std::string> threads = arguments;
   threads.insert(threads.end(), {"--threads", "3", "--stats", path("stats.json"), "--quiet"});
   const Outcome one = run(arguments);
   ASSERT_EQ(one.code, kOk) << one.err;
-  const base::Node schema = base::load_document((test::source_root() / "docs" / "schema" / "replay.json").string()).root;
+  const base::Node schema =
+      base::load_document((test::source_root() / "docs" / "schema" / "replay.json").string()).root;
   EXPECT_EQ(test::find_schema_fault(schema, base::parse_json(one.out, "out").root), "");
   EXPECT_EQ(one.out, run(threads).out);
   EXPECT_THAT(base::read_text_file(path("stats.json")), HasSubstr("\"seconds\""));
@@ -96,8 +103,10 @@ TEST_F(ReplayCommand, JsonKeepsItsSchemaAndIsTheSameForAnyThreads) {
 }
 
 TEST_F(ReplayCommand, WritesEveryIteration) {
-  const std::string policy = write("p.yaml", "name: \"mine, all\"\nreplan: every\nperiod: 1\npredictor: last\n");
-  const Outcome outcome = run({"--policy", policy, "--slots-per-gpu", "3", "--warm-up", "2", "-o", path("out.csv")});
+  const std::string policy =
+      write("p.yaml", "name: \"mine, all\"\nreplan: every\nperiod: 1\npredictor: last\n");
+  const Outcome outcome =
+      run({"--policy", policy, "--slots-per-gpu", "3", "--warm-up", "2", "-o", path("out.csv")});
   ASSERT_EQ(outcome.code, kOk) << outcome.err;
   const std::string csv = base::read_text_file(path("out.csv"));
   EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 1 + 4 * 4);  // four tracks of four iterations
@@ -108,9 +117,12 @@ TEST_F(ReplayCommand, WritesEveryIteration) {
 TEST_F(ReplayCommand, RefusesWhatItCannotPlay) {
   expect_refused({"--policy", "often:3"}, "policy \"often:3\": no such rule and no such file");
   expect_refused({"--policy", "gain", "--policy", "gain"}, "a second one with the name gain");
-  expect_refused({"--policy", write("o.yaml", "name: oracle\nreplan: gain\n")}, "a second one with the name oracle");
-  expect_refused({"--policy", "gain"}, "warm-up of 10 iterations, expected 1 to 5: the load has 6 iterations");
-  expect_refused({"--policy", "gain", "--warm-up", "2", "--slots-per-gpu", "1"}, "16 experts do not fit into 8 slots");
+  expect_refused({"--policy", write("o.yaml", "name: oracle\nreplan: gain\n")},
+                 "a second one with the name oracle");
+  expect_refused({"--policy", "gain"},
+                 "warm-up of 10 iterations, expected 1 to 5: the load has 6 iterations");
+  expect_refused({"--policy", "gain", "--warm-up", "2", "--slots-per-gpu", "1"},
+                 "16 experts do not fit into 8 slots");
   expect_refused({"--policy", "gain", "--warm-up", "2"}, "the load has 1 iterations", "uniform");
   expect_refused({"--policy", "gain", "--warm-up", "2", "--sharing", "window"}, "window");
   expect_refused({}, "--policy is required");

@@ -28,7 +28,8 @@ moeplan_options small_options() {
 /// Expert `hot` + layer takes as much as ten others.
 std::vector<double> hot_loads(int hot) {
   std::vector<double> loads(kLayers * kExperts, 100.0);
-  for (int l = 0; l < kLayers; ++l) loads[static_cast<std::size_t>(l * kExperts + (hot + l) % kExperts)] = 1000.0;
+  for (int l = 0; l < kLayers; ++l)
+    loads[static_cast<std::size_t>(l * kExperts + (hot + l) % kExperts)] = 1000.0;
   return loads;
 }
 
@@ -40,8 +41,10 @@ double imbalance_of(const std::vector<double>& loads, const std::vector<std::int
     const std::int32_t* s = slots.data() + l * kSlots;
     std::vector<double> rank(kRanks, 0.0);
     for (int i = 0; i < kSlots; ++i)
-      rank[static_cast<std::size_t>(i * kRanks / kSlots)] += w[s[i]] / static_cast<double>(std::count(s, s + kSlots, s[i]));
-    sum += *std::max_element(rank.begin(), rank.end()) / (std::accumulate(w, w + kExperts, 0.0) / kRanks) / kLayers;
+      rank[static_cast<std::size_t>(i * kRanks / kSlots)] +=
+          w[s[i]] / static_cast<double>(std::count(s, s + kSlots, s[i]));
+    sum += *std::max_element(rank.begin(), rank.end()) / (std::accumulate(w, w + kExperts, 0.0) / kRanks) /
+           kLayers;
   }
   return sum;
 }
@@ -55,7 +58,8 @@ class Library : public ::testing::Test {
   }
   int plan(const std::vector<double>& loads) {
     std::int32_t changed = -1;
-    EXPECT_EQ(moeplan_plan(planner_, loads.data(), slots_.data(), &changed), MOEPLAN_OK) << moeplan_message(planner_);
+    EXPECT_EQ(moeplan_plan(planner_, loads.data(), slots_.data(), &changed), MOEPLAN_OK)
+        << moeplan_message(planner_);
     return changed;
   }
   double imbalance(const std::vector<double>& loads) {
@@ -67,7 +71,8 @@ class Library : public ::testing::Test {
   std::vector<std::int32_t> slots_ = std::vector<std::int32_t>(kLayers * kSlots);
 };
 
-// 1000 of 2500 tokens on one expert, mean of a rank 312.5: its rank has at least 3.2 times the mean without replicas.
+// 1000 of 2500 tokens on one expert, mean of a rank 312.5: its rank has at least 3.2 times the mean without
+// replicas.
 TEST_F(Library, PlansALighterPlacementWithEverySolver) {
   for (const moeplan_solver solver : {MOEPLAN_SOLVER_SEARCH, MOEPLAN_SOLVER_EPLB, MOEPLAN_SOLVER_LPT}) {
     moeplan_options options = small_options();
@@ -140,7 +145,8 @@ TEST_F(Library, RefusesBadLoadsAndStaysAsItWas) {
   std::vector<double> loads = hot_loads(3);
   loads[kExperts + 2] = std::numeric_limits<double>::quiet_NaN();
   EXPECT_EQ(moeplan_plan(planner_, loads.data(), slots_.data(), nullptr), MOEPLAN_BAD_ARGUMENT);
-  EXPECT_STREQ(moeplan_message(planner_), "found a load of nan for expert 2 of layer 1, expected a number of at least 0");
+  EXPECT_STREQ(moeplan_message(planner_),
+               "found a load of nan for expert 2 of layer 1, expected a number of at least 0");
   EXPECT_EQ(slots_, before);
   EXPECT_EQ(moeplan_plan(planner_, nullptr, slots_.data(), nullptr), MOEPLAN_BAD_ARGUMENT);
   EXPECT_EQ(plan(hot_loads(9)), 0);
@@ -158,7 +164,8 @@ std::string refusal_of(const moeplan_options& options) {
 TEST(LibraryOptions, AreCheckedByName) {
   moeplan_options options = small_options();
   options.slots = 25;
-  EXPECT_EQ(refusal_of(options), "found 25 slots of a layer, expected a multiple of the 8 ranks from 16 to 1048576");
+  EXPECT_EQ(refusal_of(options),
+            "found 25 slots of a layer, expected a multiple of the 8 ranks from 16 to 1048576");
   options = small_options();
   options.experts = 0;
   EXPECT_EQ(refusal_of(options), "found 0 experts, expected 1 to 65536");

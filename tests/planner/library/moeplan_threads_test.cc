@@ -21,9 +21,11 @@ std::vector<std::int32_t> plan_some(int seed) {
   std::vector<std::int32_t> all;
   for (int i = 0; i < 8; ++i) {
     std::vector<double> loads(16);
-    for (std::size_t e = 0; e < loads.size(); ++e) loads[e] = static_cast<double>((static_cast<int>(e) * 37 + seed * 11 + i * 5) % 97);
+    for (std::size_t e = 0; e < loads.size(); ++e)
+      loads[e] = static_cast<double>((static_cast<int>(e) * 37 + seed * 11 + i * 5) % 97);
     std::vector<std::int32_t> slots(24);
-    EXPECT_EQ(moeplan_plan(planner, loads.data(), slots.data(), nullptr), MOEPLAN_OK) << moeplan_message(planner);
+    EXPECT_EQ(moeplan_plan(planner, loads.data(), slots.data(), nullptr), MOEPLAN_OK)
+        << moeplan_message(planner);
     all.insert(all.end(), slots.begin(), slots.end());
   }
   moeplan_destroy(planner);

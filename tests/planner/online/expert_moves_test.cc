@@ -22,8 +22,8 @@ Slots wrap(const SlotShape& shape, int experts) {
   return slots;
 }
 
-// bf16 weights, fp32 gradients, 12 bytes of Adam state a parameter; with 2 expert replicas the distributed optimizer
-// leaves a rank half of the state.
+// bf16 weights, fp32 gradients, 12 bytes of Adam state a parameter; with 2 expert replicas the distributed
+// optimizer leaves a rank half of the state.
 TEST(ExpertMoves, KnowsWhatAnExpertWeighs) {
   SmallJob small("uniform", "hgx-h100-4n", 16, 8);
   const std::int64_t n = sim::expert_parameters(small.model);
@@ -84,8 +84,8 @@ TEST(ExpertMoves, ReplicasCostEveryStepAndSingleExpertsNothing) {
   EXPECT_GT(moves_of(small).sync_replicas(0, more), base::Seconds());
 }
 
-// Without the distributed optimizer gradients are all-reduced, 2 x 4 bytes a parameter instead of 4 + 2: a third more
-// where experts are so large that latency does not count.
+// Without the distributed optimizer gradients are all-reduced, 2 x 4 bytes a parameter instead of 4 + 2: a
+// third more where experts are so large that latency does not count.
 TEST(ExpertMoves, WithoutDistributedOptimizerReplicasExchangeAThirdMore) {
   SmallJob small("uniform");
   small.model.expert_ffn *= 1024;

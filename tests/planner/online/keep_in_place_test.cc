@@ -27,7 +27,8 @@ TEST(KeepInPlace, ChangesNoLoad) {
   Slots fresh = old;
   std::rotate(fresh.begin(), fresh.begin() + 7, fresh.end());
   const Slots kept = keep_in_place(old, fresh, shape);
-  EXPECT_DOUBLE_EQ(check_layer(shape, 16, load, kept).objective, check_layer(shape, 16, load, fresh).objective);
+  EXPECT_DOUBLE_EQ(check_layer(shape, 16, load, kept).objective,
+                   check_layer(shape, 16, load, fresh).objective);
 }
 
 }  // namespace

@@ -59,24 +59,31 @@ std::string refusal_of(const std::string& source) {
 }
 
 TEST(Policy, RefusesWhatItDoesNotKnow) {
-  EXPECT_THAT(fault_of("replan: often\n"), HasSubstr("p.yaml:1:9: error: found \"often\", expected one of every, trigger, gain"));
+  EXPECT_THAT(fault_of("replan: often\n"),
+              HasSubstr("p.yaml:1:9: error: found \"often\", expected one of every, trigger, gain"));
   EXPECT_THAT(fault_of("replan: every\nimbalance: 1.5\n"),
               HasSubstr("p.yaml:2:12: error: imbalance is a key of replan: trigger alone"));
-  EXPECT_THAT(fault_of("replan: every\nhorizon: 5\n"), HasSubstr("p.yaml:2:10: error: horizon is a key of replan: gain alone"));
+  EXPECT_THAT(fault_of("replan: every\nhorizon: 5\n"),
+              HasSubstr("p.yaml:2:10: error: horizon is a key of replan: gain alone"));
   EXPECT_THAT(fault_of("replan: every\npredictor: last\nwindow: 5\n"),
               HasSubstr("window is a key of mean, linear and window alone"));
-  EXPECT_THAT(fault_of("replan: every\npredictor: linear\nwindow: 1\n"), HasSubstr("expected at least 2 points of a line"));
-  EXPECT_THAT(fault_of("replan: every\nperiod: 0\n"), HasSubstr("p.yaml:2:9: error: found 0, expected 1 to 1000000"));
+  EXPECT_THAT(fault_of("replan: every\npredictor: linear\nwindow: 1\n"),
+              HasSubstr("expected at least 2 points of a line"));
+  EXPECT_THAT(fault_of("replan: every\nperiod: 0\n"),
+              HasSubstr("p.yaml:2:9: error: found 0, expected 1 to 1000000"));
   EXPECT_THAT(fault_of("replan: every\nsolver: exact\n"), HasSubstr("expected one of contiguous"));
-  EXPECT_THAT(fault_of("replan: every\nhysteresis: -1\n"), HasSubstr("found -1, expected a fraction of at least 0"));
-  EXPECT_THAT(fault_of("replan: trigger\nimbalance: 0.5\n"), HasSubstr("found 0.5, expected a max/mean of at least 1"));
+  EXPECT_THAT(fault_of("replan: every\nhysteresis: -1\n"),
+              HasSubstr("found -1, expected a fraction of at least 0"));
+  EXPECT_THAT(fault_of("replan: trigger\nimbalance: 0.5\n"),
+              HasSubstr("found 0.5, expected a max/mean of at least 1"));
   EXPECT_THAT(fault_of("replan: every\nplanning_time: 5\n"), HasSubstr("has no unit"));
   EXPECT_THAT(fault_of("replan: every\nperoid: 5\n"), HasSubstr("did you mean \"period\"?"));
   EXPECT_THAT(refusal_of("every"), HasSubstr("policy \"every\": expected a number of iterations from 1 on"));
   EXPECT_THAT(refusal_of("every:0"), HasSubstr("expected a number of iterations from 1 on"));
   EXPECT_THAT(refusal_of("trigger:0.9"), HasSubstr("expected a max/mean of at least 1"));
   EXPECT_THAT(refusal_of("gain:x"), HasSubstr("expected a number of iterations from 1 on"));
-  EXPECT_THAT(refusal_of("sometimes.yaml"), HasSubstr("policy \"sometimes.yaml\": no such rule and no such file"));
+  EXPECT_THAT(refusal_of("sometimes.yaml"),
+              HasSubstr("policy \"sometimes.yaml\": no such rule and no such file"));
 }
 
 }  // namespace

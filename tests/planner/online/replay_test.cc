@@ -23,15 +23,16 @@ OnlinePolicy quick(const std::string& text) {
   return policy;
 }
 
-ReplayResult play(const SmallJob& small, const std::vector<std::string>& policies, const ReplayOptions& options) {
+ReplayResult play(const SmallJob& small, const std::vector<std::string>& policies,
+                  const ReplayOptions& options) {
   std::vector<OnlinePolicy> loaded;
   for (const std::string& policy : policies) loaded.push_back(quick(policy));
   EXPECT_EQ(find_replay_fault(small.job(), small.plan, options), "");
   return replay_load(small.job(), small.plan, loaded, options);
 }
 
-// A load that never changes: the placement planned before is still the best, so that nothing moves, and policies and
-// static planning take the same time but for the planning itself.
+// A load that never changes: the placement planned before is still the best, so that nothing moves, and
+// policies and static planning take the same time but for the planning itself.
 TEST(Replay, ASteadyLoadMovesNothing) {
   const SmallJob small(hot_trace({3, 3, 3, 3, 3, 3, 3, 3}));
   const ReplayResult result = play(small, {"every:2", "gain:2", "trigger:3"}, options_of(2));
@@ -41,15 +42,16 @@ TEST(Replay, ASteadyLoadMovesNothing) {
     EXPECT_EQ(track.changes(), 0) << track.name;
     EXPECT_EQ(track.moved().count(), 0) << track.name;
     for (std::size_t t = 0; t < track.rows.size(); ++t)
-      EXPECT_EQ(track.rows[t].step_time - track.rows[t].planning, result.planned().rows[t].step_time) << track.name;
+      EXPECT_EQ(track.rows[t].step_time - track.rows[t].planning, result.planned().rows[t].step_time)
+          << track.name;
   }
   EXPECT_EQ(result.tracks[2].plannings, 2);  // of iterations 2 .. 7: before 4 and 6
   EXPECT_EQ(result.tracks[4].plannings, 0);  // planned max/mean is below 3
   EXPECT_LT(result.planned().mean_layer(), result.contiguous().mean_layer());
 }
 
-// The hot expert changes once, in iteration 4, and stays: a trigger sees it after that iteration, moves before 5, and
-// its later iterations are as the oracle's.
+// The hot expert changes once, in iteration 4, and stays: a trigger sees it after that iteration, moves
+// before 5, and its later iterations are as the oracle's.
 TEST(Replay, ATriggerFollowsAChangeOneIterationLater) {
   const SmallJob small(hot_trace({3, 3, 3, 3, 11, 11, 11, 11}));
   OnlinePolicy policy = quick("trigger:1.3");
@@ -83,7 +85,8 @@ TEST(Replay, PlansOnThePastAlone) {
   }
 }
 
-// A step is what it is made of, and migration and planning are spread over the steps that an iteration stands for.
+// A step is what it is made of, and migration and planning are spread over the steps that an iteration stands
+// for.
 TEST(Replay, AStepIsTheSumOfItsParts) {
   const SmallJob small(hot_trace({3, 7, 3, 9, 11, 2}));
   ReplayOptions options = options_of(1);
@@ -92,7 +95,8 @@ TEST(Replay, AStepIsTheSumOfItsParts) {
   for (const ReplayTrack& track : result.tracks) {
     for (const ReplayRow& row : track.rows) {
       EXPECT_NEAR(row.step_time.s(),
-                  (result.rest + row.routed + row.replicas + (row.migration + row.planning) / 5.0).s(), 1e-12);
+                  (result.rest + row.routed + row.replicas + (row.migration + row.planning) / 5.0).s(),
+                  1e-12);
       // One stage: routed = micro-batches x layers x mean layer.
       EXPECT_NEAR(row.routed.s(), row.layer_time.s() * 3 * static_cast<double>(result.micro_batches), 1e-9);
     }
@@ -142,9 +146,11 @@ TEST(Replay, NamesWhatItCannotPlay) {
             "warm-up of 3 iterations, expected 1 to 2: the load has 3 iterations");
   ReplayOptions tight = options_of(1);
   tight.slots_per_gpu = 1;
-  EXPECT_EQ(find_replay_fault(small.job(), small.plan, tight), "16 experts do not fit into 8 slots (8 GPUs x 1)");
+  EXPECT_EQ(find_replay_fault(small.job(), small.plan, tight),
+            "16 experts do not fit into 8 slots (8 GPUs x 1)");
   small.plan.chunk_degree = 2;
-  EXPECT_EQ(RoutedTime::find_refusal(small.job(), small.plan), "chunk_degree 2: overlap of token chunks is not modelled here");
+  EXPECT_EQ(RoutedTime::find_refusal(small.job(), small.plan),
+            "chunk_degree 2: overlap of token chunks is not modelled here");
   small.plan.chunk_degree = 1;
   small.plan.layout.etp = 2;
   EXPECT_EQ(RoutedTime::find_refusal(small.job(), small.plan),

@@ -10,11 +10,12 @@
 
 namespace moeplan::planner {
 
-/// tiny-moe (4 layers, 3 of them MoE, 16 experts, top-2) on one or more nodes of 8 H100, 32 sequences of 1024 tokens; EP over all
-/// GPUs of a node.
+/// tiny-moe (4 layers, 3 of them MoE, 16 experts, top-2) on one or more nodes of 8 H100, 32 sequences of 1024
+/// tokens; EP over all GPUs of a node.
 struct SmallJob {
   /// `load`: a generator, or the text of a CSV file.
-  explicit SmallJob(const std::string& load, const std::string& cluster_name = "hgx-h100-1n", int dp = 8, int ep = 8)
+  explicit SmallJob(const std::string& load, const std::string& cluster_name = "hgx-h100-1n", int dp = 8,
+                    int ep = 8)
       : cluster(topology::load_cluster(base::resolve_config("clusters", cluster_name))) {
     sim::LoadOptions options;
     options.moe_layers = model.moe_layers();
@@ -45,9 +46,10 @@ struct SmallJob {
   sim::PlanSpec plan;
 };
 
-/// A CSV load of the small job: every layer the same; expert hot[t] has `share` of the tokens in iteration t, the
-/// others the rest alike.
-inline std::string hot_trace(const std::vector<int>& hot, double share = 0.4, int layers = 3, int experts = 16) {
+/// A CSV load of the small job: every layer the same; expert hot[t] has `share` of the tokens in iteration t,
+/// the others the rest alike.
+inline std::string hot_trace(const std::vector<int>& hot, double share = 0.4, int layers = 3,
+                             int experts = 16) {
   std::string text = "layer";
   for (int e = 0; e < experts; ++e) text += ",e" + std::to_string(e);
   text += "\n";
