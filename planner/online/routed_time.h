@@ -27,7 +27,7 @@ class RoutedTime {
   /// Why replays of such a plan have no answer (token chunks or passes that overlap, experts cut by tensor
   /// parallelism, a gate that balances by force ...); empty = they have.
   static std::string find_refusal(const sim::Job& job, const sim::PlanSpec& plan);
-  /// Requires find_faults() and find_refusal() empty. The job outlives this.
+  /// Requires find_faults() and find_refusal() empty. What the job refers to outlives this.
   RoutedTime(const sim::Job& job, const sim::PlanSpec& plan, sim::NetworkMode network);
 
   /// One micro-batch of a layer on its load of this iteration.
@@ -45,7 +45,7 @@ class RoutedTime {
  private:
   base::Seconds time(sim::RoutingMatrix routing, const Slots& slots) const;
 
-  const sim::Job& job_;
+  sim::Job job_;
   sim::PlanSpec plan_;  // contiguous
   LayerTimeModel model_;
   sim::RoutingShape shape_;
