@@ -160,7 +160,8 @@ StageUpdate compute_update(const Job& job, const PlanSpec& plan, const CommNetwo
         job.profile.memory_op(MemoryOp::kOptimizer, Bytes::rounded(updated * 2.0 * kFp32Bytes)));
     update.loss_scale.add("found-inf all-reduce", TimeClass::kOptimizer,
                           scalar_all_reduce(job, layout.world()));
-    update.loss_scale.add("host sync", TimeClass::kOptimizer,
+    if (!job.run.graph.whole_step)
+      update.loss_scale.add("host sync", TimeClass::kOptimizer,
                           exactly(job.profile.host_sync(), Evidence::kAssumed));
   }
   update.norm.add("gradient norm", TimeClass::kOptimizer,
