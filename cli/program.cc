@@ -17,6 +17,7 @@
 #include "cli/network_command.h"
 #include "cli/place_command.h"
 #include "cli/plan_command.h"
+#include "cli/replay_command.h"
 #include "cli/show_command.h"
 #include "cli/simulate_command.h"
 #include "cli/validate_command.h"
@@ -36,6 +37,7 @@ class Program {
     declare_plan();
     declare_simulate();
     declare_place();
+    declare_replay();
     declare_network();
     declare_validate();
     declare_export();
@@ -223,6 +225,32 @@ class Program {
     add_threads(verb, validate_.common);
     add_result_flags(verb, validate_.common, "write every case as CSV to this file");
     verb->callback([this] { verb_ = [this] { return run_validate(validate_, console_); }; });
+  }
+
+  void declare_replay() {
+    CLI::App* verb = app_.add_subcommand(
+        "replay", "Play a load trace, iteration by iteration, under policies that change the placement");
+    add_job_options(verb, replay_.job);
+    verb->add_option("--plan", replay_.plan, "plan file, as `plan` and `import plan` write it")->required();
+    verb->add_option(
+            "--policy", replay_.policies,
+            "every:N, trigger:X, gain, gain:N, or a policy file (docs/formats/policy.md); may repeat")
+        ->required()
+        ->allow_extra_args(false);
+    verb->add_option("--slots-per-gpu", replay_.slots_per_gpu,
+                     "of a layer; those above experts / ep hold replicas (default: the plan's)")
+        ->check(CLI::PositiveNumber);
+    verb->add_option("--warm-up", replay_.warm_up, "iterations that are seen before the first that is scored")
+        ->check(CLI::PositiveNumber)
+        ->capture_default_str();
+    verb->add_option("--stride", replay_.stride, "training steps that one iteration of the load stands for")
+        ->check(CLI::PositiveNumber)
+        ->capture_default_str();
+    verb->add_option("--sharing", replay_.sharing, "how transfers share links: bound or flow")
+        ->capture_default_str();
+    add_search_flags(verb, replay_.common);
+    add_result_flags(verb, replay_.common, "write every iteration as CSV to this file");
+    verb->callback([this] { verb_ = [this] { return run_replay(replay_, console_); }; });
   }
 
   void declare_export() {
@@ -459,6 +487,7 @@ class Program {
   ExportOptions export_;
   ImportOptions import_;
   PlaceOptions place_;
+  ReplayVerbOptions replay_;
   NetworkOptions network_;
   ShowOptions show_;
   CalibrateGpuOptions calibrate_gpu_;

@@ -37,12 +37,30 @@ class Writer {
   std::vector<MegatronArgument> arguments_;
 };
 
+/// Megatron-FSDP's sharding strategies; copies between shard groups are its distributed-optimizer instances.
+void write_data_parallel(const sim::PlanSpec& plan, Writer& w) {
+  w.flag_if(plan.distributed_optimizer, "--use-distributed-optimizer");
+  const sim::DataParallel sharding = plan.data_parallel();
+  if (!sim::shards_gradients(sharding)) return;
+  w.flag("--use-megatron-fsdp");
+  w.value("--data-parallel-sharding-strategy",
+          sim::shards_parameters(sharding) ? "optim_grads_params" : "optim_grads");
+  w.value_if(plan.shard_group > 0, "--num-distributed-optimizer-instances",
+             plan.layout.dp * plan.layout.cp / std::max(1, plan.shard_group));
+  w.value("--ckpt-format", "fsdp_dtensor");
+}
+
 void write_parallel(const PlanContext& c, const sim::PlanSpec& plan, Writer& w) {
   const sim::ParallelLayout& l = plan.layout;
   w.value("--tensor-model-parallel-size", l.tp);
   w.flag_if(l.tp > 1 && l.sequence_parallel, "--sequence-parallel");
   w.value("--pipeline-model-parallel-size", l.pp);
   w.value("--context-parallel-size", l.cp);
+  w.value_if(l.cp > 1, "--cp-comm-type", sim::name(plan.cp_comm()));
+  if (plan.cp_a2a_size > 0) {
+    w.list("--hierarchical-context-parallel-sizes",
+           {std::to_string(plan.cp_a2a_size), std::to_string(l.cp / plan.cp_a2a_size)});
+  }
   if (c.model.is_moe()) {
     w.value("--expert-model-parallel-size", l.ep);
     w.value("--expert-tensor-parallel-size", l.etp);
@@ -57,7 +75,7 @@ void write_parallel(const PlanContext& c, const sim::PlanSpec& plan, Writer& w) 
   }
   w.value("--micro-batch-size", plan.micro_batch);
   w.value("--global-batch-size", c.run.global_batch);
-  w.flag_if(plan.distributed_optimizer, "--use-distributed-optimizer");
+  write_data_parallel(plan, w);
   w.flag_if(plan.overlap_grad_reduce, "--overlap-grad-reduce");
   w.flag_if(plan.overlap_param_gather, "--overlap-param-gather");
 }
@@ -145,6 +163,12 @@ void write_dispatcher(const sim::PlanSpec& plan, Writer& w) {
              plan.dispatcher_sms);
 }
 
+void write_overlap(const sim::LayerOverlap& overlap, Writer& w) {
+  w.flag_if(overlap.shared_experts, "--moe-shared-expert-overlap");
+  w.flag_if(overlap.all_to_all, "--overlap-moe-expert-parallel-comm");
+  w.flag_if(overlap.delay_weight_gradients, "--delay-wgrad-compute");
+}
+
 void write_experts(const PlanContext& c, const sim::PlanSpec& plan, Writer& w) {
   const sim::ModelSpec& m = c.model;
   if (!m.is_moe()) return;
@@ -158,7 +182,11 @@ void write_experts(const PlanContext& c, const sim::PlanSpec& plan, Writer& w) {
   w.value_if(m.groups > 1, "--moe-router-num-groups", m.groups);
   w.value_if(m.groups > 1, "--moe-router-group-topk", m.topk_groups);
   w.value_if(m.scoring == "softmax" || m.scoring == "sigmoid", "--moe-router-score-function", m.scoring);
+  w.value_if(c.run.router_loss != sim::RouterLoss::kNone, "--moe-router-load-balancing-type",
+             sim::name(c.run.router_loss));
+  w.flag_if(c.run.router_bias_update, "--moe-router-enable-expert-bias");
   write_dispatcher(plan, w);
+  write_overlap(plan.overlap, w);
   w.flag("--moe-grouped-gemm");
   w.flag("--moe-permute-fusion");
   if (c.run.gate == sim::GatePolicy::kCapacity) w.value("--moe-expert-capacity-factor", c.run.capacity_factor);
@@ -250,7 +278,9 @@ std::string write_launch_script(const std::vector<MegatronArgument>& arguments, 
     out += "# Permute the experts of the checkpoint first, as the expert-permutation file beside this script says.\n";
   }
   out += "set -euo pipefail\n";
-  if (plan.layout.tp > 1 || plan.layout.cp > 1) {
+  if (sim::shards_gradients(plan.data_parallel())) {
+    out += "unset CUDA_DEVICE_MAX_CONNECTIONS  # Megatron-FSDP refuses 1\n";
+  } else if (plan.layout.tp > 1 || plan.layout.cp > 1) {
     out += "export CUDA_DEVICE_MAX_CONNECTIONS=1  # Megatron asks for it before Blackwell\n";
   }
   out += "ARGS=(\n";

@@ -147,7 +147,7 @@ bool looks_like_yaml(std::string_view text, const std::string& file) {
   return file.ends_with(".yaml") || file.ends_with(".yml") || text.find("MODEL_ARGS:") != std::string_view::npos;
 }
 
-constexpr std::array<std::string_view, 52> kModelled = {
+constexpr std::array<std::string_view, 61> kModelled = {
     "--tensor-model-parallel-size", "--pipeline-model-parallel-size", "--context-parallel-size",
     "--expert-model-parallel-size", "--expert-tensor-parallel-size", "--sequence-parallel",
     "--pipeline-model-parallel-layout", "--num-layers-per-virtual-pipeline-stage", "--num-virtual-stages-per-pipeline-rank",
@@ -160,7 +160,10 @@ constexpr std::array<std::string_view, 52> kModelled = {
     "--ffn-hidden-size", "--num-query-groups", "--bf16", "--fp16", "--fp8-format", "--fp8-recipe", "--fp4-format",
     "--fp4-recipe", "--fp8-param-gather", "--grad-reduce-in-bf16", "--accumulate-allreduce-grads-in-fp32",
     "--moe-grouped-gemm", "--moe-flex-dispatcher-backend", "--moe-shared-expert-intermediate-size",
-    "--moe-enable-deepep", "--moe-deepep-num-sms", "--moe-hybridep-num-sms", "--moe-flex-dispatcher-num-sms"};
+    "--moe-enable-deepep", "--moe-deepep-num-sms", "--moe-hybridep-num-sms", "--moe-flex-dispatcher-num-sms",
+    "--cp-comm-type", "--hierarchical-context-parallel-sizes", "--use-megatron-fsdp", "--use-torch-fsdp2",
+    "--data-parallel-sharding-strategy", "--num-distributed-optimizer-instances",
+    "--moe-shared-expert-overlap", "--overlap-moe-expert-parallel-comm", "--delay-wgrad-compute"};
 
 /// Starts of names of flags without influence on the time that a step is modelled to take.
 constexpr std::array<std::string_view, 77> kNoInfluence = {
@@ -179,8 +182,8 @@ constexpr std::array<std::string_view, 77> kNoInfluence = {
     "--moe-latent-size", "--window-", "--use-flash-attn", "--cross-entropy-", "--moe-permute-fusion", "--dataloader-type"};
 
 /// Flags that the list above would catch by their start, but that do change the step.
-constexpr std::array<std::string_view, 4> kUnmodelled = {"--optimizer-cpu-offload", "--moe-router-force-load-balancing",
-                                                         "--moe-router-padding-for-fp8", "--data-parallel-sharding-strategy"};
+constexpr std::array<std::string_view, 3> kUnmodelled = {"--optimizer-cpu-offload", "--moe-router-force-load-balancing",
+                                                         "--moe-router-padding-for-fp8"};
 
 }  // namespace
 

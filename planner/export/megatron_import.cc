@@ -256,6 +256,58 @@ void read_recompute(const FlagReader& r, MegatronImport& out) {
   }
 }
 
+/// How a context-parallel group exchanges; Megatron's default is the ring.
+void read_context_exchange(const FlagReader& r, MegatronImport& out) {
+  sim::PlanSpec& plan = out.plan;
+  if (plan.layout.cp == 1) return;
+  const Entry* entry = r.entry("--cp-comm-type");
+  std::string word = entry != nullptr ? r.text("--cp-comm-type").value_or("p2p") : "p2p";
+  if (word == "allgather") word = "all_gather";
+  if (entry != nullptr &&
+      std::any_of(entry->values.begin(), entry->values.end(),
+                  [&](const std::string& other) { return other != entry->values.front(); }))
+    r.fault("--cp-comm-type", "several words, one a layer, are not simulated",
+            "expected one of p2p, all_gather, a2a, a2a+p2p");
+  plan.stated_cp_comm = sim::find_context_exchange(word);
+  if (!plan.stated_cp_comm)
+    r.fault("--cp-comm-type", fmt::format("found \"{}\", expected p2p, all_gather, a2a or a2a+p2p", word));
+  if (plan.cp_comm() != sim::ContextExchange::kAllToAllP2p) return;
+  plan.cp_a2a_size = static_cast<int>(r.whole("--hierarchical-context-parallel-sizes", 2).value_or(0));
+  if (plan.cp_a2a_size == 0)
+    r.fault("--cp-comm-type", "a2a+p2p without --hierarchical-context-parallel-sizes");
+}
+
+/// Distributed optimizer, Megatron-FSDP and PyTorch's FSDP2.
+void read_data_parallel(const FlagReader& r, MegatronImport& out) {
+  sim::PlanSpec& plan = out.plan;
+  plan.distributed_optimizer = r.has("--use-distributed-optimizer");
+  const int instances = r.degree("--num-distributed-optimizer-instances", 1);
+  std::string strategy = r.has("--use-torch-fsdp2") ? "optim_grads_params" : "no_shard";
+  if (r.has("--use-megatron-fsdp") && r.has("--data-parallel-sharding-strategy"))
+    strategy = r.text("--data-parallel-sharding-strategy").value_or("no_shard");
+  if (strategy == "optim_grads_params") {
+    plan.stated_data_parallel = instances > 1 ? sim::DataParallel::kHsdp : sim::DataParallel::kFsdp;
+  } else if (strategy == "optim_grads") {
+    plan.stated_data_parallel = sim::DataParallel::kZero2;
+  } else if (strategy != "no_shard" && strategy != "optim") {
+    r.fault(
+        "--data-parallel-sharding-strategy",
+        fmt::format("found \"{}\", expected no_shard, optim, optim_grads or optim_grads_params", strategy));
+  }
+  if (r.has("--use-megatron-fsdp") || plan.stated_data_parallel)
+    plan.distributed_optimizer = strategy != "no_shard";
+  const int ranks = plan.layout.dp * plan.layout.cp;
+  if (plan.data_parallel() == sim::DataParallel::kHsdp) {
+    if (ranks % instances != 0)
+      r.fault("--num-distributed-optimizer-instances",
+              fmt::format("{} does not divide the {} data- and context-parallel ranks", instances, ranks));
+    plan.shard_group = std::max(1, ranks / instances);
+  } else if (instances > 1) {
+    out.not_modelled.push_back(
+        fmt::format("--num-distributed-optimizer-instances {}: modelled as one instance", instances));
+  }
+}
+
 void read_batch(const FlagReader& r, MegatronImport& out) {
   if (!r.has("--micro-batch-size")) r.fault("--micro-batch-size", "--micro-batch-size is missing; Megatron asks for it");
   out.plan.micro_batch = r.degree("--micro-batch-size", 1);
@@ -265,9 +317,24 @@ void read_batch(const FlagReader& r, MegatronImport& out) {
   if (out.global_batch > 0 && out.global_batch % step != 0) {
     r.fault("--global-batch-size", fmt::format("{} sequences are not a multiple of DP {} x micro-batch {}", out.global_batch, out.plan.layout.dp, out.plan.micro_batch));
   }
-  out.plan.distributed_optimizer = r.has("--use-distributed-optimizer");
+  read_context_exchange(r, out);
+  read_data_parallel(r, out);
   out.plan.overlap_grad_reduce = r.has("--overlap-grad-reduce");
   out.plan.overlap_param_gather = r.has("--overlap-param-gather");
+}
+
+void read_overlap(const FlagReader& r, MegatronImport& out) {
+  sim::LayerOverlap& overlap = out.plan.overlap;
+  overlap.shared_experts = r.has("--moe-shared-expert-overlap");
+  overlap.all_to_all = r.has("--overlap-moe-expert-parallel-comm");
+  overlap.delay_weight_gradients = r.has("--delay-wgrad-compute");
+  if (overlap.delay_weight_gradients && !overlap.all_to_all) {
+    r.fault("--delay-wgrad-compute", "stands without --overlap-moe-expert-parallel-comm, which it needs");
+  }
+  if (overlap.shared_experts && overlap.all_to_all) {
+    r.fault("--moe-shared-expert-overlap",
+            "stands beside --overlap-moe-expert-parallel-comm, which excludes it");
+  }
 }
 
 /// Megatron's flex dispatcher and its libraries; DeepEP is the default, and --moe-enable-deepep its older name.
@@ -314,6 +381,7 @@ MegatronImport import_megatron_plan(std::string_view text, const MegatronImportO
   read_pipeline(reader, options, out);
   read_recompute(reader, out);
   read_batch(reader, out);
+  read_overlap(reader, out);
   note_run(reader, out);
   for (const auto& [flag, entry] : flags.entries) {
     const FlagInfluence influence = influence_of(flag);

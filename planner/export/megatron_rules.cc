@@ -106,11 +106,44 @@ void check_data_parallel(const PlanSpec& plan, Faults& f) {
 }
 
 void check_moe_layer(const PlanSpec& plan, Faults& f) {
-  f.require(plan.chunk_degree == 1, "chunk-degree",
-            fmt::format("{} token chunks a MoE layer: Megatron's alltoall dispatcher moves a micro-batch in one piece", plan.chunk_degree));
+  const int chunks = std::max(plan.chunk_degree, plan.backward_chunks());
+  f.require(chunks == 1, "chunk-degree",
+            fmt::format("{} token chunks a MoE layer: Megatron's alltoall dispatcher moves a micro-batch in one piece", chunks));
   f.require(plan.dispatcher == sim::Dispatcher::kFlat || sim::removes_duplicates(plan.dispatcher), "dispatcher",
             fmt::format("{} all-to-all: Megatron's alltoall dispatcher sends to all peers in one grouped call",
                         sim::name(plan.dispatcher)));
+}
+
+void check_shared_overlap(const PlanContext& c, const PlanSpec& plan, Faults& f) {
+  if (!plan.overlap.shared_experts) return;
+  constexpr const char* kRule = "overlap-shared-experts";
+  f.require(c.model.shared_ffn > 0, kRule, "--moe-shared-expert-overlap on a model without shared experts");
+  f.require(!sim::removes_duplicates(plan.dispatcher), kRule,
+            fmt::format("--moe-shared-expert-overlap with dispatcher {}: it works with alltoall only", sim::name(plan.dispatcher)));
+  f.require(!plan.recompute.has(sim::RecomputeModule::kSharedExperts), kRule,
+            "--moe-shared-expert-overlap excludes recompute module shared_experts");
+  f.require(!c.model.has_latent_experts(), kRule, "--moe-shared-expert-overlap excludes latent experts");
+  f.require(!plan.overlap.all_to_all, kRule, "--moe-shared-expert-overlap excludes --overlap-moe-expert-parallel-comm");
+}
+
+void check_tile_fused(const PlanSpec& plan, Faults& f) {
+  f.require(!plan.overlap.tile_fused, "overlap-tile-fused", "experts fused with their all-to-alls: Megatron-Core has no such kernel");
+}
+
+void check_all_to_all_overlap(const PlanContext& c, const PlanSpec& plan, Faults& f) {
+  f.require(!plan.overlap.delay_weight_gradients || plan.overlap.all_to_all, "overlap-weight-gradients",
+            "--delay-wgrad-compute needs --overlap-moe-expert-parallel-comm");
+  if (!plan.overlap.all_to_all) return;
+  constexpr const char* kRule = "overlap-all-to-all";
+  const sim::ParallelLayout& l = plan.layout;
+  f.require(c.model.is_moe() && l.ep > 1, kRule,
+            fmt::format("--overlap-moe-expert-parallel-comm needs expert parallelism, found EP {}", l.ep));
+  f.require(l.pp == 1 || l.vp > 1, kRule,
+            fmt::format("--overlap-moe-expert-parallel-comm with PP {} needs virtual stages, found VP {}", l.pp, l.vp));
+  f.require(plan.recompute.mode != sim::RecomputeMode::kFull && !plan.recompute.has(sim::RecomputeModule::kMoe), kRule,
+            "--overlap-moe-expert-parallel-comm excludes full recompute and recompute module moe");
+  f.require(c.model.mtp_layers <= 1, kRule,
+            fmt::format("--overlap-moe-expert-parallel-comm runs with one MTP block at most, found {}", c.model.mtp_layers));
 }
 
 /// With group-limited routing the group of an expert is its place / (experts / groups): whole groups may move,
@@ -173,6 +206,9 @@ std::vector<PlanFault> find_megatron_job_faults(const PlanContext& c) {
             fmt::format("{} bytes of optimizer state a parameter, expected 12 (fp32 master and moments) or 8 (bf16 moments)",
                         p.optimizer_bytes_per_parameter));
   f.require(c.run.optimizer == "adam", "optimizer", fmt::format("optimizer {}, expected adam", c.run.optimizer));
+  f.require(!c.run.router_bias_update || c.model.scoring == "sigmoid", "router-bias",
+            fmt::format("router_bias_update with {} scores: Megatron's expert bias goes with sigmoid scores",
+                        c.model.scoring.empty() ? "unknown" : c.model.scoring));
   f.require(c.model.groups <= 1 || divides(c.model.groups, c.model.experts), "groups-divide",
             fmt::format("{} experts are not a multiple of {} routing groups", c.model.experts, c.model.groups));
   return f.found;
@@ -187,6 +223,9 @@ std::vector<PlanFault> find_megatron_faults(const PlanContext& context, const Pl
   check_recompute(context, plan, f);
   check_data_parallel(plan, f);
   check_moe_layer(plan, f);
+  check_shared_overlap(context, plan, f);
+  check_all_to_all_overlap(context, plan, f);
+  check_tile_fused(plan, f);
   check_placement(context, plan, f);
   return f.found;
 }
@@ -195,8 +234,9 @@ std::vector<std::string> megatron_rule_keys() {
   return {"batch-divides", "chunk-degree", "context-divides", "dispatch-format", "dispatcher", "ep-divides-experts",
           "ep-needs-experts", "expert-ffn-divides", "expert-world-divides", "ffn-divides", "gradient-format",
           "groups-divide", "heads-divide", "interleaving-micro-batches", "kv-heads-divide", "layer-kinds",
-          "layers-fill-stages", "layout-adds-up", "one-window", "optimizer", "optimizer-states", "overlap-param-gather",
-          "placement-keeps-groups", "placement-permutes", "precision", "recompute-words", "schedule", "sequence-divides",
+          "layers-fill-stages", "layout-adds-up", "one-window", "optimizer", "optimizer-states", "overlap-all-to-all", "overlap-param-gather",
+          "overlap-shared-experts", "overlap-tile-fused", "overlap-weight-gradients",
+          "placement-keeps-groups", "placement-permutes", "precision", "recompute-words", "router-bias", "schedule", "sequence-divides",
           "sequence-parallel", "vp-needs-pp", "world-divides"};
 }
 

@@ -1,6 +1,7 @@
 #include "planner/placement/layer_time.h"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -146,9 +147,9 @@ sim::MoeTraffic split_tokens(const sim::RoutingMatrix& routing, const SlotShape&
 }
 
 struct LayerTimeModel::Parts {
-  Parts(const sim::Job& j, int gpus, sim::NetworkMode mode)
+  Parts(const sim::Job& j, sim::PlanSpec p, sim::NetworkMode mode)
       : job(j),
-        plan(plan_for(gpus)),
+        plan(std::move(p)),
         sharing(sim::make_sharing(
             {mode == sim::NetworkMode::kFlow ? sim::SharingMode::kFlow : sim::SharingMode::kBound, 0})),
         network(j.cluster, j.profile, *sharing),
@@ -162,13 +163,16 @@ struct LayerTimeModel::Parts {
   sim::Exchange exchange;
 };
 
-LayerTimeModel::LayerTimeModel(const sim::Job& job, int gpus, sim::NetworkMode network) {
+LayerTimeModel::LayerTimeModel(const sim::Job& job, int gpus, sim::NetworkMode network)
+    : LayerTimeModel(job, plan_for(gpus), network) {}
+
+LayerTimeModel::LayerTimeModel(const sim::Job& job, const sim::PlanSpec& plan, sim::NetworkMode network) {
   const std::vector<std::string> costless = job.model.kinds_without_cost();
   if (!costless.empty()) {
     throw base::InputError(fmt::format("layers of kind {} have no time", fmt::join(costless, ", ")),
                            "use --objective load");
   }
-  parts_ = std::make_unique<Parts>(job, gpus, network);
+  parts_ = std::make_unique<Parts>(job, plan, network);
 }
 
 LayerTimeModel::~LayerTimeModel() = default;

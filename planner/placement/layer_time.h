@@ -44,6 +44,9 @@ class LayerTimeModel {
  public:
   /// The job outlives the model. Throws InputError where the job cannot run on such a group.
   LayerTimeModel(const sim::Job& job, int gpus, sim::NetworkMode network);
+  /// Layers as this plan runs them: its micro-batches, dispatcher and all EP groups of its first stage.
+  /// Traffic then names all ranks of the stage. Requires: find_faults() empty; chunk_degree 1.
+  LayerTimeModel(const sim::Job& job, const sim::PlanSpec& plan, sim::NetworkMode network);
   ~LayerTimeModel();
   LayerTimeModel(const LayerTimeModel&) = delete;
   LayerTimeModel& operator=(const LayerTimeModel&) = delete;

@@ -43,7 +43,8 @@ MoeLayerTimes compute_moe_layer(const topology::Cluster& cluster, const sim::Pro
   const sim::CommNetwork network(cluster, profile, *sharing);
   const sim::AllToAllTimes times =
       sim::solve_all_to_alls(network, stage, traffic, sim::make_exchange(plan, model, kernels));
-  const sim::MoeTimes moe = sim::build_moe_times(kernels, traffic, times, plan.chunk_degree);
+  const sim::MoeTimes moe =
+      sim::build_moe_times(kernels, traffic, times, plan.chunk_degree, plan.backward_chunks());
 
   sim::CostSum forward, backward;
   add_inside(forward, kernels.moe_before_forward());

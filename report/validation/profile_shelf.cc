@@ -32,18 +32,6 @@ const sim::Profile* ProfileShelf::find_sustained(std::string_view stem) {
   return sustained_.emplace(std::string(stem), std::move(profile)).first->second.get();
 }
 
-const sim::Profile* ProfileShelf::find_without_launches(std::string_view stem) {
-  const auto known = without_launches_.find(stem);
-  if (known != without_launches_.end()) return known->second.get();
-  const sim::Profile* profile = find_sustained(stem);
-  if (profile == nullptr) return nullptr;
-  sim::ProfileData data = profile->data();
-  data.launch_overhead = base::Seconds();
-  data.linear_overhead = base::Seconds();
-  auto silent = std::make_unique<sim::Profile>(std::move(data));
-  return without_launches_.emplace(std::string(stem), std::move(silent)).first->second.get();
-}
-
 std::string_view profile_stem_of_gpu(std::string_view gpu) {
   using Entry = std::pair<std::string_view, std::string_view>;
   static constexpr std::array<Entry, 11> kStems{{{"A100", "a100-sxm"},

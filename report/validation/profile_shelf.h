@@ -16,14 +16,11 @@ class ProfileShelf {
   const sim::Profile* find(std::string_view stem);
   /// The same GPU in a training step: at its sustained clock.
   const sim::Profile* find_sustained(std::string_view stem);
-  /// The same in a step where a CUDA graph launches all kernels at once: no launch overhead.
-  const sim::Profile* find_without_launches(std::string_view stem);
 
  private:
   using Shelf = std::map<std::string, std::unique_ptr<sim::Profile>, std::less<>>;
   Shelf profiles_;
   Shelf sustained_;
-  Shelf without_launches_;
 };
 
 /// Name of the profile of a GPU as step tables write it ("H100", "A100-80GB", "GB200"), or empty.

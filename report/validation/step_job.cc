@@ -65,6 +65,7 @@ sim::RunSpec make_run(const StepRow& row, const sim::PrecisionRecipe& precision)
   const bool whole_graph = row.moe && row.cuda_graph.starts_with("full") && row.precision == "mxfp8";
   run.fusion.experts = whole_graph || !has_transformer_engine_experts(row);
   run.fusion.epilogue = whole_graph;
+  run.graph.whole_step = row.cuda_graph.starts_with("full");
   run.graph.attention = row.cuda_graph.find("attn") != std::string::npos;
   run.graph.router = row.cuda_graph.find("moe_router") != std::string::npos;
   if (row.routing == "forced_balance") {
@@ -80,6 +81,14 @@ sim::RunSpec make_run(const StepRow& row, const sim::PrecisionRecipe& precision)
 /// after the last backward, parameters gathered before the next step.
 bool overlaps_data_parallel(const StepRow& row) { return !row.release.starts_with("simumax"); }
 
+/// Sources do not state it: the default of what they ran. torchtitan gathers keys and values
+/// (context_parallel_rotate_method), SimuMax exchanges heads (cp_comm_type of its StrategyConfig), Megatron-Core passes
+/// keys and values round (--cp-comm-type).
+sim::ContextExchange context_exchange_of(const StepRow& row) {
+  if (row.source.find("torchtitan") != std::string::npos) return sim::ContextExchange::kAllGather;
+  return row.release.starts_with("simumax") ? sim::ContextExchange::kAllToAll : sim::ContextExchange::kP2p;
+}
+
 sim::PlanSpec make_plan(const StepRow& row) {
   sim::PlanSpec plan;
   plan.name = row.name;
@@ -94,6 +103,8 @@ sim::PlanSpec make_plan(const StepRow& row) {
   layout.edp = row.gpus / (row.pp * row.ep * row.etp);
   layout.sequence_parallel = row.sequence_parallel;
   plan.micro_batch = row.micro_batch;
+  if (row.fsdp && row.pp == 1) plan.stated_data_parallel = sim::DataParallel::kFsdp;
+  if (row.cp > 1) plan.stated_cp_comm = context_exchange_of(row);
   plan.overlap_grad_reduce = overlaps_data_parallel(row);
   plan.overlap_param_gather = overlaps_data_parallel(row);
   if (row.dispatcher == "deepep") plan.dispatcher = sim::Dispatcher::kDeepEp;
@@ -115,13 +126,30 @@ std::string add_split(const StepRow& row, sim::PlanSpec& plan) {
                      plan.split.layers_per_chunk.size(), wanted);
 }
 
+/// Rows that hide expert all-to-alls under another micro-batch. NVIDIA's performance recipes delay the weight
+/// gradients where they do so (NVIDIA-NeMo/Megatron-Bridge scripts/performance: moe_a2a_overlap sets
+/// overlap_moe_expert_parallel_comm and delay_wgrad_compute); its experiments beside them leave them in
+/// place.
+void add_overlap(const StepRow& row, StepJob& job) {
+  if (row.a2a_overlap != "1") {
+    const std::vector<std::string_view> assumed = split(row.assumed, ';');
+    job.overlap_open = std::find(assumed.begin(), assumed.end(), "a2a_overlap") != assumed.end();
+    if (job.overlap_open)
+      job.notes.emplace_back("whether expert all-to-alls overlap another micro-batch is not stated");
+    return;
+  }
+  job.plan.overlap.all_to_all = true;
+  job.floor = sim::worst(job.floor, sim::Evidence::kExtrapolated);  // no measurement isolates the overlap
+  job.plan.overlap.delay_weight_gradients = row.release.starts_with("nemo-");
+  job.notes.push_back(
+      fmt::format("expert all-to-alls under another micro-batch{}",
+                  job.plan.overlap.delay_weight_gradients ? ", weight gradients delayed" : ""));
+}
+
 /// Names what the simulator does not have. Each costs the prediction its standing.
 void note_missing_mechanisms(const StepRow& row, StepJob& job) {
   const std::size_t before = job.notes.size();
-  job.overlaps = row.a2a_overlap == "1";
-  if (job.overlaps)
-    job.notes.push_back("overlap of expert all-to-all with another micro-batch is not modelled");
-  if (row.fsdp)
+  if (row.fsdp && row.pp > 1)
     job.notes.push_back("FSDP predicted as the distributed optimizer (no parameter gathers inside the step)");
   if (row.offloaded_layers > 0)
     job.notes.push_back(
@@ -207,7 +235,7 @@ std::unique_ptr<sim::ExpertLoads> StepJobs::choose_loads(const StepRow& row, Ste
     const std::string key = !row.tokens_key.empty() ? row.tokens_key : replace(own, "8x22b", "8x7b");
     if (auto loads = DeviceTokenLoads::load(*tokens, key, job.model.experts, job.model.top_k, kLaerGroup,
                                             job.model.moe_layers(), row.seq_len)) {
-      job.loads_assumed = row.tokens_key.empty();
+      job.loads_borrowed = row.tokens_key.empty();
       job.notes.push_back(row.tokens_key.empty()
                               ? fmt::format("loads that are not published taken to be those of {}", key)
                               : fmt::format("loads by device of {}", key));
@@ -226,9 +254,7 @@ StepJobOrReason StepJobs::build(const StepRow& row) {
     return {std::nullopt, fmt::format("layers without a cost: {}", fmt::join(kinds, ", "))};
   }
   const std::string_view stem = profile_stem_of_gpu(row.gpu);
-  const bool graph = row.cuda_graph.starts_with("full");
-  const sim::Profile* profile =
-      graph ? context_.profiles.find_without_launches(stem) : context_.profiles.find_sustained(stem);
+  const sim::Profile* profile = context_.profiles.find_sustained(stem);
   if (profile == nullptr) return {std::nullopt, fmt::format("no profile of {} is shipped", row.gpu)};
   const auto precision = parse_precision(row.precision);
   if (!precision) return {std::nullopt, fmt::format("precision \"{}\" is not known", row.precision)};
@@ -256,6 +282,7 @@ StepJobOrReason StepJobs::build(const StepRow& row) {
   if (!recompute) return {std::nullopt, fmt::format("recompute \"{}\" is not known", row.recompute)};
   job.plan.recompute = *recompute;
   if (std::string why = add_split(row, job.plan); !why.empty()) return {std::nullopt, std::move(why)};
+  add_overlap(row, job);
   note_missing_mechanisms(row, job);
   job.loads = choose_loads(row, job);
   if (const auto faults = sim::find_faults(job.job(), job.plan); !faults.empty())

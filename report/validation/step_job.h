@@ -24,8 +24,11 @@ struct StepJob {
   sim::PlanSpec plan;
   sim::Evidence floor = sim::Evidence::kMeasured;  ///< no better than this, whatever the parts say
   std::vector<std::string> notes;                  ///< what is assumed or left out
-  bool loads_assumed = false;                      ///< real routing whose loads are not published
-  bool overlaps = false;  ///< the run hides expert communication behind another micro-batch; we do not
+  bool loads_assumed = false;   ///< real routing whose loads are not published, taken as balanced
+  bool loads_borrowed = false;  ///< those of another published run
+
+  /// Whether expert all-to-alls run under another micro-batch is not stated: the row's `assumed` names it.
+  bool overlap_open = false;
 
   sim::Job job() const { return {cluster, *profile, model, run, *loads}; }
 };
@@ -38,11 +41,11 @@ struct StepJobOrReason {
 
 /// Turns rows of step tables into jobs. Not for several threads at a time.
 ///
-/// Predicted although a mechanism is missing, with a note: overlap of expert communication with other
-/// micro-batches, FSDP (as the distributed optimizer), off-loaded activations, partial CUDA graphs. A CUDA
-/// graph of the whole iteration or layer takes the launch overhead out. Real routing without published loads
-/// is taken as balanced. Refused with a reason: GPUs without a profile, layer kinds without a cost, unknown
-/// formats, recompute of some layers only, layouts that do not fit pp x vp, and what sim::find_faults finds.
+/// Predicted although a mechanism is missing, with a note: FSDP (as the distributed optimizer), off-loaded
+/// activations, partial CUDA graphs. A CUDA graph of the whole iteration or layer takes the launch overhead
+/// out. Real routing without published loads is taken as balanced. Refused with a reason: GPUs without a
+/// profile, layer kinds without a cost, unknown formats, recompute of some layers only, layouts that do not
+/// fit pp x vp, and what sim::find_faults finds.
 class StepJobs {
  public:
   explicit StepJobs(const Context& context);

@@ -19,11 +19,33 @@ ActivationBytes::ActivationBytes(const ModelSpec& model, const RunSpec& run, con
       tokens_(static_cast<double>(plan.micro_batch) * static_cast<double>(run.seq_len) / plan.layout.cp),
       shard_(plan.layout.sequence_parallel ? tokens_ / plan.layout.tp : tokens_),
       tp_(plan.layout.tp),
+      cp_(plan.layout.cp),
+      cp_comm_(plan.cp_comm()),
       etp_(plan.layout.etp),
       input_(is_low_precision(run.precision.gemm) ? bytes_per_element(run.precision.gemm) : kBf16) {}
 
 void ActivationBytes::keep(LayerBytes& bytes, double amount, bool recomputed) const {
   (recomputed ? bytes.dropped : bytes.kept) += amount;
+}
+
+/// Buffers of context parallelism while the core's backward runs, for widths of all heads. Gathered: keys and
+/// values of the sequence, and their gradients before they are reduced. Ring: those at hand and those that
+/// arrive, gradients likewise. Heads: what one all-to-all receives.
+double ActivationBytes::exchanged(double query, double key, double value) const {
+  if (cp_ == 1.0) return 0.0;
+  const double own = tokens_ * (key + value) * kBf16 / tp_;
+  const double heads = tokens_ * (query + key + value) * kBf16 / tp_;
+  switch (cp_comm_) {
+    case ContextExchange::kAllGather:
+      return 2.0 * cp_ * own;
+    case ContextExchange::kP2p:
+      return 4.0 * own;
+    case ContextExchange::kAllToAll:
+      return heads;
+    case ContextExchange::kAllToAllP2p:
+      return heads + 4.0 * own;
+  }
+  return 0.0;
 }
 
 /// Saved: norm input and output, q, k, v after RoPE (their norms' inputs too), attention output, its
@@ -41,8 +63,8 @@ void ActivationBytes::add_attention(LayerBytes& bytes) const {
   keep(bytes, tokens_ * out * kBf16 / tp_, false);
   keep(bytes, tokens_ * model_.heads * kFp32 / tp_, recompute_.has(RecomputeModule::kCoreAttn));
   bytes.stashed += shard_ * hidden * (input_ + kBf16) + tokens_ * ((q + k + v) * kBf16 + out * input_) / tp_;
-  bytes.backward =
-      std::max(bytes.backward, tokens_ * 2.0 * (q + k + v) * kBf16 / tp_ + shard_ * hidden * kBf16);
+  bytes.backward = std::max(bytes.backward, tokens_ * 2.0 * (q + k + v) * kBf16 / tp_ +
+                                                shard_ * hidden * kBf16 + exchanged(q, k, v));
 }
 
 /// Saved: norm input and output; compressed q and kv before and after their norms; q, k and the kv
@@ -65,8 +87,9 @@ void ActivationBytes::add_mla(LayerBytes& bytes) const {
   bytes.stashed +=
       shard_ * (hidden * (input_ + kBf16) + compressed * (input_ + kBf16) + rope * kBf16) +
       tokens_ * heads * ((qk + kv_up) * kBf16 + static_cast<double>(model_.v_head_dim) * input_) / tp_;
-  bytes.backward =
-      std::max(bytes.backward, tokens_ * heads * (2.0 * qk + kv_up) * kBf16 / tp_ + shard_ * hidden * kBf16);
+  bytes.backward = std::max(
+      bytes.backward, tokens_ * heads * (2.0 * qk + kv_up) * kBf16 / tp_ + shard_ * hidden * kBf16 +
+                          exchanged(heads * qk, heads * qk, heads * static_cast<double>(model_.v_head_dim)));
 }
 
 /// Saved: norm input and output, fc1's output, the activation's output.

@@ -42,6 +42,7 @@ class ActivationBytes {
   void add_mla(LayerBytes& bytes) const;
   void add_dense(LayerBytes& bytes) const;
   void add_moe(LayerBytes& bytes) const;
+  double exchanged(double query, double key, double value) const;
   void keep(LayerBytes& bytes, double amount, bool recomputed) const;
 
   const ModelSpec& model_;
@@ -49,6 +50,8 @@ class ActivationBytes {
   double tokens_;
   double shard_;
   double tp_;
+  double cp_ = 1;  ///< ranks of a context-parallel group
+  ContextExchange cp_comm_ = ContextExchange::kAllGather;
   double etp_;
   double input_;  ///< bytes per element of a product's saved input
 };

@@ -8,8 +8,6 @@ namespace moeplan::sim {
 
 namespace {
 
-using base::Bytes;
-
 constexpr double kBf16Bytes = 2.0;
 
 double product(std::int64_t a, std::int64_t b) { return static_cast<double>(a) * static_cast<double>(b); }
@@ -23,34 +21,36 @@ double mean_keys(std::int64_t seq_len, std::int64_t window) {
 
 std::int64_t per_rank(int heads, int tp) { return std::max(1, heads / tp); }
 
-AttentionShape core_shape(const ModelSpec& model, const LayerSpec& layer, const RankTokens& tokens, int tp,
-                          int cp) {
+}  // namespace
+
+AttentionShape LayerKernels::core_shape(const LayerSpec& layer) const {
+  // Ranks that exchange heads see the tokens of all of them, and so many fewer heads.
+  const int split = tp_ * plan_.cp_heads();
+  const int ring = plan_.cp_ring();
   AttentionShape shape;
-  shape.batch = tokens.sequences;
-  shape.seq_q = tokens.seq_len / cp;
-  shape.seq_kv = tokens.seq_len;
-  shape.heads = per_rank(model.heads, tp);
+  shape.batch = tokens_.sequences;
+  shape.seq_q = tokens_.seq_len / ring;
+  shape.seq_kv = tokens_.seq_len;
+  shape.heads = per_rank(model_.heads, split);
   if (layer.mixer == MixerKind::kMla) {
     shape.kv_heads = shape.heads;
-    shape.qk_dim = model.qk_nope_dim + model.qk_rope_dim;
-    shape.v_dim = model.v_head_dim;
+    shape.qk_dim = model_.qk_nope_dim + model_.qk_rope_dim;
+    shape.v_dim = model_.v_head_dim;
   } else {
-    shape.kv_heads = per_rank(model.kv_heads, tp);
-    shape.qk_dim = model.head_dim;
-    shape.v_dim = model.value_dim();
+    shape.kv_heads = per_rank(model_.kv_heads, split);
+    shape.qk_dim = model_.head_dim;
+    shape.v_dim = model_.value_dim();
   }
   // A window, and the balanced share of a context-parallel rank, as the same number of pairs without a mask.
-  const bool windowed = layer.window > 0 && layer.window < tokens.seq_len;
-  if (windowed || cp > 1) {
+  const bool windowed = layer.window > 0 && layer.window < tokens_.seq_len;
+  if (windowed || ring > 1) {
     const double keys =
-        windowed ? mean_keys(tokens.seq_len, layer.window) : static_cast<double>(tokens.seq_len) / 2.0;
+        windowed ? mean_keys(tokens_.seq_len, layer.window) : static_cast<double>(tokens_.seq_len) / 2.0;
     shape.seq_kv = std::max<std::int64_t>(1, std::llround(keys));
     shape.causal = false;
   }
   return shape;
 }
-
-}  // namespace
 
 void LayerKernels::unfused_core(Segment& segment, const AttentionShape& shape, AttentionPass pass) const {
   const std::int64_t rows = shape.batch * shape.heads * shape.seq_q;
@@ -72,29 +72,6 @@ void LayerKernels::unfused_core(Segment& segment, const AttentionShape& shape, A
   memory(segment, "softmax", MemoryOp::kNorm, 6.0 * scores);
   multiply(shape.qk_dim, shape.seq_kv);  // of queries and keys
   multiply(shape.qk_dim, shape.seq_kv);
-}
-
-void LayerKernels::core(Segment& segment, const LayerSpec& layer, AttentionPass pass) const {
-  const AttentionShape shape = core_shape(model_, layer, tokens_, tp_, plan_.layout.cp);
-  if (!fusion_.attention) {
-    unfused_core(segment, shape, pass);
-    return;
-  }
-  segment.add("attention", TimeClass::kAttention, profile_.attention(shape, pass));
-}
-
-void LayerKernels::context_traffic(Segment& segment, const LayerSpec& layer, bool backward) const {
-  if (plan_.layout.cp == 1) return;
-  const AttentionShape shape = core_shape(model_, layer, tokens_, tp_, plan_.layout.cp);
-  const double bytes =
-      product(tokens_.sequences * tokens_.seq_len, shape.kv_heads * (shape.qk_dim + shape.v_dim)) *
-      kBf16Bytes;
-  segment.add("cp all-gather", TimeClass::kTpComm,
-              comm_(LayerGroup::kContext, CollectiveKind::kAllGather, Bytes::rounded(bytes)));
-  if (backward) {
-    segment.add("cp reduce-scatter", TimeClass::kTpComm,
-                comm_(LayerGroup::kContext, CollectiveKind::kReduceScatter, Bytes::rounded(bytes)));
-  }
 }
 
 void LayerKernels::gqa_projections(Segment& segment, bool is_backward) const {
@@ -165,8 +142,7 @@ Segment LayerKernels::attention_forward(const LayerSpec& layer) const {
   } else {
     gqa_projections(segment, false);
   }
-  context_traffic(segment, layer, false);
-  core(segment, layer, AttentionPass::kForward);
+  context_core(segment, layer, AttentionPass::kForward);
   forward(segment, {"out projection", tokens_.region, out_in, model_.hidden});
   leave_region(segment);
   memory(segment, "residual", MemoryOp::kAdd, 3.0 * product(tokens_.local, model_.hidden) * kBf16Bytes);
@@ -188,9 +164,7 @@ Segment LayerKernels::attention_backward(const LayerSpec& layer) const {
     forward(segment,
             {"kv up", tokens_.region, model_.kv_lora_rank, heads * (model_.qk_nope_dim + model_.v_head_dim)});
   }
-  context_traffic(segment, layer, true);
-  if (recomputes(RecomputeModule::kCoreAttn)) core(segment, layer, AttentionPass::kForward);
-  core(segment, layer, AttentionPass::kBackward);
+  context_core(segment, layer, AttentionPass::kBackward);
   if (mla) {
     mla_backward(segment);
   } else {

@@ -28,6 +28,8 @@ void add_wait(const PipelineStep& step, Attribution& at, Instant until, TaskId c
   const PipelineTask& task = step.tasks[cause.index()];
   if (task.kind == Kind::kGather) {
     at.parts.optimizer += gap;
+  } else if (task.kind == Kind::kLayerGather || task.kind == Kind::kReduce) {
+    at.parts.exposed_comm += gap;
   } else if (task.kind == Kind::kTransfer) {
     const Seconds transfer = min(gap, task.estimate.time);
     at.parts.exposed_comm += transfer;
@@ -35,6 +37,11 @@ void add_wait(const PipelineStep& step, Attribution& at, Instant until, TaskId c
   } else {
     at.parts.bubble += gap;
   }
+}
+
+/// The tasks of an update follow each other in this order.
+bool is_update(Kind kind) {
+  return kind == Kind::kRouterBias || kind == Kind::kLossScale || kind == Kind::kNorm;
 }
 
 void add_chunk(Attribution& at, const PipelineTask& task, Instant finish) {
@@ -75,7 +82,8 @@ int find_busiest_block(const PipelineStep& step, int stage) {
 
 Breakdown attribute_stage(const PipelineStep& step, const BusiestStage& where) {
   Attribution at;
-  Instant reduced, norm_start;
+  Instant reduced, update_start;
+  bool updates = false;
   for (std::size_t t = 0; t < step.tasks.size(); ++t) {
     const PipelineTask& task = step.tasks[t];
     if (task.stage != where.stage) continue;
@@ -85,15 +93,16 @@ Breakdown attribute_stage(const PipelineStep& step, const BusiestStage& where) {
       add_chunk(at, task, step.timeline.finish[t]);
     } else if (task.kind == Kind::kReduce) {
       reduced = std::max(reduced, step.timeline.finish[t]);
-    } else if (task.kind == Kind::kNorm) {
-      norm_start = step.timeline.start[t];
+    } else if (!updates && is_update(task.kind)) {
+      update_start = step.timeline.start[t];
+      updates = true;
     }
   }
   if (at.cursor < reduced) {
     at.parts.exposed_comm += reduced - at.cursor;
     at.cursor = reduced;
   }
-  add_wait(step, at, norm_start, TaskId());
+  add_wait(step, at, update_start, TaskId());
   at.parts.optimizer += step.timeline.makespan - at.cursor;
   return at.parts;
 }

@@ -32,7 +32,10 @@ std::optional<BarKind> bar_kind(Kind kind) {
     case Kind::kReduce:
       return BarKind::kReduce;
     case Kind::kGather:
+    case Kind::kLayerGather:
       return BarKind::kGather;
+    case Kind::kRouterBias:
+    case Kind::kLossScale:
     case Kind::kNorm:
     case Kind::kOptimizer:
       return BarKind::kOptimizer;

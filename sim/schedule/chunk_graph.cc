@@ -8,13 +8,15 @@ namespace {
 
 using base::TaskId;
 
-constexpr std::size_t kStreamsPerRank = 2;
+enum Stream : std::size_t { kCompute, kCommunication, kSharedExperts, kStreamsPerRank };
 
 }  // namespace
 
-ChunkBuilder::ChunkBuilder(const StageRanks& stage, const std::vector<double>& slow,
-                           const Recompute& recompute)
-    : stage_(stage), slow_(slow), recompute_(recompute) {}
+ChunkBuilder::ChunkBuilder(const ChunkPlace& place)
+    : stage_(place.stage),
+      slow_(place.slow),
+      recompute_(place.recompute),
+      delays_weights_(place.delay_weight_gradients) {}
 
 void ChunkBuilder::open(TaskGraph& graph) {
   graph_ = &graph;
@@ -24,7 +26,7 @@ void ChunkBuilder::open(TaskGraph& graph) {
 
 TaskId ChunkBuilder::add(base::StreamId stream, const Segment& segment, std::size_t rank) {
   // Communication does not get slower with the GPU that takes part in it.
-  const bool is_compute = stream.index() % kStreamsPerRank == first_stream_.index() % kStreamsPerRank;
+  const bool is_compute = (stream.index() - first_stream_.index()) % kStreamsPerRank != kCommunication;
   double factor = is_compute ? slow_[rank] : factors_.communication;
   if (is_compute && segment.time().s() > 0) {
     const CostSum& cost = segment.cost();
@@ -68,7 +70,8 @@ std::vector<TaskId> ChunkBuilder::communicate(const std::vector<Segment>& segmen
       if (after[r].valid()) graph_->add_dependency(after[r], ready);
     }
     for (std::size_t r = first; r < first + group; ++r) {
-      done[r] = add(base::StreamId::from(first_stream_.index() + kStreamsPerRank * r + 1), segments[r], r);
+      done[r] = add(base::StreamId::from(first_stream_.index() + kStreamsPerRank * r + kCommunication),
+                    segments[r], r);
       graph_->add_dependency(ready, done[r]);
     }
   }
@@ -91,28 +94,75 @@ void ChunkBuilder::join_groups(int group_size) {
 
 void ChunkBuilder::barrier() { join_groups(stage_.block); }
 
-void ChunkBuilder::routed(const ChunkLayer& layer, const std::vector<Segment>& in,
-                          const std::vector<Segment>& work, const std::vector<Segment>& out) {
-  const auto pieces = static_cast<std::size_t>(layer.moe->pieces);
-  if (in.empty()) {  // nobody to exchange with
-    for (std::size_t i = 0; i < pieces; ++i) compute_each(work, tails_);
-    return;
+std::vector<TaskId> ChunkBuilder::beside(const std::vector<Segment>& segments) {
+  std::vector<TaskId> done(segments.size());
+  for (std::size_t r = 0; r < segments.size(); ++r) {
+    done[r] = add(base::StreamId::from(first_stream_.index() + kStreamsPerRank * r + kSharedExperts),
+                  segments[r], r);
+    if (tails_[r].valid()) graph_->add_dependency(tails_[r], done[r]);
   }
+  return done;
+}
+
+/// Nobody to exchange with.
+void ChunkBuilder::routed_alone(const Way& way) {
+  for (const auto* beside : {&way.beside_in, &way.beside_out}) {
+    if (!beside->empty()) compute_each(*beside, tails_);
+    if (beside == &way.beside_in)
+      for (int i = 0; i < way.pieces; ++i) compute_each(way.work, tails_);
+  }
+}
+
+void ChunkBuilder::routed(const Way& way) {
+  if (way.in.empty()) return routed_alone(way);
+  const auto pieces = static_cast<std::size_t>(way.pieces);
   std::vector<std::vector<TaskId>> arrived(pieces), worked(pieces);
+  const std::vector<TaskId> shared_in = beside(way.beside_in);
   std::vector<TaskId> last = tails_;
-  for (auto& piece : arrived) last = piece = communicate(in, last);
+  for (auto& piece : arrived) last = piece = communicate(way.in, last);
   for (std::size_t i = 0; i < pieces; ++i) {
-    compute_each(work, arrived[i]);
+    compute_each(way.work, arrived[i]);
+    for (std::size_t r = 0; i == 0 && r < shared_in.size(); ++r)
+      graph_->add_dependency(shared_in[r], tails_[r]);
     worked[i] = tails_;
   }
-  for (const auto& piece : worked) last = communicate(out, piece);
+  const std::vector<TaskId> shared_out = beside(way.beside_out);
+  for (const auto& piece : worked) last = communicate(way.out, piece);
   tails_ = last;
+  for (std::size_t r = 0; r < shared_out.size(); ++r) {
+    const TaskId join = graph_->add_join();
+    tasks_.resize(graph_->tasks());
+    tasks_[join.index()].rank = static_cast<std::int32_t>(r);
+    graph_->add_dependency(tails_[r], join);
+    graph_->add_dependency(shared_out[r], join);
+    tails_[r] = join;
+  }
+}
+
+/// The all-to-all in and the work on it, then the work on what goes out and its all-to-all.
+void ChunkBuilder::fused(const FusedWay& way) {
+  const std::vector<TaskId> first_in = communicate(way.first_in, tails_);
+  const std::vector<TaskId> rest_in = communicate(way.rest_in, first_in);
+  compute_each(way.most_work, first_in);
+  compute_each(way.last_work, rest_in);
+  compute_each(way.first_work, tails_);
+  const std::vector<TaskId> first_work = tails_;
+  compute_each(way.rest_work, first_work);
+  const std::vector<TaskId> worked = tails_;
+  communicate(way.most_out, first_work);
+  const std::vector<TaskId> sent = communicate(way.last_out, worked);
+  compute_each(way.weights, worked);
+  tails_ = sent;
 }
 
 void ChunkBuilder::feed_forward(const ChunkLayer& layer) {
   compute(layer.kernels->before_forward);
   if (!layer.kernels->is_moe) return;
-  routed(layer, layer.moe->dispatch, layer.moe->experts, layer.moe->combine);
+  const MoeTimes& moe = *layer.moe;
+  if (!moe.fused_forward.first_in.empty())
+    fused(moe.fused_forward);
+  else
+    routed({moe.dispatch, moe.experts, moe.combine, moe.shared_up, moe.shared_down, moe.pieces});
   compute(layer.kernels->after_forward);
 }
 
@@ -137,8 +187,12 @@ void ChunkBuilder::backward(const ChunkLayer& layer, bool whole) {
   recompute(layer);
   if (layer.kernels->is_moe) {
     compute(half(layer.kernels->after_backward));
-    routed(layer, layer.moe->combine_gradient, whole ? layer.moe->experts_backward : layer.moe->experts_input,
-           layer.moe->dispatch_gradient);
+    const MoeTimes& moe = *layer.moe;
+    if (!moe.fused_backward.first_in.empty())
+      fused(moe.fused_backward);
+    else
+      routed({moe.combine_gradient, whole ? moe.experts_backward : moe.experts_input, moe.dispatch_gradient,
+              moe.shared_down_backward, moe.shared_up_backward, moe.backward_pieces});
   }
   compute(half(layer.kernels->before_backward));
   compute(half(layer.kernels->attention_backward));
@@ -148,7 +202,7 @@ void ChunkBuilder::weights(const ChunkLayer& layer) {
   layer_ = layer.number;
   if (layer.kernels->is_moe) {
     compute(layer.kernels->after_backward.weight);
-    for (int i = 0; i < layer.moe->pieces; ++i) compute_each(layer.moe->experts_weight, tails_);
+    for (int i = 0; i < layer.moe->backward_pieces; ++i) compute_each(layer.moe->experts_weight, tails_);
   }
   compute(layer.kernels->before_backward.weight);
   compute(layer.kernels->attention_backward.weight);
@@ -223,7 +277,7 @@ ChunkTimes run_chunk(const StageRanks& stage, const TaskGraph& graph, const Chun
 
 ChunkTimes simulate_chunk(const ChunkPlace& place, const ChunkWork& work, Pass pass, bool keep_bars) {
   TaskGraph graph;
-  ChunkBuilder builder(place.stage, place.slow, place.recompute);
+  ChunkBuilder builder(place);
   const std::size_t per_layer =
       10 * place.stage.ranks.size() * (place.recompute.mode == RecomputeMode::kFull ? 2 : 1);
   graph.reserve(work.layers.size() * per_layer, 2 * work.layers.size() * per_layer);
@@ -235,7 +289,7 @@ ChunkTimes simulate_chunk(const ChunkPlace& place, const ChunkWork& work, Pass p
 ChunkTimes simulate_pair(const ChunkPlace& place, const ChunkWork& forward, const ChunkWork& backward,
                          const OverlapFactors& factors, bool keep_bars) {
   TaskGraph graph;
-  ChunkBuilder builder(place.stage, place.slow, place.recompute);
+  ChunkBuilder builder(place);
   builder.open(graph);
   const std::vector<TaskId> forward_ends = builder.append_pair(forward, backward, factors);
   return run_chunk(place.stage, graph, builder, {forward_ends, builder.tails()}, keep_bars);

@@ -48,7 +48,7 @@ struct ChunkBar {
   const Segment* segment = nullptr;
   double factor = 1;  ///< of the rank's slowness
   base::Instant start;
-  int stream = 0;  ///< 0 compute, 1 communication
+  int stream = 0;  ///< 0 compute, 1 communication, 2 shared experts
   int layer = -1;
 };
 
@@ -59,11 +59,22 @@ struct ChunkTimes {
   std::vector<ChunkBar> bars;           ///< of the rank that ends last, where asked for
 };
 
+/// What all chunks of a stage have in common. `slow`: slow_factor per rank.
+struct ChunkPlace {
+  const StageRanks& stage;
+  const std::vector<double>& slow;
+  const Recompute& recompute;
+  bool delay_weight_gradients = false;  ///< in pairs
+};
+
 /// Appends chunks to a task graph, rank by rank, so that a rank that is done early goes on to the next layer.
 ///
 ///     every rank:   attention | before | host sync |            experts |          after      (compute
 ///     stream) EP group:                          join, dispatch i |               join, combine i
 ///     (communication stream)
+///
+/// Shared experts beside the all-to-alls (shared_experts.h) have a stream of their own; no kernel of the
+/// compute stream runs while they do.
 ///
 /// A collective starts for all ranks of its group when the last of them is ready; each rank then takes its
 /// own time. Pieces: the dispatches of all pieces come before the combines on the communication stream.
@@ -79,13 +90,19 @@ struct ChunkTimes {
 ///                     layer) after B | after F | attention, before F | ...
 ///     communication:  combine gradient B | dispatch F | dispatch gradient B | combine F | ...
 ///
+/// With weight gradients delayed experts B, attention B and what stands with it are in two halves: the input
+/// gradients first, whose all-to-all goes out before the weight gradients run. Those of attention wait until
+/// the next layer's combine gradient is on its way.
+///
 /// What is left over of the longer one runs alone. Recomputed layers run in front of their backward, under
-/// nothing in particular. Source: DeepSeek-V3 (arXiv 2412.19437, fig. 4).
+/// nothing in particular. Source: DeepSeek-V3 (arXiv 2412.19437, fig. 4); NVIDIA/Megatron-LM
+/// megatron/core/models/common/model_chunk_schedule_plan.py, TransformerLayerSchedulePlan.run, which has the
+/// same order.
 class ChunkBuilder {
  public:
-  ChunkBuilder(const StageRanks& stage, const std::vector<double>& slow, const Recompute& recompute);
+  explicit ChunkBuilder(const ChunkPlace& place);
 
-  /// Two streams for every rank; call once per graph.
+  /// Three streams for every rank; call once per graph.
   void open(TaskGraph& graph);
   void append(const ChunkWork& work, Pass pass);
   /// `factors`: by how much longer the one takes because of the other. Returns the last tasks of the forward;
@@ -112,8 +129,16 @@ class ChunkBuilder {
   std::vector<base::TaskId> communicate(const std::vector<Segment>& segments,
                                         const std::vector<base::TaskId>& after);
   void join_groups(int group_size);
-  void routed(const ChunkLayer& layer, const std::vector<Segment>& in, const std::vector<Segment>& work,
-              const std::vector<Segment>& out);
+  /// One way of the tokens through the experts, and what the shared experts do beside either all-to-all (or
+  /// nothing).
+  struct Way {
+    const std::vector<Segment>&in, &work, &out, &beside_in, &beside_out;
+    int pieces;
+  };
+  void routed(const Way& way);
+  void routed_alone(const Way& way);
+  void fused(const FusedWay& way);
+  std::vector<base::TaskId> beside(const std::vector<Segment>& segments);
   void forward(const ChunkLayer& layer);
   void feed_forward(const ChunkLayer& layer);
   void recompute(const ChunkLayer& layer);
@@ -125,27 +150,23 @@ class ChunkBuilder {
             std::vector<base::TaskId>& arrived);
   void work_on(const ChunkLayer& layer, const std::vector<Segment>& segments,
                const std::vector<base::TaskId>& arrived);
+  void experts_of_backward(const ChunkLayer& layer, const std::vector<base::TaskId>& arrived);
   void open_forward(const ChunkLayer* layer, std::vector<base::TaskId>& arrived);
   void close_forward(const ChunkLayer* layer);
   void open_backward(const ChunkLayer* layer, std::vector<base::TaskId>& arrived);
   void close_backward(const ChunkLayer* layer);
+  void delayed_weights(const ChunkLayer* layer);
 
   const StageRanks& stage_;
   const std::vector<double>& slow_;
-  Recompute recompute_;
+  const Recompute& recompute_;
+  bool delays_weights_;
   TaskGraph* graph_ = nullptr;
   base::StreamId first_stream_;
   std::vector<Task> tasks_;
   std::vector<base::TaskId> tails_;
   int layer_ = -1;
   OverlapFactors factors_;
-};
-
-/// What all chunks of a stage have in common. `slow`: slow_factor per rank.
-struct ChunkPlace {
-  const StageRanks& stage;
-  const std::vector<double>& slow;
-  const Recompute& recompute;
 };
 
 /// Builds and runs the graph of one chunk.

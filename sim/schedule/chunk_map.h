@@ -17,9 +17,18 @@ class ChunkMap {
  public:
   ChunkMap() = default;
   ChunkMap(PipelineSchedule schedule, int pp, int vp);
-  explicit ChunkMap(const PlanSpec& plan) : ChunkMap(plan.schedule(), plan.layout.pp, plan.layout.vp) {}
+  explicit ChunkMap(const PlanSpec& plan) : ChunkMap(plan.schedule(), plan.layout.pp, plan.layout.vp) {
+    pairs_ = plan.overlap.all_to_all;
+  }
+  /// The same with (or without) forwards that run beside a backward under 1F1B or interleaved.
+  ChunkMap with_pairs(bool pairs) const {
+    ChunkMap map = *this;
+    map.pairs_ = pairs;
+    return map;
+  }
 
   PipelineSchedule schedule() const { return schedule_; }
+  bool pairs() const { return pairs_; }
   int stages() const { return stages_; }
   int chunks_per_stage() const { return per_stage_; }
   int chunks() const { return stages_ * per_stage_; }
@@ -45,6 +54,7 @@ class ChunkMap {
   int stages_ = 1;
   int per_stage_ = 1;
   int length_ = 1;
+  bool pairs_ = false;
   bool folded_ = false;  // chunks go down the ranks and up again
 };
 

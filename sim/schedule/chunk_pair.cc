@@ -36,6 +36,17 @@ void ChunkBuilder::work_on(const ChunkLayer& layer, const std::vector<Segment>& 
   compute_each(segments, arrived);
 }
 
+/// With weight gradients delayed the dispatch gradient goes out between the halves.
+void ChunkBuilder::experts_of_backward(const ChunkLayer& layer, const std::vector<TaskId>& arrived) {
+  const MoeTimes& moe = *layer.moe;
+  if (!delays_weights_) return work_on(layer, moe.experts_backward, arrived);
+  work_on(layer, moe.experts_input, arrived);
+  std::vector<TaskId> returned;
+  send(layer, moe.dispatch_gradient, returned);
+  compute_each(moe.experts_weight, tails_);
+  tails_ = returned;
+}
+
 void ChunkBuilder::open_forward(const ChunkLayer* layer, std::vector<TaskId>& arrived) {
   if (layer == nullptr) return;
   layer_ = layer->number;
@@ -56,15 +67,26 @@ void ChunkBuilder::open_backward(const ChunkLayer* layer, std::vector<TaskId>& a
   layer_ = layer->number;
   recompute(*layer);
   if (!has_experts(layer)) return;
-  compute(layer->kernels->after_backward.whole);
+  const BackwardSegment& after = layer->kernels->after_backward;
+  compute(delays_weights_ ? after.input : after.whole);
   send(*layer, layer->moe->combine_gradient, arrived);
 }
 
 void ChunkBuilder::close_backward(const ChunkLayer* layer) {
   if (layer == nullptr) return;
   layer_ = layer->number;
-  compute(layer->kernels->before_backward.whole);
-  compute(layer->kernels->attention_backward.whole);
+  for (const BackwardSegment* s : {&layer->kernels->before_backward, &layer->kernels->attention_backward})
+    compute(delays_weights_ ? s->input : s->whole);
+}
+
+/// What close_backward and open_backward left: nobody waits for it but the end of the chunk.
+void ChunkBuilder::delayed_weights(const ChunkLayer* layer) {
+  if (layer == nullptr || !delays_weights_) return;
+  layer_ = layer->number;
+  const LayerTemplate& kernels = *layer->kernels;
+  for (const BackwardSegment* s :
+       {&kernels.before_backward, &kernels.attention_backward, &kernels.after_backward})
+    compute(s->weight);
 }
 
 std::vector<TaskId> ChunkBuilder::append_pair(const ChunkWork& forward, const ChunkWork& backward,
@@ -92,12 +114,13 @@ std::vector<TaskId> ChunkBuilder::append_pair(const ChunkWork& forward, const Ch
   for (std::size_t i = 0; i < steps; ++i) {
     const ChunkLayer* f = fs[i];
     const ChunkLayer* b = bs[i];
-    if (has_experts(b)) work_on(*b, b->moe->experts_backward, backward_arrived);
+    if (has_experts(b)) experts_of_backward(*b, backward_arrived);
     if (has_experts(f)) in_forward([&] { work_on(*f, f->moe->experts, forward_arrived); });
-    if (has_experts(b)) send(*b, b->moe->dispatch_gradient, tails_);
+    if (has_experts(b) && !delays_weights_) send(*b, b->moe->dispatch_gradient, tails_);
     if (has_experts(f)) in_forward([&] { send(*f, f->moe->combine, tails_); });
     close_backward(b);
     open_backward(bs[i + 1], backward_arrived);
+    delayed_weights(b);
     in_forward([&] {
       close_forward(f);
       open_forward(fs[i + 1], forward_arrived);

@@ -5,6 +5,8 @@
 
 #include "base/files.h"
 #include "sim/cost/profile_data.h"
+#include "sim/schedule/shared_experts.h"
+#include "sim/schedule/tile_fused.h"
 
 namespace moeplan::sim {
 
@@ -72,7 +74,7 @@ RoutedLayer ChunkSimulator::compute_routed_layer(const StageModel& model, const 
   result.traffic = map_to_ranks(routing, plan_.layout, slots(layer));
   if (!routing.sets.empty() && removes_duplicates(plan_.dispatcher))
     count_touched(routing, plan_.layout, slots(layer), common_node_block(job_.cluster, model.ranks()), result.traffic);
-  if (plan_.layout.ep > 1) {
+  if (plan_.layout.ep * plan_.layout.etp > 1) {
     result.times = solve_all_to_alls(network_, model.ranks(), result.traffic,
                                      make_exchange(plan_, job_.model, model.kernels()));
   }
@@ -92,9 +94,11 @@ const RoutedLayer& ChunkSimulator::routed_layer(const StageModel& model, std::si
                shape.micro_batches,
                shape.parts,
                plan_.layout.ep,
+               plan_.layout.etp,
                static_cast<int>(plan_.dispatcher),
                plan_.dispatcher_sms,
                plan_.chunk_degree,
+               plan_.backward_chunks(),
                digest(slots(layer))};
   key.insert(key.end(), signatures_[stage_class].begin(), signatures_[stage_class].end());
   return cache_.routed_layer(key, [&] { return compute_routed_layer(model, layer, sample); });
@@ -125,8 +129,12 @@ ChunkWork ChunkSimulator::chunk_work(std::size_t chunk, const LoadSample& sample
       if (moe == nullptr) {
         const RoutedLayer& routed = routed_layer(model, kind, placed, sample);
         const AllToAllTimes times = options_.free_comm ? routed.times.without_time() : routed.times;
-        moe_times_.push_back(build_moe_times(model.kernels(), routed.traffic, times, plan_.chunk_degree));
-        if (splits_backward(plan_.schedule())) moe_times_.back().split_backward();
+        moe_times_.push_back(build_moe_times(model.kernels(), routed.traffic, times, plan_.chunk_degree,
+                                             plan_.backward_chunks()));
+        if (plan_.overlap.shared_experts) add_shared_experts(model.kernels(), moe_times_.back());
+        if (plan_.overlap.tile_fused) fuse_tiles(model.kernels(), routed.traffic, moe_times_.back());
+        if (splits_backward(plan_.schedule()) || plan_.overlap.delay_weight_gradients)
+          moe_times_.back().split_backward();
         moe = &moe_times_.back();
         if (!sample.is_balanced()) ++distinct_matrices_;
       }
@@ -140,7 +148,7 @@ ChunkWork ChunkSimulator::chunk_work(std::size_t chunk, const LoadSample& sample
 
 ChunkPair ChunkSimulator::simulate_chunk_pair(std::size_t chunk, const LoadSample& sample) {
   const StageModel& model = *models_[stage_class(chunk)];
-  const ChunkPlace place{model.ranks(), model.slow(), plan_.recompute};
+  const ChunkPlace place = place_of(model);
   const ChunkWork work = chunk_work(chunk, sample);
   ChunkPair pair;
   pair.forward = simulate_chunk(place, work, Pass::kForward, options_.keep_bars);
@@ -208,11 +216,33 @@ const ChunkTimes& ChunkSimulator::simulate_both(int forward_chunk, const LoadSam
   const StageModel& model = *models_[stage_class(f)];
   const ChunkWork forward = chunk_work(f, forward_sample);
   const ChunkWork backward = chunk_work(b, backward_sample);
-  const ChunkPlace place{model.ranks(), model.slow(), plan_.recompute};
+  const ChunkPlace place = place_of(model);
   ChunkTimes times =
       simulate_pair(place, forward, backward, factors(model, forward, backward), options_.keep_bars);
   if (!options_.keep_bars) moe_times_.clear();
+  if (plan_.overlap.all_to_all && !job_.run.graph.whole_step)
+    times = launched_one_by_one(std::move(times), f, forward_sample, b, backward_sample);
   return overlapped_.emplace(std::move(key), std::move(times)).first->second;
+}
+
+/// A pair whose kernels the host launches one by one hides only kEagerHiding of what it could: it takes that share of
+/// the gain over one pass after the other. Its bars stay those of a pair that hides all.
+ChunkTimes ChunkSimulator::launched_one_by_one(ChunkTimes pair, std::size_t forward_chunk,
+                                               const LoadSample& forward_sample, std::size_t backward_chunk,
+                                               const LoadSample& backward_sample) {
+  const ChunkTimes& forward = chunk_pair(forward_chunk, forward_sample).forward;
+  const ChunkTimes& backward = chunk_pair(backward_chunk, backward_sample).backward;
+  for (std::size_t block = 0; block < pair.duration.size(); ++block) {
+    const Seconds apart = forward.duration[block] + backward.duration[block];
+    if (apart <= pair.duration[block]) continue;
+    pair.duration[block] = apart * (1.0 - kEagerHiding) + pair.duration[block] * kEagerHiding;
+    CostSum critical;
+    critical.add(pair.critical[block], kEagerHiding);
+    critical.add(forward.critical[block], 1.0 - kEagerHiding);
+    critical.add(backward.critical[block], 1.0 - kEagerHiding);
+    pair.critical[block] = critical;
+  }
+  return pair;
 }
 
 const ChunkTimes& ChunkPair::of(Pass pass) const {
@@ -238,14 +268,18 @@ Seconds ChunkSimulator::all_to_all_time(std::size_t chunk, std::size_t layer, co
   return last(times.dispatch) + last(times.combine);
 }
 
+const ChunkPair& ChunkSimulator::chunk_pair(std::size_t chunk, const LoadSample& sample) {
+  const CacheKey key = chunk_key(chunk, sample);
+  auto found = pairs_.find(key);
+  if (found == pairs_.end()) found = pairs_.emplace(key, simulate_chunk_pair(chunk, sample)).first;
+  return found->second;
+}
+
 ChunkSample ChunkSimulator::simulate(const LoadSample& sample) {
   ChunkSample result;
   result.load = sample;
   for (std::size_t chunk = 0; chunk < layers_.size(); ++chunk) {
-    const CacheKey key = chunk_key(chunk, sample);
-    auto found = pairs_.find(key);
-    if (found == pairs_.end()) found = pairs_.emplace(key, simulate_chunk_pair(chunk, sample)).first;
-    result.chunks.push_back(&found->second);
+    result.chunks.push_back(&chunk_pair(chunk, sample));
   }
   return result;
 }

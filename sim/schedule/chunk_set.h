@@ -55,7 +55,13 @@ class ChunkSimulator {
  private:
   ChunkPair simulate_chunk_pair(std::size_t chunk, const LoadSample& sample);
   ChunkWork chunk_work(std::size_t chunk, const LoadSample& sample);
+  ChunkTimes launched_one_by_one(ChunkTimes pair, std::size_t forward_chunk, const LoadSample& forward_sample,
+                                 std::size_t backward_chunk, const LoadSample& backward_sample);
+  const ChunkPair& chunk_pair(std::size_t chunk, const LoadSample& sample);
   OverlapFactors factors(const StageModel& model, const ChunkWork& forward, const ChunkWork& backward) const;
+  ChunkPlace place_of(const StageModel& model) const {
+    return {model.ranks(), model.slow(), plan_.recompute, plan_.overlap.delay_weight_gradients};
+  }
   std::size_t stage_class(std::size_t chunk) const {
     return static_cast<std::size_t>(class_of_[static_cast<std::size_t>(map_.stage(static_cast<int>(chunk)))]);
   }

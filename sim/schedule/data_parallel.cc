@@ -15,12 +15,24 @@ using base::Bytes;
 constexpr double kFp32Bytes = 4.0;
 constexpr double kBf16Bytes = 2.0;
 
-/// The ranks of a stage that hold the same weights follow each other: dense ones stand `stride` apart.
-CommGroups replica_groups(const StageRanks& stage, std::size_t stride) {
+/// The ranks of a stage that hold the same weights stand `stride` apart; runs of `size` of them share a copy
+/// out. The ranks of a run follow each other.
+CommGroups shard_groups(const StageRanks& stage, std::size_t stride, std::size_t size) {
   CommGroups groups;
-  groups.group_size = static_cast<int>(stage.ranks.size() / stride);
+  groups.group_size = static_cast<int>(size);
   for (std::size_t first = 0; first < stride; ++first) {
     for (std::size_t r = first; r < stage.ranks.size(); r += stride) groups.ranks.push_back(stage.ranks[r]);
+  }
+  return groups;
+}
+
+/// The ranks that hold the same shard: at the same place of all runs.
+CommGroups copy_groups(const StageRanks& stage, std::size_t stride, std::size_t size) {
+  CommGroups groups;
+  groups.group_size = static_cast<int>(stage.ranks.size() / stride / size);
+  for (std::size_t first = 0; first < stride * size; ++first) {
+    for (std::size_t r = first; r < stage.ranks.size(); r += stride * size)
+      groups.ranks.push_back(stage.ranks[r]);
   }
   return groups;
 }
@@ -29,16 +41,37 @@ Bytes bytes_of(std::int64_t elements, NumberFormat format) {
   return Bytes::rounded(static_cast<double>(elements) * bytes_per_element(format));
 }
 
+/// Weights of one kind: how far their copies stand apart, and how many ranks share one out.
+struct Copies {
+  std::size_t stride = 1, shards = 1;
+};
+
+/// Reduction of gradients or gather of parameters: inside runs of ranks, then among the runs.
+Estimate solve_weights(const CommNetwork& network, const StageRanks& stage, Copies copies,
+                       CollectiveKind kind, Bytes bytes) {
+  const std::size_t all = stage.ranks.size() / copies.stride;
+  if (kind == CollectiveKind::kAllReduce)
+    return solve_collective(network, shard_groups(stage, copies.stride, all), kind, bytes).estimate();
+  const Estimate inside =
+      solve_collective(network, shard_groups(stage, copies.stride, copies.shards), kind, bytes).estimate();
+  if (kind != CollectiveKind::kReduceScatter || copies.shards == all) return inside;
+  const Bytes shard = Bytes::rounded(bytes.as_double() / static_cast<double>(copies.shards));
+  return inside + solve_collective(network, copy_groups(stage, copies.stride, copies.shards),
+                                   CollectiveKind::kAllReduce, shard)
+                      .estimate();
+}
+
 /// One piece of the gradients or parameters: dense part, then expert part.
-Estimate solve_piece(const CommNetwork& network, const StageRanks& stage, const ParallelLayout& layout,
+Estimate solve_piece(const CommNetwork& network, const StageRanks& stage, const PlanSpec& plan,
                      CollectiveKind kind, const RankParameters& piece, NumberFormat format) {
-  const CommTimes dense =
-      solve_collective(network, replica_groups(stage, static_cast<std::size_t>(layout.tp)), kind,
-                       bytes_of(piece.dense, format));
-  const CommTimes expert =
-      solve_collective(network, replica_groups(stage, static_cast<std::size_t>(layout.ep * layout.etp)), kind,
-                       bytes_of(piece.expert, format));
-  return dense.estimate() + expert.estimate();
+  const ParallelLayout& layout = plan.layout;
+  const DataShards shards = data_shards(plan);
+  const std::size_t routes = stage.ranks.size() / static_cast<std::size_t>(layout.ranks_per_stage());
+  const Copies dense{static_cast<std::size_t>(layout.tp), static_cast<std::size_t>(shards.dense) * routes};
+  const Copies expert{static_cast<std::size_t>(layout.ep * layout.etp),
+                      static_cast<std::size_t>(shards.expert) * routes};
+  return solve_weights(network, stage, dense, kind, bytes_of(piece.dense, format)) +
+         solve_weights(network, stage, expert, kind, bytes_of(piece.expert, format));
 }
 
 /// A reduction of a few bytes over all ranks: a tree up and down.
@@ -73,6 +106,7 @@ RankParameters chunk_parameters(const ModelSpec& model, const PlanSpec& plan,
     sum.dense += layer_dense(model, layer.spec, tp);
     if (layer.is_mtp) sum.dense += 2 * model.hidden * model.hidden / tp;
     if (layer.moe_index < 0) continue;
+    ++sum.moe_layers;
     const auto row = static_cast<std::size_t>(layer.moe_index);
     const auto& rows = plan.placement.slots;
     const auto slots = row < rows.size() ? static_cast<std::int64_t>(rows[row].size()) : model.experts;
@@ -92,10 +126,10 @@ ChunkExchange compute_exchange(const Job& job, const PlanSpec& plan, const CommN
   const PrecisionRecipe& precision = job.run.precision;
   const CollectiveKind reduce =
       plan.distributed_optimizer ? CollectiveKind::kReduceScatter : CollectiveKind::kAllReduce;
-  exchange.reduce_piece = solve_piece(network, stage, plan.layout, reduce, piece, precision.gradient_reduce);
+  exchange.reduce_piece = solve_piece(network, stage, plan, reduce, piece, precision.gradient_reduce);
   if (plan.distributed_optimizer) {
-    exchange.gather_piece = solve_piece(network, stage, plan.layout, CollectiveKind::kAllGather, piece,
-                                        precision.parameter_gather);
+    exchange.gather_piece =
+        solve_piece(network, stage, plan, CollectiveKind::kAllGather, piece, precision.parameter_gather);
   }
   return exchange;
 }
@@ -104,15 +138,37 @@ StageUpdate compute_update(const Job& job, const PlanSpec& plan, const CommNetwo
                            const RankParameters& parameters) {
   const ParallelLayout& layout = plan.layout;
   const ChunkMap map(plan);
-  const int dense_shards = plan.distributed_optimizer ? layout.dp * layout.cp * map.routes() : 1;
-  const int expert_shards = plan.distributed_optimizer ? layout.edp * map.routes() : 1;
-  const double updated = static_cast<double>(parameters.dense) / dense_shards +
-                         static_cast<double>(parameters.expert) / expert_shards;
+  const DataShards shards = data_shards(plan);
+  const int copies = plan.distributed_optimizer ? map.routes() : 1;
+  const double updated = static_cast<double>(parameters.dense) / (shards.dense * copies) +
+                         static_cast<double>(parameters.expert) / (shards.expert * copies);
   StageUpdate update;
+  if (job.run.router_bias_update && parameters.moe_layers > 0) {
+    const StageRanks ranks = stage_ranks(layout, stage);
+    const Bytes counts =
+        bytes_of(std::int64_t{parameters.moe_layers} * job.model.experts, NumberFormat::kFp32);
+    update.router_bias.add("tokens per expert", TimeClass::kOptimizer,
+                           solve_collective(network, shard_groups(ranks, 1, ranks.ranks.size()),
+                                            CollectiveKind::kAllReduce, counts)
+                               .estimate());
+    update.router_bias.add("router bias", TimeClass::kOptimizer,
+                           job.profile.memory_op(MemoryOp::kAdd, counts * std::int64_t{3}));
+  }
+  if (job.run.precision.gemm == NumberFormat::kFp16) {
+    update.loss_scale.add(
+        "unscale", TimeClass::kOptimizer,
+        job.profile.memory_op(MemoryOp::kOptimizer, Bytes::rounded(updated * 2.0 * kFp32Bytes)));
+    update.loss_scale.add("found-inf all-reduce", TimeClass::kOptimizer,
+                          scalar_all_reduce(job, layout.world()));
+    if (!job.run.graph.whole_step)
+      update.loss_scale.add("host sync", TimeClass::kOptimizer,
+                          exactly(job.profile.host_sync(), Evidence::kAssumed));
+  }
   update.norm.add("gradient norm", TimeClass::kOptimizer,
                   job.profile.memory_op(MemoryOp::kReduce, Bytes::rounded(updated * kFp32Bytes)));
   update.norm.add("norm all-reduce", TimeClass::kOptimizer, scalar_all_reduce(job, layout.world()));
-  update.norm.add("host sync", TimeClass::kOptimizer, exactly(job.profile.host_sync(), Evidence::kAssumed));
+  if (!job.run.graph.whole_step)
+    update.norm.add("host sync", TimeClass::kOptimizer, exactly(job.profile.host_sync(), Evidence::kAssumed));
   // Clipping reads and writes the gradients; Adam reads them, reads and writes its states and writes the bf16
   // weights.
   const double moved =

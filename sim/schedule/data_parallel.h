@@ -14,6 +14,7 @@ namespace moeplan::sim {
 struct RankParameters {
   std::int64_t dense = 0;
   std::int64_t expert = 0;
+  int moe_layers = 0;
 };
 /// Of the layers of a chunk, with embedding on the first and head on the last one.
 RankParameters chunk_parameters(const ModelSpec& model, const PlanSpec& plan,
@@ -23,11 +24,17 @@ RankParameters chunk_parameters(const ModelSpec& model, const PlanSpec& plan,
 ///
 /// Model:   gradients: reduce-scatter (all-reduce without distributed optimizer) of the gradients of one
 /// layer at a time,
-///          dense and expert ones after each other; parameters: all-gather likewise;
-///          update: gradient norm (reads the rank's gradients), a scalar all-reduce over all ranks with the
-///          host waiting for it, Adam over the rank's shard
-/// Not modelled: buckets of another size than a layer, sequence-parallel norm gradients, loss scaling,
-/// router-bias update,
+///          dense and expert ones after each other; parameters: all-gather likewise; with hsdp inside shard
+///          groups, and an all-reduce of a rank's shard among the groups behind the reduce-scatter. zero2
+///          reduces behind every micro-batch, zero3, fsdp and hsdp gather in front of every layer, too
+///          (pipeline_graph.h); update: gradient norm (reads the rank's gradients), a scalar all-reduce over
+///          all ranks with the host waiting for it, Adam over the rank's shard
+///          With products in fp16 gradients are divided by the loss scale and looked at for infinities before
+///          the norm (reads and writes them, a scalar all-reduce, the host waits for it). Where the run
+///          updates biases of the router: an all-reduce of the tokens per expert of all MoE layers (fp32)
+///          over the stage's ranks, before the norm. Source: Megatron-Core d98e8a6, optimizer/optimizer.py,
+///          distributed/finalize_model_grads.py
+/// Not modelled: buckets of another size than a layer, sequence-parallel norm gradients,
 ///          casts to fp8 after the update, checkpoints, data loading.
 struct ChunkExchange {
   int pieces = 0;  ///< layers; 0: nothing to exchange
@@ -35,6 +42,8 @@ struct ChunkExchange {
   Estimate gather_piece;
 };
 struct StageUpdate {
+  Segment router_bias;  ///< empty where the run has none
+  Segment loss_scale;   ///< with fp16
   Segment norm;
   Segment optimizer;
   Estimate tied_embedding;  ///< all-reduce of the shared embedding's gradient between first and last stage

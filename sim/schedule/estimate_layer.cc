@@ -5,6 +5,8 @@
 
 #include "base/files.h"
 #include "sim/schedule/load_sample.h"
+#include "sim/schedule/shared_experts.h"
+#include "sim/schedule/tile_fused.h"
 
 namespace moeplan::sim {
 
@@ -25,7 +27,12 @@ CacheKey layout_key(const Job& job, const PlanSpec& plan, KeyKind kind) {
                static_cast<int>(plan.recompute.mode),
                static_cast<int>(plan.dispatcher),
                plan.dispatcher_sms,
-               plan.chunk_degree};
+               plan.chunk_degree,
+               static_cast<int>(plan.cp_comm()),
+               plan.cp_a2a_size,
+               plan.backward_chunks(),
+               plan.overlap.shared_experts,
+               plan.overlap.tile_fused};
   for (const RecomputeModule module : plan.recompute.modules) key.push_back(1 + static_cast<int>(module));
   key.push_back(static_cast<std::int64_t>(job.run.gate));
   return key;
@@ -70,6 +77,13 @@ double pipelined(double in, double work, double out, int pieces) {
   return returned;
 }
 
+/// Of experts fused with their all-to-alls (tile_fused.h).
+double fused(const FusedWay& way) {
+  const double in = slowest(way.first_in) + std::max(slowest(way.rest_in), slowest(way.most_work));
+  const double out = slowest(way.first_work) + std::max(slowest(way.rest_work), slowest(way.most_out));
+  return in + slowest(way.last_work) + out + std::max(slowest(way.last_out), slowest(way.weights));
+}
+
 struct RoutedTimes {
   double forward = 0, backward = 0, weight = 0;
 };
@@ -79,27 +93,38 @@ double slowest_weights(const MoeTimes& moe) {
   const auto slowest =
       std::max_element(moe.experts_backward.begin(), moe.experts_backward.end(),
                        [](const Segment& a, const Segment& b) { return a.time() < b.time(); });
-  return BackwardSegment(*slowest).weight.time().s() * moe.pieces;
+  return BackwardSegment(*slowest).weight.time().s() * moe.backward_pieces;
 }
 
 RoutedTimes estimate_routed(const Job& job, const PlanSpec& plan, const StageModel& model,
                             const CommNetwork& network, int row) {
   StageRanks group = model.ranks();
-  group.ranks.resize(static_cast<std::size_t>(plan.layout.ep));
+  const int group_size = plan.layout.ep * plan.layout.etp;
+  group.ranks.resize(static_cast<std::size_t>(group_size));
   const std::int64_t tokens = model.kernels().tokens().routed;
-  RoutingMatrix routing = mean_routing(job, row, plan.layout.ep, tokens);
+  RoutingMatrix routing = mean_routing(job, row, group_size, tokens);
   if (job.run.gate == GatePolicy::kCapacity)
     apply_capacity(routing, job.run.capacity_factor, tokens, job.model.top_k);
   const MoeTraffic traffic =
       map_to_ranks(routing, plan.layout, row < 0 ? std::span<const std::int32_t>() : row_slots(plan, row));
   AllToAllTimes times;
-  if (plan.layout.ep > 1) {
+  if (group_size > 1) {
     times = solve_all_to_alls(network, group, traffic, make_exchange(plan, job.model, model.kernels()));
   }
-  const MoeTimes moe = build_moe_times(model.kernels(), traffic, times, plan.chunk_degree);
-  return {pipelined(slowest(moe.dispatch), slowest(moe.experts), slowest(moe.combine), moe.pieces),
-          pipelined(slowest(moe.combine_gradient), slowest(moe.experts_backward),
-                    slowest(moe.dispatch_gradient), moe.pieces),
+  MoeTimes moe = build_moe_times(model.kernels(), traffic, times, plan.chunk_degree, plan.backward_chunks());
+  if (plan.overlap.shared_experts) add_shared_experts(model.kernels(), moe);
+  if (plan.overlap.tile_fused && plan.layout.ep > 1) {
+    fuse_tiles(model.kernels(), traffic, moe);
+    return {fused(moe.fused_forward), fused(moe.fused_backward), slowest_weights(moe)};
+  }
+  // Shared experts beside an all-to-all: what comes next waits for the longer of the two.
+  const auto both = [](const std::vector<Segment>& exchange, const std::vector<Segment>& shared) {
+    return std::max(slowest(exchange), slowest(shared));
+  };
+  return {pipelined(both(moe.dispatch, moe.shared_up), slowest(moe.experts),
+                    both(moe.combine, moe.shared_down), moe.pieces),
+          pipelined(both(moe.combine_gradient, moe.shared_down_backward), slowest(moe.experts_backward),
+                    both(moe.dispatch_gradient, moe.shared_up_backward), moe.backward_pieces),
           slowest_weights(moe)};
 }
 

@@ -55,6 +55,7 @@ std::vector<StageLoad> load_stages(const Job& job, const PlanSpec& plan, CostCac
     const RankParameters parameters = chunk_parameters(job.model, plan, chunks[c], first, last);
     stage.parameters.dense += parameters.dense;
     stage.parameters.expert += parameters.expert;
+    stage.parameters.moe_layers += parameters.moe_layers;
     stage.layers += static_cast<int>(chunks[c].size());
   }
   return stages;
@@ -81,9 +82,11 @@ CacheKey stage_key(KeyKind kind, const PlanSpec& plan, const StageLoad& stage) {
           l.etp,
           l.ranks_per_stage(),
           l.pp,
-          plan.distributed_optimizer,
+          static_cast<int>(plan.data_parallel()),
+          plan.shard_group,
           stage.parameters.dense,
           stage.parameters.expert,
+          stage.parameters.moe_layers,
           stage.layers,
           ChunkMap(plan).routes()};
 }
@@ -109,6 +112,18 @@ double fill_time(const PlanSpec& plan, double f, double b, double w) {
   }
 }
 
+/// What sharded parameters and gradients add to the micro-batches: of each layer what its computation does
+/// not hide. Model: m (L max(0, g - f) + L max(0, g + r - b)) + g + r;  g, r, f, b = gather, reduction,
+/// forward and backward of a layer, g = 0 where parameters are whole
+double exposed_shards(const PlanSpec& plan, const StageLoad& stage, double gather, double reduce,
+                      double micro_batches) {
+  const int layers = std::max(1, stage.layers);
+  const double g = shards_parameters(plan.data_parallel()) ? gather : 0.0;
+  const double each =
+      std::max(0.0, g - stage.forward / layers) + std::max(0.0, g + reduce - stage.backward / layers);
+  return micro_batches * layers * each + g + reduce;
+}
+
 /// What gradients, update and parameters add behind and before the pipeline.
 double step_tail(const Job& job, const PlanSpec& plan, const StageLoad& stage, double micro_batch_backward,
                  double micro_batch_forward, const CommNetwork& network, CostCache& cache) {
@@ -122,12 +137,21 @@ double step_tail(const Job& job, const PlanSpec& plan, const StageLoad& stage, d
       cache.number(stage_key(kGatherKey, plan, stage), [&] { return exchange().gather_piece.time.s(); });
   const double update = cache.number(stage_key(kUpdateKey, plan, stage), [&] {
     const StageUpdate u = compute_update(job, plan, network, 0, stage.parameters);
-    return (u.norm.time() + u.optimizer.time() + u.tied_embedding.time).s();
+    return (u.router_bias.time() + u.loss_scale.time() + u.norm.time() + u.optimizer.time() +
+            u.tied_embedding.time)
+        .s();
   });
   const auto behind = [&](double piece, bool overlap, double cover) {
     const double all = piece * stage.layers;
     return overlap ? std::max(piece, all - cover) : all;
   };
+  const DataParallel sharding = plan.data_parallel();
+  if (shards_gradients(sharding)) {
+    const auto m = static_cast<double>(micro_batches(plan, job.run.global_batch));
+    return exposed_shards(plan, stage, gather, reduce, m) + update +
+           (shards_parameters(sharding) ? 0.0
+                                        : behind(gather, plan.overlap_param_gather, micro_batch_forward));
+  }
   return behind(reduce, plan.overlap_grad_reduce, micro_batch_backward) + update +
          behind(gather, plan.overlap_param_gather, micro_batch_forward);
 }

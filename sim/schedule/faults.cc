@@ -34,6 +34,8 @@ void check_grids(const Job& job, const PlanSpec& plan, Faults& faults) {
   }
 }
 
+int most_chunks(const PlanSpec& plan) { return std::max(plan.chunk_degree, plan.backward_chunks()); }
+
 /// Chunks and stages that a schedule is made for.
 void check_schedule(const PlanSpec& plan, Faults& faults) {
   const int pp = plan.layout.pp;
@@ -65,11 +67,11 @@ void check_schedule(const PlanSpec& plan, Faults& faults) {
   if (schedule == PipelineSchedule::kDualPipe && pp % 2 != 0 && pp > 1)
     add(faults, "dualpipe-stages",
         "schedule dualpipe feeds the pipeline from both ends and needs an even pp, found pp {}", pp);
-  if (overlaps_passes(schedule) && plan.chunk_degree > 1)
+  if (overlaps_passes(schedule) && most_chunks(plan) > 1)
     add(faults, "dualpipe-chunks",
         "schedule {} overlaps two micro-batches; token chunks inside one are not simulated with it: expected "
         "chunk_degree 1, found {}",
-        name(schedule), plan.chunk_degree);
+        name(schedule), most_chunks(plan));
 }
 
 void check_micro_batches(const PlanSpec& plan, std::int64_t micro_batches, Faults& faults) {
@@ -108,8 +110,42 @@ void check_sequence(const Job& job, const PlanSpec& plan, Faults& faults) {
     add(faults, "tp-divides-sequence", "tp {} does not divide the {} tokens of a sequence shard", l.tp,
         job.run.seq_len / l.cp);
   const std::int64_t tokens = job.run.seq_len * plan.micro_batch / (std::int64_t{l.cp} * l.tp);
-  if (plan.chunk_degree > 1 && tokens < plan.chunk_degree)
-    add(faults, "chunks", "{} chunks of {} tokens", plan.chunk_degree, tokens);
+  const int chunks = most_chunks(plan);
+  if (chunks > 1 && tokens < chunks) add(faults, "chunks", "{} chunks of {} tokens", chunks, tokens);
+}
+
+/// Rules of TransformerEngine's context parallelism (transformer_engine/pytorch/attention,
+/// attn_forward_func_with_cp): heads and query groups divide where heads are exchanged, and no window goes
+/// round a ring.
+void check_context_exchange(const Job& job, const PlanSpec& plan, Faults& faults) {
+  if (!plan.stated_cp_comm) return;
+  const ModelSpec& m = job.model;
+  const ParallelLayout& l = plan.layout;
+  const std::string_view word = name(*plan.stated_cp_comm);
+  if (l.cp == 1)
+    return add(faults, "cp-comm", "cp_comm_type {} with cp 1: there is nothing to exchange", word);
+  if (*plan.stated_cp_comm == ContextExchange::kAllToAllP2p) {
+    const int inner = plan.cp_a2a_size;
+    if (inner < 2 || inner >= l.cp || l.cp % inner != 0)
+      return add(faults, "cp-a2a-size",
+                 "cp_a2a_size {}: expected a divisor of cp {}, more than 1 and less than cp", inner, l.cp);
+  }
+  const int split = l.tp * plan.cp_heads();
+  if (plan.cp_heads() > 1 && m.heads % split != 0)
+    add(faults, "cp-divides-heads",
+        "cp_comm_type {} exchanges heads: tp {} * {} ranks does not divide {} attention heads", word, l.tp,
+        plan.cp_heads(), m.heads);
+  if (plan.cp_heads() > 1 && !m.is_mla() && m.kv_heads % split != 0)
+    add(faults, "cp-divides-heads",
+        "cp_comm_type {} exchanges heads: tp {} * {} ranks does not divide {} key-value heads", word, l.tp,
+        plan.cp_heads(), m.kv_heads);
+  const bool windowed = std::any_of(m.layers.begin(), m.layers.end(), [&](const LayerSpec& layer) {
+    return layer.window > 0 && layer.window < job.run.seq_len;
+  });
+  const bool rings =
+      *plan.stated_cp_comm == ContextExchange::kP2p || *plan.stated_cp_comm == ContextExchange::kAllToAllP2p;
+  if (windowed && rings)
+    add(faults, "cp-window", "cp_comm_type {} with attention windows: expected all_gather or a2a", word);
 }
 
 void check_widths(const Job& job, const PlanSpec& plan, Faults& faults) {
@@ -124,12 +160,17 @@ void check_widths(const Job& job, const PlanSpec& plan, Faults& faults) {
     add(faults, "tp-divides-ffn", "tp {} does not divide the dense width {}", l.tp, m.dense_ffn);
   if (m.shared_ffn % l.tp != 0)
     add(faults, "tp-divides-ffn", "tp {} does not divide the shared experts' width {}", l.tp, m.shared_ffn);
-  if (l.etp != 1)
-    add(faults, "etp-1", "etp {}: expert tensor parallelism is not simulated yet, expected 1", l.etp);
+  if (m.expert_ffn % l.etp != 0)
+    add(faults, "etp-divides-ffn", "etp {} does not divide the experts' width {}", l.etp, m.expert_ffn);
 }
 
 void check_dispatcher(const Job& job, const PlanSpec& plan, Faults& faults) {
   if (!removes_duplicates(plan.dispatcher)) return;
+  if (plan.layout.etp > 1)
+    add(faults, "etp-dispatcher",
+        "dispatcher {} with etp {}: only dispatchers that send every copy are simulated with expert tensor "
+        "parallelism",
+        name(plan.dispatcher), plan.layout.etp);
   const auto& table = job.profile.data().expert_parallel;
   const EpLibrary library =
       plan.dispatcher == Dispatcher::kHybridEp ? EpLibrary::kHybridEp : EpLibrary::kDeepEp;
@@ -209,6 +250,39 @@ void check_split(const Job& job, const PlanSpec& plan, Faults& faults) {
   }
 }
 
+void check_data_parallel(const PlanSpec& plan, Faults& faults) {
+  const ParallelLayout& l = plan.layout;
+  const DataParallel sharding = plan.data_parallel();
+  // DeepSpeed's PipelineEngine asserts a ZeRO stage below 2; how the FSDPs keep or drop gathered layers
+  // between the passes of a pipeline is not simulated.
+  if (shards_gradients(sharding) && l.pp > 1)
+    add(faults, "sharding-pipeline",
+        "data_parallel {} with pp {}: gradients that are shards are reduced behind every "
+        "micro-batch, which is simulated without a pipeline alone; expected pp 1, or none or zero1",
+        name(sharding), l.pp);
+  if (shards_gradients(sharding) && plan.overlap.all_to_all)
+    add(faults, "sharding-overlap",
+        "data_parallel {} with all-to-alls under another micro-batch: gathers and reductions beside pairs of passes "
+        "are not simulated; expected none or zero1",
+        name(sharding));
+  if (sharding != DataParallel::kHsdp) {
+    if (plan.shard_group != 0)
+      add(faults, "shard-group", "shard_group {} with data_parallel {}, expected hsdp", plan.shard_group,
+          name(sharding));
+    return;
+  }
+  const int ranks = l.dp * l.cp;
+  if (plan.shard_group < 2 || plan.shard_group >= ranks || ranks % plan.shard_group != 0)
+    add(faults, "shard-group",
+        "hsdp in groups of {}: expected a divisor of the dp * cp = {} ranks, more than 1 and fewer than all "
+        "(fsdp)",
+        plan.shard_group, ranks);
+  else if (std::int64_t{plan.shard_group} * l.tp % (std::int64_t{l.ep} * l.etp) != 0)
+    add(faults, "shard-group-experts",
+        "etp {} * ep {} does not divide shard_group {} * tp {}: a shard group has to hold all experts", l.etp,
+        l.ep, plan.shard_group, l.tp);
+}
+
 void check_recompute(const Job& job, const PlanSpec& plan, Faults& faults) {
   if (plan.recompute.has(RecomputeModule::kMlaUpProj) && !job.model.is_mla())
     add(faults, "recompute-module", "mla_up_proj recompute, but the model has no MLA");
@@ -220,15 +294,103 @@ void check_recompute(const Job& job, const PlanSpec& plan, Faults& faults) {
     add(faults, "recompute-module", "shared_experts recompute, but the model has none");
 }
 
+bool is_one_forward_one_backward(PipelineSchedule schedule) {
+  return schedule == PipelineSchedule::kOneForwardOneBackward || schedule == PipelineSchedule::kInterleaved;
+}
+
+/// Two ways to hide the same all-to-alls, and what either needs.
+void check_shared_overlap(const Job& job, const PlanSpec& plan, Faults& faults) {
+  if (!plan.overlap.shared_experts) return;
+  constexpr const char* kRule = "overlap-shared-experts";
+  if (job.model.moe_layers() == 0 || job.model.shared_ffn == 0)
+    add(faults, kRule, "shared experts beside the all-to-alls, but the model has no shared experts");
+  if (most_chunks(plan) > 1)
+    add(faults, kRule,
+        "shared experts beside the all-to-alls are not simulated with token chunks: expected chunk_degree 1, "
+        "found {}",
+        most_chunks(plan));
+  if (plan.overlap.all_to_all)
+    add(faults, kRule,
+        "all-to-alls hide under another micro-batch or under shared experts, expected one of shared_experts "
+        "and "
+        "all_to_all");
+  if (splits_backward(plan.schedule()))
+    add(faults, kRule,
+        "shared experts beside the all-to-alls are not simulated with schedule {}, whose backward is in "
+        "halves",
+        name(plan.schedule()));
+  if (plan.recompute.has(RecomputeModule::kSharedExperts))
+    add(faults, kRule,
+        "shared experts beside the all-to-alls keep their activations, found shared_experts recompute");
+}
+
+void check_all_to_all_overlap(const Job& job, const PlanSpec& plan, Faults& faults) {
+  if (plan.overlap.delay_weight_gradients && !plan.overlap.all_to_all)
+    add(faults, "overlap-weight-gradients", "weight gradients are delayed in pairs of micro-batches only");
+  if (!plan.overlap.all_to_all) return;
+  constexpr const char* kRule = "overlap-all-to-all";
+  if (job.model.moe_layers() == 0 || plan.layout.ep == 1)
+    add(faults, kRule, "all-to-alls under another micro-batch need experts on several ranks, found ep {}",
+        plan.layout.ep);
+  if (!is_one_forward_one_backward(plan.schedule()))
+    add(faults, kRule,
+        "all-to-alls under another micro-batch belong to schedules 1f1b and interleaved, found {}{}",
+        name(plan.schedule()),
+        overlaps_passes(plan.schedule()) ? ", which pairs forwards and backwards by itself" : "");
+  if (most_chunks(plan) > 1)
+    add(faults, kRule,
+        "all-to-alls under another micro-batch are not simulated with token chunks: expected chunk_degree 1, "
+        "found {}",
+        most_chunks(plan));
+}
+
+void check_tile_fused(const Job& job, const PlanSpec& plan, Faults& faults) {
+  if (!plan.overlap.tile_fused) return;
+  constexpr const char* kRule = "overlap-tile-fused";
+  if (job.model.moe_layers() == 0 || plan.layout.ep == 1)
+    add(faults, kRule, "experts fused with their all-to-alls need experts on several ranks, found ep {}",
+        plan.layout.ep);
+  if (plan.dispatcher != Dispatcher::kFlat)
+    add(faults, kRule,
+        "experts fused with their all-to-alls send copies themselves: expected dispatcher flat, found {}",
+        name(plan.dispatcher));
+  if (plan.layout.etp > 1)
+    add(faults, kRule, "experts fused with their all-to-alls are whole on a rank: expected etp 1, found {}",
+        plan.layout.etp);
+  if (most_chunks(plan) > 1)
+    add(faults, kRule,
+        "experts fused with their all-to-alls are cut in tiles: expected chunk_degree 1, found {}",
+        most_chunks(plan));
+  if (plan.overlap.shared_experts || plan.overlap.all_to_all)
+    add(faults, kRule,
+        "experts fused with their all-to-alls leave none to hide: expected neither shared_experts nor "
+        "all_to_all");
+  if (splits_backward(plan.schedule()))
+    add(faults, kRule,
+        "experts fused with their all-to-alls are not simulated with schedule {}, whose backward is in "
+        "halves",
+        name(plan.schedule()));
+}
+
 /// Degrees below one would divide by zero in every other rule.
 bool has_degrees(const PlanSpec& plan, Faults& faults) {
   const ParallelLayout& l = plan.layout;
-  const int least =
-      std::min({l.tp, l.pp, l.vp, l.cp, l.ep, l.etp, l.dp, l.edp, plan.micro_batch, plan.chunk_degree});
+  const int least = std::min({l.tp, l.pp, l.vp, l.cp, l.ep, l.etp, l.dp, l.edp, plan.micro_batch,
+                              plan.chunk_degree, plan.backward_chunks()});
   if (least < 1)
     add(faults, "degrees",
         "every degree of parallelism, the micro-batch and the chunks are at least 1, found {}", least);
   return least >= 1;
+}
+
+/// A captured step cannot branch on what the host reads.
+void check_graph(const Job& job, const PlanSpec& plan, Faults& faults) {
+  if (!job.run.graph.whole_step || !job.model.is_moe() || plan.layout.ep < 2) return;
+  if (job.run.gate == GatePolicy::kDropless && plan.dispatcher != Dispatcher::kHybridEp)
+    add(faults, "whole-step-graph",
+        "cuda_graph whole_step with a dropless gate: dispatcher {} has the host read the tokens per expert, expected hybridep "
+        "(or a capacity gate)",
+        name(plan.dispatcher));
 }
 
 }  // namespace
@@ -240,11 +402,17 @@ std::vector<PlanFault> find_faults(const Job& job, const PlanSpec& plan) {
   check_schedule(plan, faults);
   check_batch(job, plan, faults);
   check_sequence(job, plan, faults);
+  check_context_exchange(job, plan, faults);
   check_widths(job, plan, faults);
   check_experts(job, plan, faults);
   check_placement(job, plan, faults);
   check_split(job, plan, faults);
   check_recompute(job, plan, faults);
+  check_data_parallel(plan, faults);
+  check_shared_overlap(job, plan, faults);
+  check_all_to_all_overlap(job, plan, faults);
+  check_tile_fused(job, plan, faults);
+  check_graph(job, plan, faults);
   return faults;
 }
 

@@ -63,10 +63,12 @@ LayerKernels::LayerKernels(const ModelSpec& model, const RunSpec& run, const Pla
       distinct_share_(distinct_share(model, plan)),
       fusion_(run.fusion),
       graph_(run.graph),
-      waits_for_counts_(run.gate != GatePolicy::kCapacity),
+      router_loss_(run.router_loss),
+      waits_for_counts_(run.gate != GatePolicy::kCapacity && !run.graph.whole_step),
       comm_(std::move(comm)),
       tokens_(rank_tokens(plan, run)),
-      tp_(plan.layout.tp) {}
+      tp_(plan.layout.tp),
+      expert_ffn_(model.expert_ffn / plan.layout.etp) {}
 
 bool LayerKernels::is_fp8() const { return bytes_per_element(precision_.gemm) < kBf16Bytes; }
 
@@ -94,6 +96,7 @@ int LayerKernels::communication_sms() const {
 }
 
 void LayerKernels::wait_for_launches(Segment& segment, std::int64_t experts) const {
+  if (graph_.whole_step) return;
   const Seconds kernel = profile_.launch_overhead();
   std::vector<Seconds> hosts;
   std::string_view before;
@@ -180,23 +183,39 @@ void LayerKernels::activation(Segment& segment, std::int64_t tokens, std::int64_
   memory(segment, "activation", MemoryOp::kSwiglu, arrays * product(tokens, width) * kBf16Bytes);
 }
 
-void LayerKernels::mlp_forward(Segment& segment, std::int64_t ffn) const {
+void LayerKernels::mlp_up_forward(Segment& segment, std::int64_t ffn) const {
   const std::int64_t up = ffn / tp_ * (model_.gated ? 2 : 1);
   enter_region(segment);
   forward(segment, {"fc1", tokens_.region, model_.hidden, up});
   activation(segment, tokens_.region, ffn / tp_, false);
+}
+
+void LayerKernels::mlp_down_forward(Segment& segment, std::int64_t ffn) const {
   forward(segment, {"fc2", tokens_.region, ffn / tp_, model_.hidden});
   leave_region(segment);
 }
 
-void LayerKernels::mlp_backward(Segment& segment, std::int64_t ffn, bool recompute) const {
-  const std::int64_t up = ffn / tp_ * (model_.gated ? 2 : 1);
-  if (recompute) mlp_forward(segment, ffn);
+void LayerKernels::mlp_forward(Segment& segment, std::int64_t ffn) const {
+  mlp_up_forward(segment, ffn);
+  mlp_down_forward(segment, ffn);
+}
+
+void LayerKernels::mlp_down_backward(Segment& segment, std::int64_t ffn) const {
   enter_region(segment);
   backward(segment, {"fc2", tokens_.region, ffn / tp_, model_.hidden});
+}
+
+void LayerKernels::mlp_up_backward(Segment& segment, std::int64_t ffn) const {
+  const std::int64_t up = ffn / tp_ * (model_.gated ? 2 : 1);
   activation(segment, tokens_.region, ffn / tp_, true);
   backward(segment, {"fc1", tokens_.region, model_.hidden, up}, gather(tokens_.region, model_.hidden),
            scatter(tokens_.region, model_.hidden));
+}
+
+void LayerKernels::mlp_backward(Segment& segment, std::int64_t ffn, bool recompute) const {
+  if (recompute) mlp_forward(segment, ffn);
+  mlp_down_backward(segment, ffn);
+  mlp_up_backward(segment, ffn);
 }
 
 Segment LayerKernels::dense_forward() const {

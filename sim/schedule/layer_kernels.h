@@ -12,9 +12,12 @@
 
 namespace moeplan::sim {
 
-/// The group a collective inside a layer runs over.
-enum class LayerGroup { kTensor, kContext };
-/// Time of such a collective; `buffer` is the full buffer as in solve_ring.
+/// The group a collective inside a layer runs over. Of a context-parallel group: all; runs of neighbours that
+/// exchange heads; the ranks at the same place of these runs, which keys and values go round.
+/// Of a router's loss: the ranks of a tensor- and context-parallel group, and all of a stage.
+enum class LayerGroup { kTensor, kContext, kContextHeads, kContextRing, kTensorContext, kStage };
+/// Time of such a collective; `buffer` is the full buffer as in solve_ring, of an all-to-all what all ranks
+/// of a group hold together.
 using LayerComm = std::function<Estimate(LayerGroup, CollectiveKind, base::Bytes)>;
 
 /// Sizes of one micro-batch on one rank.
@@ -54,6 +57,12 @@ class LayerKernels {
   /// Unpermutation and residual: what comes after the combine. Backward runs it first.
   Segment moe_after_forward() const;
   Segment moe_after_backward() const;
+  /// Shared experts in two parts where the plan puts them beside the all-to-alls (shared_experts.h): up to
+  /// the activation, and the second product.
+  Segment shared_up_forward() const;
+  Segment shared_down_forward() const;
+  Segment shared_down_backward() const;
+  Segment shared_up_backward() const;
   /// What a rank does to the tokens of its slots. Shape: tokens[slot]
   Segment experts_forward(std::span<const std::int64_t> tokens) const;
   Segment experts_backward(std::span<const std::int64_t> tokens) const;
@@ -71,6 +80,7 @@ class LayerKernels {
   /// Bytes that one copy of a token takes in a dispatch and in a combine, probabilities included.
   double dispatch_bytes_per_copy() const;
   double combine_bytes_per_copy() const;
+  std::int64_t dispatch_width() const { return model_.dispatch_width; }
   /// SMs that the dispatcher's kernels hold while they run.
   int communication_sms() const;
   const Profile& profile() const { return profile_; }
@@ -101,10 +111,21 @@ class LayerKernels {
   void expert_activation(Segment& segment, std::int64_t rows, bool backward) const;
   void mlp_forward(Segment& segment, std::int64_t ffn) const;
   void mlp_backward(Segment& segment, std::int64_t ffn, bool recompute) const;
+  void mlp_up_forward(Segment& segment, std::int64_t ffn) const;
+  void mlp_down_forward(Segment& segment, std::int64_t ffn) const;
+  void mlp_down_backward(Segment& segment, std::int64_t ffn) const;
+  void mlp_up_backward(Segment& segment, std::int64_t ffn) const;
   void gqa_projections(Segment& segment, bool backward) const;
   void mla_forward(Segment& segment) const;
   void mla_backward(Segment& segment) const;
+  /// The attention core and what context parallelism exchanges for it (context_attention.cc).
+  void context_core(Segment& segment, const LayerSpec& layer, AttentionPass pass) const;
+  void router_loss(Segment& segment, bool backward) const;
+  void ring(Segment& segment, const LayerSpec& layer, AttentionPass pass) const;
+  void exchange_heads(Segment& segment, const LayerSpec& layer, double width) const;
   void core(Segment& segment, const LayerSpec& layer, AttentionPass pass) const;
+  void core(Segment& segment, const AttentionShape& shape, AttentionPass pass) const;
+  AttentionShape core_shape(const LayerSpec& layer) const;
   /// Scores, fp16 or bf16, through memory (S values): product 2 S, softmax 4 S, dropout with its mask 5 S,
   /// product; backward four products, dropout 5 S, softmax 6 S. The causal half is not skipped.
   /// Source: Megatron-LM core attention of 2022 (scaled masked softmax fused, dropout and products not).
@@ -119,6 +140,8 @@ class LayerKernels {
   void wait_for_launches(Segment& segment, std::int64_t experts = 1) const;
   bool is_fp8() const;
   bool recomputes(RecomputeModule module) const;
+  /// Shared experts that run before the dispatch.
+  bool has_shared_before() const { return model_.shared_ffn > 0 && !plan_.overlap.shared_experts; }
 
   const ModelSpec& model_;
   const PlanSpec& plan_;
@@ -128,10 +151,12 @@ class LayerKernels {
   double distinct_share_;  // of the copies on a rank, where the dispatcher removes duplicates; else 1
   KernelFusion fusion_;
   GraphScope graph_;
+  RouterLoss router_loss_;
   bool waits_for_counts_;  // the host reads tokens per expert before it can launch the dispatch
   LayerComm comm_;
   RankTokens tokens_;
   int tp_;
+  std::int64_t expert_ffn_;  // of an expert's part on one rank: its width / etp
 };
 
 }  // namespace moeplan::sim

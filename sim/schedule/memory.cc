@@ -60,6 +60,7 @@ class StageMemory {
   int copies() const { return map_.routes(); }
   void add_weights(int stage, const std::vector<Placed>& layers, MemoryPart& part) const;
   double dense_elements(const std::vector<Placed>& layers) const;
+  double expert_elements(const std::vector<Placed>& layers) const;
   void load_rows(const std::vector<Placed>& layers, int iteration);
   double mean_rows() const;
   Peak peak_of(int stage, const std::vector<Placed>& layers) const;
@@ -216,23 +217,45 @@ void StageMemory::add_weights(int stage, const std::vector<Placed>& layers, Memo
     dense += (own_head ? head_elements() : 0.0) + (own_table ? head_elements() : 0.0);
     dense += m.mtp_layers * 2.0 * static_cast<double>(m.hidden) * static_cast<double>(m.hidden) / layout_.tp;
   }
-  double experts = 0.0;
-  for (const Placed& placed : layers) {
-    if (placed.moe_index >= 0)
-      experts += static_cast<double>(slots_per_rank(placed.moe_index) * expert_parameters(m)) / layout_.etp;
-  }
+  const double experts = expert_elements(layers);
   const PrecisionRecipe& p = job_.run.precision;
   const double low = value_bytes(p.gemm);
   // Low-precision products keep two quantised copies of each weight, for forward and for dgrad.
   const double weight_bytes = kBf16 + (low < kBf16 ? 2.0 * low : 0.0);
+  const double gradient_bytes = value_bytes(p.gradient_reduce);
+  const double copies_of_chunks = plan_.distributed_optimizer ? copies() : 1.0;
+  const DataShards shards = data_shards(plan_);
+  const double dense_share = shards.dense * copies_of_chunks;
+  const double expert_share = shards.expert * copies_of_chunks;
+  const double shared = dense / dense_share + experts / expert_share;
+  const double whole = dense + experts;
+  const DataParallel sharding = plan_.data_parallel();
+  // One layer, or embedding or head, whole: the one at hand and the one that is gathered ahead; the gradients
+  // of the one at hand and of the one that is reduced.
+  double largest = first || is_last(stage) ? head_elements() : 0.0;
+  for (const Placed& placed : layers)
+    largest = std::max(largest, dense_elements({placed}) + expert_elements({placed}));
+  const double gathered = largest * weight_bytes * (plan_.overlap_param_gather ? 2.0 : 1.0);
+  const double pending = largest * (kBf16 + gradient_bytes);
+  part.parameters = base::Bytes::rounded(shards_parameters(sharding)
+                                             ? shared * kBf16 + std::min(gathered, whole * weight_bytes)
+                                             : whole * weight_bytes);
+  part.gradients = base::Bytes::rounded(
+      shards_gradients(sharding) ? shared * gradient_bytes + std::min(pending, whole * gradient_bytes)
+                                 : whole * gradient_bytes);
   const double states = p.optimizer_bytes_per_parameter;
-  const double dense_share =
-      plan_.distributed_optimizer ? static_cast<double>(layout_.dp) * layout_.cp * copies() : 1.0;
-  const double expert_share = plan_.distributed_optimizer ? static_cast<double>(layout_.edp) * copies() : 1.0;
-  part.parameters = base::Bytes::rounded((dense + experts) * weight_bytes);
-  part.gradients = base::Bytes::rounded((dense + experts) * value_bytes(p.gradient_reduce));
   part.optimizer_states =
       base::Bytes::rounded(dense * states / dense_share + experts * states / expert_share);
+}
+
+double StageMemory::expert_elements(const std::vector<Placed>& layers) const {
+  double experts = 0.0;
+  for (const Placed& placed : layers) {
+    if (placed.moe_index >= 0)
+      experts +=
+          static_cast<double>(slots_per_rank(placed.moe_index) * expert_parameters(job_.model)) / layout_.etp;
+  }
+  return experts;
 }
 
 /// Token copies that one rank's experts get where all get the same.
@@ -280,6 +303,7 @@ StageMemory::Peak StageMemory::peak_of(int stage, const std::vector<Placed>& lay
   const double hidden_bytes = activations_.tokens() * static_cast<double>(m.hidden) * kBf16;
   double kept = 0.0;
   Peak layer_peak;
+  Peak beside;  // the layer of the other micro-batch of a pair, F fills what B leaves
   for (std::size_t i = 0; i < layers.size(); ++i) {
     const LayerBytes bytes = activations_.layer(layers[i].layer);
     kept += layers[i].in_flight * (bytes.kept + bytes.kept_per_row * rows_[i]) +
@@ -296,15 +320,21 @@ StageMemory::Peak StageMemory::peak_of(int stage, const std::vector<Placed>& lay
       // Sent and received token copies of one all-to-all, forward payload or its gradient in bf16.
       // A dispatcher that removes duplicates reads tokens in place and receives distinct ones.
       const bool distinct = removes_duplicates(plan_.dispatcher);
-      const double copies =
+      double copies =
           distinct ? rows_[i] * distinct_share(m, plan_) : activations_.shard_tokens() * m.top_k + rows_[i];
+      // What the ETP group gathers comes out of a buffer of what the all-to-all brought.
+      if (layout_.etp > 1) copies += rows_[i] / layout_.etp;
       own.buffers = copies * static_cast<double>(m.dispatch_width) * kBf16;
     }
     // fc1 holds 2 of 3 matrices of a gated block, 1 of 2 otherwise.
     own.activations += gradient * (m.gated ? 2.0 / 3.0 : 0.5) * MemoryConstants::kWeightGradientBytes / 2.0;
     if (layout_.tp > 1) own.activations += hidden_bytes;  // the gathered input
     if (own.sum() > layer_peak.sum()) layer_peak = own;
+    const Peak other{bytes.kept + bytes.kept_per_row * rows_[i], own.buffers, 0.0};
+    if (plan_.overlap.all_to_all && other.sum() > beside.sum()) beside = other;
   }
+  layer_peak.activations += beside.activations;
+  layer_peak.buffers += beside.buffers;
   Peak head_peak;
   if (is_last(stage)) {
     const bool fused = job_.run.fused_cross_entropy;

@@ -23,7 +23,7 @@ struct Change {
 
 class StageTimeline {
  public:
-  StageTimeline(const StageHeld& held, const ChunkMap& map, int stage) : held_(held) {
+  StageTimeline(const StageHeld& held, const ChunkMap& map, int stage) : held_(held), fills_(map.pairs()) {
     place_of_.assign(static_cast<std::size_t>(map.chunks()), 0);
     for (int v = 0; v < map.chunks_per_stage(); ++v)
       place_of_[static_cast<std::size_t>(map.at(stage, v))] = static_cast<std::size_t>(v);
@@ -35,8 +35,9 @@ class StageTimeline {
         if (is_first) changes_.push_back({start, true, kept(task.chunk), 0});
         return;
       case Kind::kBoth:
-        changes_.push_back({start, true, kept(task.chunk), 1});
-        changes_.push_back({finish, false, -kept(task.other_chunk), -1});
+        // All-to-alls under another micro-batch: the forward takes layer by layer what the backward gives back.
+        changes_.push_back({start, true, fills_ ? 0 : kept(task.chunk), 1});
+        changes_.push_back({finish, false, (fills_ ? kept(task.chunk) : 0) - kept(task.other_chunk), -1});
         return;
       case Kind::kBackward:
       case Kind::kInput:
@@ -91,6 +92,7 @@ class StageTimeline {
   }
 
   const StageHeld& held_;
+  bool fills_;
   std::vector<std::size_t> place_of_;
   std::vector<Change> changes_;
 };

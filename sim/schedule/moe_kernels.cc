@@ -19,15 +19,35 @@ std::int64_t total(std::span<const std::int64_t> tokens) {
 
 }  // namespace
 
+/// Balance of the experts: probabilities of all experts summed over the tokens, tokens an expert counted over
+/// the group that the loss is taken over (fp32, of each sequence with kSequence); backward a gradient into
+/// the scores.
+void LayerKernels::router_loss(Segment& segment, bool backward) const {
+  if (router_loss_ == RouterLoss::kNone) return;
+  const double scores = product(tokens_.routed, model_.experts) * kFp32Bytes;
+  memory(segment, "aux loss", backward ? MemoryOp::kAdd : MemoryOp::kReduce,
+         backward ? 2.0 * scores : scores);
+  if (backward) return;
+  const bool global = router_loss_ == RouterLoss::kGlobal;
+  const int ranks = global ? plan_.layout.ranks_per_stage() : tp_ * plan_.layout.cp;
+  const std::int64_t counts =
+      model_.experts * (router_loss_ == RouterLoss::kSequence ? tokens_.sequences : std::int64_t{1});
+  if (ranks > 1)
+    segment.add("aux loss all-reduce", TimeClass::kTpComm,
+                comm_(global ? LayerGroup::kStage : LayerGroup::kTensorContext, CollectiveKind::kAllReduce,
+                      base::Bytes::rounded(static_cast<double>(counts) * kFp32Bytes)));
+}
+
 Segment LayerKernels::moe_before_forward() const {
   Segment segment;
   const std::int64_t t = tokens_.routed;
   norm_forward(segment, tokens_.local, model_.hidden);
-  if (model_.shared_ffn > 0) mlp_forward(segment, model_.shared_ffn);
+  if (has_shared_before()) mlp_forward(segment, model_.shared_ffn);
   segment.add("router", TimeClass::kGemm,
               profile_.gemm({t, model_.experts, model_.hidden, NumberFormat::kBf16, GemmPass::kForward}));
   // Logits are read, scores and the routing map written.
   memory(segment, "router", MemoryOp::kRouter, 3.0 * product(t, model_.experts) * kFp32Bytes);
+  router_loss(segment, false);
   if (model_.has_latent_experts()) forward(segment, {"latent down", t, model_.hidden, model_.dispatch_width});
   if (!removes_duplicates(plan_.dispatcher)) {  // else the dispatch reads each token where it is
     // A token is read once and written top-k times.
@@ -52,17 +72,46 @@ Segment LayerKernels::moe_before_backward() const {
   }
   if (model_.has_latent_experts())
     backward(segment, {"latent down", t, model_.hidden, model_.dispatch_width});
+  router_loss(segment, true);
   memory(segment, "router", MemoryOp::kRouter, 3.0 * product(t, model_.experts) * kFp32Bytes);
   segment.add(
       "router", TimeClass::kGemm,
       profile_.gemm({t, model_.hidden, model_.experts, NumberFormat::kBf16, GemmPass::kDataGradient}));
   segment.add_weight_gradient("router", profile_.gemm({model_.hidden, model_.experts, t, NumberFormat::kBf16,
                                                        GemmPass::kWeightGradient}));
-  if (model_.shared_ffn > 0)
+  if (has_shared_before())
     mlp_backward(segment, model_.shared_ffn, recomputes(RecomputeModule::kSharedExperts));
   norm_backward(segment, tokens_.local, model_.hidden);
   memory(segment, "residual", MemoryOp::kAdd, 3.0 * product(tokens_.local, model_.hidden) * kBf16Bytes);
   if (!graph_.router) wait_for_launches(segment);
+  return segment;
+}
+
+Segment LayerKernels::shared_up_forward() const {
+  Segment segment;
+  mlp_up_forward(segment, model_.shared_ffn);
+  wait_for_launches(segment);
+  return segment;
+}
+
+Segment LayerKernels::shared_down_forward() const {
+  Segment segment;
+  mlp_down_forward(segment, model_.shared_ffn);
+  wait_for_launches(segment);
+  return segment;
+}
+
+Segment LayerKernels::shared_down_backward() const {
+  Segment segment;
+  mlp_down_backward(segment, model_.shared_ffn);
+  wait_for_launches(segment);
+  return segment;
+}
+
+Segment LayerKernels::shared_up_backward() const {
+  Segment segment;
+  mlp_up_backward(segment, model_.shared_ffn);
+  wait_for_launches(segment);
   return segment;
 }
 
@@ -116,8 +165,8 @@ void LayerKernels::grouped(Segment& segment, std::string_view name, std::span<co
 ///          probability (4 + 2 + 4) and its sum over a row (4); activation
 void LayerKernels::expert_activation(Segment& segment, std::int64_t rows, bool is_backward) const {
   if (fusion_.epilogue) return;
-  const double values = product(rows, model_.expert_ffn);
-  if (fusion_.activation || !is_backward) activation(segment, rows, model_.expert_ffn, is_backward);
+  const double values = product(rows, expert_ffn_);
+  if (fusion_.activation || !is_backward) activation(segment, rows, expert_ffn_, is_backward);
   if (fusion_.activation) return;
   if (!is_backward) {
     memory(segment, "weighting", MemoryOp::kCast, 6.0 * values);
@@ -127,14 +176,14 @@ void LayerKernels::expert_activation(Segment& segment, std::int64_t rows, bool i
   for (const double bytes : {6.0, 8.0, 6.0, 10.0})
     memory(segment, "weighting", MemoryOp::kCast, bytes * values);
   memory(segment, "weighting", MemoryOp::kReduce, 4.0 * values);
-  activation(segment, rows, model_.expert_ffn, true);
+  activation(segment, rows, expert_ffn_, true);
 }
 
 Segment LayerKernels::experts_forward(std::span<const std::int64_t> tokens) const {
   Segment segment;
   const std::int64_t rows = total(tokens);
   const std::int64_t width = model_.dispatch_width;
-  const std::int64_t up = model_.expert_ffn * (model_.gated ? 2 : 1);
+  const std::int64_t up = expert_ffn_ * (model_.gated ? 2 : 1);
   const double sorted = sorted_bytes(rows, tokens.size());
   const double small = kBf16Bytes + bytes_per_element(precision_.gemm);
   memory(segment, "sort by expert", MemoryOp::kPermute, sorted);
@@ -144,15 +193,15 @@ Segment LayerKernels::experts_forward(std::span<const std::int64_t> tokens) cons
     // Read once, written by rows and by columns.
     const auto experts = static_cast<std::int64_t>(tokens.size());
     memory(segment, "quantise", MemoryOp::kQuantise,
-           product(experts * (up + model_.expert_ffn), width) *
+           product(experts * (up + expert_ffn_), width) *
                (kBf16Bytes + 2.0 * bytes_per_element(precision_.gemm)));
   }
   if (is_fp8()) memory(segment, "quantise", MemoryOp::kQuantise, product(rows, width) * small);
   grouped(segment, "experts fc1", tokens, up, width, GemmPass::kForward);
   expert_activation(segment, rows, false);
   if (is_fp8() && !fusion_.epilogue)
-    memory(segment, "quantise", MemoryOp::kQuantise, product(rows, model_.expert_ffn) * small);
-  grouped(segment, "experts fc2", tokens, width, model_.expert_ffn, GemmPass::kForward);
+    memory(segment, "quantise", MemoryOp::kQuantise, product(rows, expert_ffn_) * small);
+  grouped(segment, "experts fc2", tokens, width, expert_ffn_, GemmPass::kForward);
   memory(segment, "pad", MemoryOp::kCopy, padded);
   memory(segment, "sort by source", MemoryOp::kPermute, sorted);
   wait_for_launches(segment, static_cast<std::int64_t>(tokens.size()));
@@ -163,7 +212,7 @@ Segment LayerKernels::experts_backward(std::span<const std::int64_t> tokens) con
   Segment segment;
   const std::int64_t rows = total(tokens);
   const std::int64_t width = model_.dispatch_width;
-  const std::int64_t up = model_.expert_ffn * (model_.gated ? 2 : 1);
+  const std::int64_t up = expert_ffn_ * (model_.gated ? 2 : 1);
   const double sorted = sorted_bytes(rows, tokens.size());
   const double gemm_bytes = bytes_per_element(precision_.gemm);
   memory(segment, "sort by source", MemoryOp::kPermute, sorted);
@@ -174,11 +223,11 @@ Segment LayerKernels::experts_backward(std::span<const std::int64_t> tokens) con
     memory(segment, "quantise", MemoryOp::kQuantise,
            product(rows, width + inner) * (kBf16Bytes + gemm_bytes));
     memory(segment, "transpose", MemoryOp::kTranspose,
-           product(rows, 2 * width + (fusion_.epilogue ? 0 : model_.expert_ffn) + inner) * 2.0 * gemm_bytes);
+           product(rows, 2 * width + (fusion_.epilogue ? 0 : expert_ffn_) + inner) * 2.0 * gemm_bytes);
   }
-  if (recomputes(RecomputeModule::kMoeAct)) activation(segment, rows, model_.expert_ffn, false);
-  grouped(segment, "experts fc2", tokens, width, model_.expert_ffn, GemmPass::kDataGradient);
-  grouped(segment, "experts fc2", tokens, width, model_.expert_ffn, GemmPass::kWeightGradient);
+  if (recomputes(RecomputeModule::kMoeAct)) activation(segment, rows, expert_ffn_, false);
+  grouped(segment, "experts fc2", tokens, width, expert_ffn_, GemmPass::kDataGradient);
+  grouped(segment, "experts fc2", tokens, width, expert_ffn_, GemmPass::kWeightGradient);
   expert_activation(segment, rows, true);
   grouped(segment, "experts fc1", tokens, up, width, GemmPass::kDataGradient);
   grouped(segment, "experts fc1", tokens, up, width, GemmPass::kWeightGradient);

@@ -9,6 +9,7 @@
 #include "sim/collective/split_pipe_all_to_all.h"
 #include "sim/collective/two_level_all_to_all.h"
 #include "sim/cost/profile_data.h"
+#include "sim/schedule/expert_tensor.h"
 #include "sim/schedule/overlap.h"
 
 namespace moeplan::sim {
@@ -48,12 +49,35 @@ std::vector<std::int64_t> piece_of(std::span<const std::int64_t> tokens, int pie
   return piece;
 }
 
-Segment one(std::string_view name, TimeClass time_class, const CommTimes& times, std::size_t rank,
-            double factor) {
-  Segment segment;
+void add_part(Segment& segment, std::string_view name, TimeClass time_class, const CommTimes& times,
+              std::size_t rank, double factor) {
   Estimate estimate = times.estimate(rank);
   estimate.time = estimate.time * factor;
   segment.add(name, time_class, estimate);
+}
+
+/// An all-to-all and the collective of the ETP group at its end on the experts' side, if there is one.
+struct Ends {
+  const CommTimes& exchange;
+  const CommTimes& shards;
+  double time(std::size_t rank) const {
+    return exchange.done[rank].s() + (shards.done.empty() ? 0.0 : shards.done[rank].s());
+  }
+};
+
+Segment arrive(std::string_view name, TimeClass time_class, Ends ends, std::size_t rank, double factor) {
+  Segment segment;
+  add_part(segment, name, time_class, ends.exchange, rank, factor);
+  if (!ends.shards.done.empty())
+    add_part(segment, "etp all-gather", TimeClass::kTpComm, ends.shards, rank, factor);
+  return segment;
+}
+
+Segment leave(std::string_view name, TimeClass time_class, Ends ends, std::size_t rank, double factor) {
+  Segment segment;
+  if (!ends.shards.done.empty())
+    add_part(segment, "etp reduce-scatter", TimeClass::kTpComm, ends.shards, rank, factor);
+  add_part(segment, name, time_class, ends.exchange, rank, factor);
   return segment;
 }
 
@@ -80,14 +104,7 @@ double slow_down(const LayerKernels& kernels, double in, double out, double byte
     input.memory_factor =
         interference.memory_factor(base::BytesPerSecond::of(bytes / in), kernels.profile().hbm_bandwidth());
   const OverlapFactors factors = overlap_factors(input);
-  Segment slowed;
-  for (const Part& part : work.parts()) {
-    Part slow = part;
-    if (part.time_class == TimeClass::kGemm) slow.estimate.time = part.estimate.time * factors.products;
-    if (part.time_class == TimeClass::kMemory) slow.estimate.time = part.estimate.time * factors.memory;
-    slowed.add(slow);
-  }
-  work = std::move(slowed);
+  work = slowed(work, factors);
   return factors.communication;
 }
 
@@ -139,19 +156,19 @@ TouchRatios touch_ratios(const CommNetwork& network, const StageRanks& stage, co
 }
 
 RelayTraffic remove_duplicates(const CommNetwork& network, const StageRanks& stage, const MoeTraffic& traffic,
-                               const Exchange& exchange) {
+                               const Exchange& exchange, int pieces) {
   const auto n = static_cast<std::size_t>(stage.expert_group);
   RelayTraffic relay;
   relay.ranks = stage.ranks;
   relay.group_size = stage.expert_group;
-  const double tokens = static_cast<double>(exchange.tokens) / exchange.pieces;
+  const double tokens = static_cast<double>(exchange.tokens) / pieces;
   relay.tokens.assign(stage.ranks.size(), tokens);
   relay.copies.resize(traffic.copies.size());
   relay.crossings.resize(traffic.copies.size());
   if (!traffic.touched.empty()) {
     for (std::size_t i = 0; i < relay.copies.size(); ++i) {
-      relay.copies[i] = static_cast<double>(traffic.touched[i]) / exchange.pieces;
-      relay.crossings[i] = static_cast<double>(traffic.touched_node[i]) / exchange.pieces;
+      relay.copies[i] = static_cast<double>(traffic.touched[i]) / pieces;
+      relay.crossings[i] = static_cast<double>(traffic.touched_node[i]) / pieces;
     }
     return relay;
   }
@@ -166,7 +183,7 @@ RelayTraffic remove_duplicates(const CommNetwork& network, const StageRanks& sta
     before = std::move(loads);
     for (std::size_t i = first; i < first + n; ++i) {
       for (std::size_t j = 0; j < n; ++j) {
-        const double copies = static_cast<double>(traffic.copies[i * n + j]) / exchange.pieces;
+        const double copies = static_cast<double>(traffic.copies[i * n + j]) / pieces;
         relay.copies[i * n + j] = std::min(tokens, copies * ratios.per_copy[j]);
         relay.crossings[i * n + j] = tokens * ratios.node[j];
       }
@@ -181,18 +198,24 @@ double routing_bytes(int top_k) { return 8.0 + 8.0 * top_k; }
 
 AllToAllTimes solve_relays(const CommNetwork& network, const StageRanks& stage, const MoeTraffic& traffic,
                            const Exchange& exchange) {
-  const RelayTraffic relay = remove_duplicates(network, stage, traffic, exchange);
+  const RelayTraffic forward = remove_duplicates(network, stage, traffic, exchange, exchange.pieces);
+  const bool same_pieces = exchange.pieces == exchange.backward_pieces;
+  const RelayTraffic other =
+      same_pieces ? RelayTraffic{}
+                  : remove_duplicates(network, stage, traffic, exchange, exchange.backward_pieces);
+  const RelayTraffic& backward = same_pieces ? forward : other;
   const EpLibrary library =
       exchange.dispatcher == Dispatcher::kHybridEp ? EpLibrary::kHybridEp : EpLibrary::kDeepEp;
-  const auto solve_one = [&](EpOperation operation, double bytes) {
+  const auto solve_one = [&](const RelayTraffic& relay, EpOperation operation, double bytes) {
     return solve_relay_all_to_all(network, relay,
                                   {library, operation, bytes + routing_bytes(exchange.top_k), exchange.sms});
   };
   AllToAllTimes times;
-  times.dispatch = solve_one(EpOperation::kDispatch, exchange.dispatch_bytes);
-  times.combine = solve_one(EpOperation::kCombine, exchange.combine_bytes);
-  times.combine_gradient = solve_one(EpOperation::kDispatch, exchange.combine_bytes);
-  times.dispatch_gradient = times.combine;
+  times.dispatch = solve_one(forward, EpOperation::kDispatch, exchange.dispatch_bytes);
+  times.combine = solve_one(forward, EpOperation::kCombine, exchange.combine_bytes);
+  times.combine_gradient = solve_one(backward, EpOperation::kDispatch, exchange.combine_bytes);
+  times.dispatch_gradient =
+      same_pieces ? times.combine : solve_one(backward, EpOperation::kCombine, exchange.combine_bytes);
   return times;
 }
 
@@ -203,6 +226,9 @@ AllToAllTimes AllToAllTimes::without_time() const {
   for (CommTimes* times : {&none.dispatch, &none.combine, &none.dispatch_gradient, &none.combine_gradient}) {
     times->done.resize(dispatch.done.size());
   }
+  for (CommTimes* times : {&none.gather, &none.scatter, &none.gather_gradient, &none.scatter_gradient}) {
+    times->done.resize(gather.done.size());
+  }
   return none;
 }
 
@@ -211,6 +237,7 @@ Exchange make_exchange(const PlanSpec& plan, const ModelSpec& model, const Layer
   exchange.dispatcher = plan.dispatcher;
   exchange.sms = plan.dispatcher_sms;
   exchange.pieces = plan.chunk_degree;
+  exchange.backward_pieces = plan.backward_chunks();
   exchange.tokens = kernels.tokens().routed;
   exchange.top_k = model.top_k;
   if (model.groups > 1 && model.topk_groups > 0) exchange.limit = {model.groups, model.topk_groups};
@@ -221,6 +248,7 @@ Exchange make_exchange(const PlanSpec& plan, const ModelSpec& model, const Layer
 
 AllToAllTimes solve_all_to_alls(const CommNetwork& network, const StageRanks& stage,
                                 const MoeTraffic& traffic, const Exchange& exchange) {
+  if (traffic.etp > 1) return solve_expert_tensor(network, stage, traffic, exchange);
   const Dispatcher dispatcher = exchange.dispatcher;
   const int pieces = exchange.pieces;
   const double dispatch_bytes = exchange.dispatch_bytes;
@@ -231,47 +259,65 @@ AllToAllTimes solve_all_to_alls(const CommNetwork& network, const StageRanks& st
   AllToAllTimes times;
   times.dispatch = solve(network, out, dispatcher);
   times.combine = solve(network, back.reversed(), dispatcher);
-  // The same payload the other way round: nothing new to solve unless dispatch and combine differ in format.
+  // The same payload the other way round: nothing new to solve unless dispatch and combine differ in format,
+  // or forward and backward in pieces.
   const bool same_format = std::abs(dispatch_bytes - combine_bytes) < 0.01 * combine_bytes;
+  if (exchange.backward_pieces != pieces) {
+    const AllToAllTraffic gradient = to_bytes(stage, traffic, exchange.backward_pieces, combine_bytes);
+    times.combine_gradient = solve(network, gradient, dispatcher);
+    times.dispatch_gradient = solve(network, gradient.reversed(), dispatcher);
+    return times;
+  }
   times.combine_gradient = same_format ? times.dispatch : solve(network, back, dispatcher);
   times.dispatch_gradient = times.combine;
   return times;
 }
 
 MoeTimes build_moe_times(const LayerKernels& kernels, const MoeTraffic& traffic, const AllToAllTimes& times,
-                         int pieces) {
+                         int pieces, int backward_pieces) {
   MoeTimes result;
   result.pieces = pieces;
+  if (backward_pieces == 0) backward_pieces = pieces;
+  result.backward_pieces = backward_pieces;
   const std::size_t ranks = traffic.copies.size() / static_cast<std::size_t>(traffic.expert_group);
   std::vector<std::int64_t> before;
   double forward_factor = 1.0, backward_factor = 1.0;
   double moved = 0.0, seconds = 0.0;
   for (std::size_t r = 0; r < ranks; ++r) {
-    const std::vector<std::int64_t> tokens = piece_of(traffic.slots(r), pieces);
-    const bool same = pieces == 1 && r > 0 && tokens == before;
+    const auto tokens_of = [&](int n) {
+      return traffic.etp == 1 ? piece_of(traffic.slots(r), n) : piece_of(traffic.gathered(r), n);
+    };
+    const std::vector<std::int64_t> tokens = tokens_of(pieces);
+    const bool same = pieces == 1 && backward_pieces == 1 && r > 0 && tokens == before;
     result.experts.push_back(same ? Segment(result.experts.back()) : kernels.experts_forward(tokens));
-    result.experts_backward.push_back(same ? Segment(result.experts_backward.back())
-                                           : kernels.experts_backward(tokens));
+    result.experts_backward.push_back(
+        same ? Segment(result.experts_backward.back())
+             : kernels.experts_backward(tokens_of(backward_pieces)));
     before = tokens;
-    if (traffic.expert_group == 1) continue;
-    const double sent = sent_copies(traffic, r) / pieces;
-    moved += sent * kernels.dispatch_bytes_per_copy();
+    if (traffic.expert_group * traffic.etp == 1) continue;
+    const double copies = sent_copies(traffic, r);
+    moved += copies / pieces * kernels.dispatch_bytes_per_copy();
     seconds += times.dispatch.done[r].s();
-    if (pieces > 1) {
-      const auto slow = [&](const CommTimes& in, const CommTimes& out, double bytes, Segment& work) {
-        return slow_down(kernels, in.done[r].s(), out.done[r].s(), sent * bytes, pieces, work);
-      };
-      forward_factor =
-          slow(times.dispatch, times.combine, kernels.dispatch_bytes_per_copy(), result.experts[r]);
-      backward_factor = slow(times.combine_gradient, times.dispatch_gradient,
-                             kernels.combine_bytes_per_copy(), result.experts_backward[r]);
-    }
-    result.dispatch.push_back(one("dispatch", TimeClass::kDispatch, times.dispatch, r, forward_factor));
-    result.combine.push_back(one("combine", TimeClass::kCombine, times.combine, r, forward_factor));
-    result.combine_gradient.push_back(
-        one("combine gradient", TimeClass::kCombine, times.combine_gradient, r, backward_factor));
-    result.dispatch_gradient.push_back(
-        one("dispatch gradient", TimeClass::kDispatch, times.dispatch_gradient, r, backward_factor));
+    const auto slow = [&](Ends in, Ends out, double bytes, int n, Segment& work) {
+      return slow_down(kernels, in.time(r), out.time(r), copies / n * bytes, n, work);
+    };
+    if (pieces > 1)
+      forward_factor = slow({times.dispatch, times.gather}, {times.combine, times.scatter},
+                            kernels.dispatch_bytes_per_copy(), pieces, result.experts[r]);
+    if (backward_pieces > 1)
+      backward_factor =
+          slow({times.combine_gradient, times.gather_gradient}, {times.dispatch_gradient, times.scatter_gradient},
+               kernels.combine_bytes_per_copy(), backward_pieces, result.experts_backward[r]);
+    result.dispatch.push_back(
+        arrive("dispatch", TimeClass::kDispatch, {times.dispatch, times.gather}, r, forward_factor));
+    result.combine.push_back(
+        leave("combine", TimeClass::kCombine, {times.combine, times.scatter}, r, forward_factor));
+    result.combine_gradient.push_back(arrive("combine gradient", TimeClass::kCombine,
+                                             {times.combine_gradient, times.gather_gradient}, r,
+                                             backward_factor));
+    result.dispatch_gradient.push_back(leave("dispatch gradient", TimeClass::kDispatch,
+                                             {times.dispatch_gradient, times.scatter_gradient}, r,
+                                             backward_factor));
   }
   if (seconds > 0.0) result.traffic_rate = base::BytesPerSecond::of(moved / seconds);
   return result;

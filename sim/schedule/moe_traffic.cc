@@ -69,7 +69,8 @@ MoeTraffic map_to_ranks(const RoutingMatrix& routing, const ParallelLayout& layo
   const auto experts = static_cast<std::size_t>(routing.experts);
   const auto sources = static_cast<std::size_t>(routing.sources);
   const auto ep = static_cast<std::size_t>(layout.ep);
-  MOEPLAN_CHECK(layout.etp == 1 && sources % ep == 0, "EP groups of whole ranks");
+  const auto etp = static_cast<std::size_t>(layout.etp);
+  MOEPLAN_CHECK(sources % (etp * ep) == 0, "EP groups of whole ranks");
   const std::vector<std::int32_t> contiguous =
       slots.empty() ? contiguous_slots(routing.experts) : std::vector<std::int32_t>();
   if (slots.empty()) slots = contiguous;
@@ -79,11 +80,13 @@ MoeTraffic map_to_ranks(const RoutingMatrix& routing, const ParallelLayout& layo
 
   MoeTraffic traffic;
   traffic.expert_group = layout.ep;
+  traffic.etp = layout.etp;
   traffic.slots_per_rank = static_cast<int>(per_rank);
   traffic.copies.resize(sources * ep);
   traffic.slot_tokens.resize(sources * per_rank);
   for (std::size_t s = 0; s < sources; ++s) {
-    const std::size_t group = s / ep * ep;
+    const std::size_t group =
+        s / (etp * ep) * (etp * ep) + s % etp;  // its first rank; the others follow etp apart
     const std::span<const std::int32_t> row = routing.row(static_cast<int>(s));
     for (std::size_t e = 0; e < experts; ++e) {
       const std::size_t k = replicas.first[e + 1] - replicas.first[e];
@@ -94,17 +97,28 @@ MoeTraffic map_to_ranks(const RoutingMatrix& routing, const ParallelLayout& layo
         const auto slot = static_cast<std::size_t>(replicas.slots[replicas.first[e] + (s + i) % k]);
         const auto share = static_cast<std::int64_t>(tokens / k + (i < tokens % k ? 1 : 0));
         traffic.copies[s * ep + slot / per_rank] += share;
-        traffic.slot_tokens[(group + slot / per_rank) * per_rank + slot % per_rank] += share;
+        traffic.slot_tokens[(group + etp * (slot / per_rank)) * per_rank + slot % per_rank] += share;
       }
     }
   }
   return traffic;
 }
 
+std::vector<std::int64_t> MoeTraffic::gathered(std::size_t rank) const {
+  const auto peers = static_cast<std::size_t>(etp);
+  std::vector<std::int64_t> sum(static_cast<std::size_t>(slots_per_rank));
+  for (std::size_t peer = rank / peers * peers; peer < (rank / peers + 1) * peers; ++peer) {
+    const std::span<const std::int64_t> own = slots(peer);
+    for (std::size_t s = 0; s < sum.size(); ++s) sum[s] += own[s];
+  }
+  return sum;
+}
+
 void count_touched(const RoutingMatrix& routing, const ParallelLayout& layout,
                    std::span<const std::int32_t> slots, int node_block, MoeTraffic& traffic) {
   const auto experts = static_cast<std::size_t>(routing.experts);
   const auto sources = static_cast<std::size_t>(routing.sources);
+  MOEPLAN_CHECK(layout.etp == 1, "token sets are counted without expert tensor parallelism");
   const auto ep = static_cast<std::size_t>(layout.ep);
   const auto k = static_cast<std::size_t>(routing.top_k);
   const std::vector<std::int32_t> contiguous =

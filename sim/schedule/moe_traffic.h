@@ -18,6 +18,10 @@ struct MoeTraffic {
   /// Shape: [rank of the stage][rank of its EP group]
   std::vector<std::int64_t> copies;
   int expert_group = 1;
+  /// Ranks that share the experts of one place, each a part of every expert (ETP). Neighbours: rank r is one
+  /// of the group r / etp.
+  int etp = 1;
+  /// What a slot gets from its own EP group; the ETP group of a rank works on the tokens of all its members.
   /// Shape: [rank of the stage][slot of the rank]
   std::vector<std::int64_t> slot_tokens;
   int slots_per_rank = 0;
@@ -29,6 +33,8 @@ struct MoeTraffic {
     const auto n = static_cast<std::size_t>(slots_per_rank);
     return std::span(slot_tokens).subspan(rank * n, n);
   }
+  /// What the rank's slots work on: the sum over its ETP group.
+  std::vector<std::int64_t> gathered(std::size_t rank) const;
 };
 
 /// Everybody sends every expert its exact share.
@@ -40,15 +46,16 @@ RoutingMatrix balanced_routing(int sources, std::int64_t tokens, int experts, in
 void apply_capacity(RoutingMatrix& routing, double factor, std::int64_t tokens, int top_k);
 
 /// Source row i is rank i of the stage; every EP group has all experts once, so a token stays in its source's
-/// group. The tokens that a source sends to an expert with k replicas split evenly over them, the rest going
-/// round from replica (source mod k) on. Requires: etp = 1; ep divides the sources; `slots` = placement of
-/// this layer or empty for contiguous.
+/// group: the ranks at the same place of their ETP groups, etp apart. The tokens that a source sends to an
+/// expert with k replicas split evenly over them, the rest going round from replica (source mod k) on.
+/// Requires: etp * ep divides the sources; `slots` = placement of this layer or empty for contiguous.
 MoeTraffic map_to_ranks(const RoutingMatrix& routing, const ParallelLayout& layout,
                         std::span<const std::int32_t> slots);
 
-/// Counts `touched` and `touched_node` from the token sets of a routing. Copies go to replicas as in map_to_ranks.
-/// node_block: ranks of an EP group in runs of this many share a node; 0 = scattered, every token is taken to
-/// touch every node. Requires: routing.sets; traffic = map_to_ranks of the same routing, layout and slots.
+/// Counts `touched` and `touched_node` from the token sets of a routing. Copies go to replicas as in
+/// map_to_ranks. node_block: ranks of an EP group in runs of this many share a node; 0 = scattered, every
+/// token is taken to touch every node. Requires: etp = 1; routing.sets; traffic = map_to_ranks of the same
+/// routing, layout and slots.
 void count_touched(const RoutingMatrix& routing, const ParallelLayout& layout,
                    std::span<const std::int32_t> slots, int node_block, MoeTraffic& traffic);
 

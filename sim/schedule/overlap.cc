@@ -33,4 +33,37 @@ OverlapFactors paired_factors(const OverlapInput& in) {
   return factors;
 }
 
+namespace {
+
+template <class Factor>
+Segment scaled(const Segment& segment, const Factor& factor) {
+  Segment result;
+  for (const Part& part : segment.parts()) {
+    Part longer = part;
+    longer.estimate.time = part.estimate.time * factor(part.time_class);
+    result.add(longer);
+  }
+  return result;
+}
+
+}  // namespace
+
+Segment slowed(const Segment& work, const OverlapFactors& factors) {
+  return scaled(work, [&](TimeClass time_class) {
+    switch (time_class) {
+      case TimeClass::kGemm:
+      case TimeClass::kAttention:
+        return factors.products;
+      case TimeClass::kMemory:
+        return factors.memory;
+      default:
+        return 1.0;
+    }
+  });
+}
+
+Segment stretched(const Segment& segment, double factor) {
+  return scaled(segment, [factor](TimeClass) { return factor; });
+}
+
 }  // namespace moeplan::sim

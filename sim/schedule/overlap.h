@@ -1,5 +1,7 @@
 #pragma once
 
+#include "sim/schedule/segment.h"
+
 namespace moeplan::sim {
 
 /// One MoE layer in pieces on one rank: seconds of one piece, and what its communication takes.
@@ -31,5 +33,16 @@ OverlapFactors overlap_factors(const OverlapInput& input);
 ///          are all all-to-alls of both together, `products` and `memory` all kernels; `pieces` is not used
 /// Not modelled: all-to-alls that stand beside kernels of one kind more than of the other.
 OverlapFactors paired_factors(const OverlapInput& input);
+
+/// Of what a pair could hide, the share that it does hide where the host launches kernel by kernel and not one CUDA
+/// graph the whole step. Unit: 1. Source: products and attention hid 36.55 % of the communication in the published
+/// profile of one such run (Qwen3-30B-A3B on 16 H100, bf16, HybridEP; NVIDIA-NeMo/Megatron-Bridge 228e9a3,
+/// skills/nemo-mbridge-perf-moe-comm-overlap), assumed for all.
+inline constexpr double kEagerHiding = 0.37;
+
+/// The kernels of `work` beside communication: products and attention, memory-bound kernels.
+Segment slowed(const Segment& work, const OverlapFactors& factors);
+/// All parts take `factor` times as long.
+Segment stretched(const Segment& segment, double factor);
 
 }  // namespace moeplan::sim

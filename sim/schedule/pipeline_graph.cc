@@ -11,6 +11,7 @@ using base::StreamId;
 using base::TaskId;
 using Kind = PipelineTask::Kind;
 
+constexpr std::size_t kNoSlot = static_cast<std::size_t>(-1);
 constexpr std::size_t kCellKinds = 2;  ///< forward; backward or input gradients
 
 const ChunkTimes& times_of(const PipelineInput& input, int chunk, int micro_batch, Pass pass) {
@@ -69,6 +70,7 @@ class PipelineBuilder {
     for (int stage = 0; stage < in_.map.stages(); ++stage) {
       const std::vector<PipelineOp> order = pipeline_order(in_.map, stage, in_.micro_batches);
       find_ends(order);
+      add_shard_tasks(stage, order);
       for (int block = 0; block < step_.blocks; ++block) add_order(stage, block, order);
     }
     join_twins();
@@ -104,7 +106,7 @@ class PipelineBuilder {
 
   void add_gathers(int chunk) {
     const ChunkExchange& exchange = in_.exchanges[static_cast<std::size_t>(chunk)];
-    if (!in_.overlap_gather || exchange.gather_piece.time <= Seconds()) return;
+    if (in_.gather_layers || !in_.overlap_gather || exchange.gather_piece.time <= Seconds()) return;
     const int stage = in_.map.stage(chunk);
     for (int i = 0; i < exchange.pieces; ++i) {
       gathers_[static_cast<std::size_t>(chunk)].push_back(add_estimate(
@@ -124,6 +126,59 @@ class PipelineBuilder {
     }
   }
 
+  /// The pieces of all passes whose parameters are gathered or gradients reduced, in order, and the tasks
+  /// that do it.
+  void add_shard_tasks(int stage, const std::vector<PipelineOp>& order) {
+    first_slot_.assign(order.size(), kNoSlot);
+    slots_.clear();
+    if (!in_.gather_layers && !in_.reduce_each) return;
+    std::vector<const ChunkExchange*> exchanges;
+    std::vector<int> chunk_of;
+    for (std::size_t i = 0; i < order.size(); ++i) {
+      const bool reduces = in_.reduce_each && gives_gradients(order[i].pass);
+      if (!in_.gather_layers && !reduces) continue;
+      const int chunk = in_.map.at(stage, order[i].chunk);
+      const ChunkExchange& exchange = in_.exchanges[static_cast<std::size_t>(chunk)];
+      // Its last layer is still there from the forward.
+      const bool follows = i > 0 && order[i].pass == Pass::kBackward && order[i - 1].pass == Pass::kForward &&
+                           order[i - 1].chunk == order[i].chunk &&
+                           order[i - 1].micro_batch == order[i].micro_batch;
+      first_slot_[i] = slots_.size();
+      for (int piece = 0; piece < exchange.pieces; ++piece) {
+        slots_.push_back({in_.gather_layers && !(follows && piece == 0), reduces, {}, {}});
+        exchanges.push_back(&exchange);
+        chunk_of.push_back(chunk);
+      }
+    }
+    const auto gather = [&](std::size_t k) {
+      if (k >= slots_.size() || !slots_[k].gathers || exchanges[k]->gather_piece.time <= Seconds()) return;
+      slots_[k].gather = add_estimate(exchange_stream(stage), Kind::kLayerGather, stage,
+                                      exchanges[k]->gather_piece, TimeClass::kGather, chunk_of[k]);
+    };
+    gather(0);
+    gather(1);
+    for (std::size_t k = 0; k < slots_.size(); ++k) {
+      if (slots_[k].reduces && exchanges[k]->reduce_piece.time > Seconds()) {
+        slots_[k].reduce = add_estimate(exchange_stream(stage), Kind::kReduce, stage,
+                                        exchanges[k]->reduce_piece, TimeClass::kGradient, chunk_of[k]);
+        reduces_[static_cast<std::size_t>(chunk_of[k])].push_back(slots_[k].reduce);
+      }
+      gather(k + 2);
+    }
+  }
+
+  /// Ties the piece at a slot to its gather and reduction and to those of its neighbours.
+  void connect_slot(std::size_t slot, TaskId task) {
+    const auto after = [&](TaskId before, TaskId later) {
+      if (before.valid() && later.valid()) step_.graph.add_dependency(before, later);
+    };
+    after(slots_[slot].gather, task);
+    after(task, slots_[slot].reduce);
+    const std::size_t next = slot + (in_.overlap_gather ? 2 : 1);
+    if (next < slots_.size()) after(task, slots_[next].gather);
+    if (!in_.overlap_reduce && slot > 0) after(slots_[slot - 1].reduce, task);
+  }
+
   void add_order(int stage, int block, const std::vector<PipelineOp>& order) {
     for (std::size_t i = 0; i < order.size(); ++i) {
       if (order[i].beside_next) {
@@ -132,7 +187,8 @@ class PipelineBuilder {
         continue;
       }
       const auto place = static_cast<std::size_t>(order[i].chunk);
-      add_op(stage, block, order[i], first_forward_[place] == i, last_gradient_[place] == i);
+      add_op(stage, block, order[i],
+             {first_forward_[place] == i, last_gradient_[place] == i, first_slot_[i]});
     }
   }
 
@@ -140,15 +196,24 @@ class PipelineBuilder {
     return static_cast<std::size_t>(block) < times.duration.size() ? static_cast<std::size_t>(block) : 0;
   }
 
-  void add_op(int stage, int block, const PipelineOp& op, bool is_first, bool is_last) {
+  /// Where an op stands: first forward of its chunk, last that gives it gradients, its first piece among the
+  /// slots.
+  struct OpPlace {
+    bool is_first = false, is_last = false;
+    std::size_t slot = kNoSlot;
+  };
+
+  void add_op(int stage, int block, const PipelineOp& op, const OpPlace& place) {
     const int chunk = in_.map.at(stage, op.chunk);
     const auto c = static_cast<std::size_t>(chunk);
     const ChunkTimes& times = times_of(in_, chunk, op.micro_batch, op.pass);
     const std::size_t b = block_of(times, block);
     const ChunkExchange& exchange = in_.exchanges[c];
-    const bool gathered = is_first && !gathers_[c].empty();
-    const bool reduced = is_last && in_.overlap_reduce && exchange.reduce_piece.time > Seconds();
-    const int pieces = gathered || reduced ? exchange.pieces : 1;
+    const bool sharded = place.slot != kNoSlot;
+    const bool gathered = place.is_first && !gathers_[c].empty();
+    const bool reduced =
+        place.is_last && !in_.reduce_each && in_.overlap_reduce && exchange.reduce_piece.time > Seconds();
+    const int pieces = gathered || reduced || sharded ? exchange.pieces : 1;
     PipelineTask what;
     what.kind = kind_of(op.pass);
     what.stage = stage;
@@ -167,7 +232,8 @@ class PipelineBuilder {
       }
       if (gathered) step_.graph.add_dependency(gathers_[c][static_cast<std::size_t>(i)], task);
       if (reduced) reduce_after(chunk, i, task);
-      if (is_last && i + 1 == pieces) gradients_[c].push_back(task);
+      if (sharded) connect_slot(place.slot + static_cast<std::size_t>(i), task);
+      if (place.is_last && i + 1 == pieces) gradients_[c].push_back(task);
     }
   }
 
@@ -300,7 +366,9 @@ class PipelineBuilder {
     const StageUpdate& update = in_.updates[static_cast<std::size_t>(stage)];
     TaskId last = all;
     for (const auto& [segment, kind] :
-         {std::pair(&update.norm, Kind::kNorm), std::pair(&update.optimizer, Kind::kOptimizer)}) {
+         {std::pair(&update.router_bias, Kind::kRouterBias), std::pair(&update.loss_scale, Kind::kLossScale),
+          std::pair(&update.norm, Kind::kNorm), std::pair(&update.optimizer, Kind::kOptimizer)}) {
+      if (segment->empty() && (kind == Kind::kRouterBias || kind == Kind::kLossScale)) continue;
       PipelineTask what;
       what.kind = kind;
       what.stage = stage;
@@ -310,7 +378,7 @@ class PipelineBuilder {
       step_.graph.add_dependency(last, task);
       last = task;
     }
-    for (int v = 0; !in_.overlap_gather && v < in_.map.chunks_per_stage(); ++v) {
+    for (int v = 0; !in_.gather_layers && !in_.overlap_gather && v < in_.map.chunks_per_stage(); ++v) {
       const int chunk = in_.map.at(stage, v);
       const ChunkExchange& exchange = in_.exchanges[static_cast<std::size_t>(chunk)];
       for (int i = 0; exchange.gather_piece.time > Seconds() && i < exchange.pieces; ++i) {
@@ -342,6 +410,13 @@ class PipelineBuilder {
   std::vector<std::vector<TaskId>> gathers_;                // [c][piece]
   std::vector<std::vector<TaskId>> reduces_;                // [c][piece]
   std::vector<std::vector<TaskId>> gradients_;              // [c][block]: the last task that gives gradients
+  /// A piece of a pass with the gather in front of it and the reduction behind it.
+  struct Slot {
+    bool gathers = false, reduces = false;
+    TaskId gather, reduce;
+  };
+  std::vector<Slot> slots_;                                 // of the stage at hand
+  std::vector<std::size_t> first_slot_;                     // [op]
   std::vector<std::size_t> first_forward_, last_gradient_;  // [place on the rank]: of the order at hand
   std::vector<std::pair<TaskId, TaskId>> blocked_;
 };

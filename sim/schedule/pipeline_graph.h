@@ -26,6 +26,8 @@ struct PipelineInput {
   std::vector<StageUpdate> updates;      ///< [stage]
   bool overlap_reduce = true;
   bool overlap_gather = true;
+  bool gather_layers = false;  ///< parameters are shards: every pass gathers its layers
+  bool reduce_each = false;    ///< gradients are shards: every micro-batch reduces its own
   /// Every pass finds its input there: stages run their passes one after the other (a counterfactual).
   bool without_waits = false;
 };
@@ -41,6 +43,9 @@ struct PipelineTask {
     kTransfer,
     kReduce,
     kGather,
+    kLayerGather,
+    kRouterBias,
+    kLossScale,
     kNorm,
     kOptimizer,
     kJoin
@@ -64,6 +69,18 @@ struct PipelineTask {
 ///     dp stream of a stage:   gather pieces of the first forwards            reduce pieces of the last
 ///     backwards compute stream:             forward pieces | passes in pipeline_order | backward pieces   |
 ///     norm | optimizer
+///
+/// Sharded parameters (gather_layers) and gradients (reduce_each): pieces k = 0, 1, ... of all passes of a
+/// stage in order; G gathers a layer's parameters, R reduces its gradients, on one stream:
+///
+///     dp stream of a stage:   G0 G1 | R0 G2 | R1 G3 | ...      compute stream:   k waits for Gk
+///
+/// Gk starts when piece k - 2 is done: one layer is gathered ahead (without overlap_gather none, so that Gk
+/// waits for piece k - 1). Rk starts behind piece k; without overlap_reduce piece k + 1 waits for it. The
+/// last layer of a forward is kept where its backward comes next; the gradient norm waits for the last
+/// reduction. Source: FSDP2's prefetch (torch.distributed.fsdp.fully_shard: all-gather of the next layer in
+/// front of a layer's computation, reduce-scatter behind it, one communicator), torchtitan's reshard of all
+/// layers but the last.
 ///
 /// A block of ranks (those that a layer's communication ties together) runs its own pipeline; blocks meet in
 /// the gradient reduction. Parameters gathered under the next step's first forwards are put at the start of

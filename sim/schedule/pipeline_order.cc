@@ -24,18 +24,20 @@ Order virtual_order(int pp, int vp, int micro_batches) {
   return order;
 }
 
-/// 1F1B, and interleaved with vp > 1.
-Order alternate(int pp, int vp, int stage, int micro_batches) {
+/// 1F1B, and interleaved with vp > 1. With `pairs` one forward more comes first, so that the backward beside
+/// a forward is another micro-batch's.
+Order alternate(int pp, int vp, int stage, int micro_batches, bool pairs = false) {
   const Order forwards = virtual_order(pp, vp, micro_batches);
   Order backwards = forwards;
   for (PipelineOp& op : backwards) op = {vp - 1 - op.chunk, op.micro_batch, Pass::kBackward};
-  const int wanted = vp == 1 ? pp - stage - 1 : 2 * (pp - stage - 1) + (vp - 1) * pp;
+  const int wanted = (vp == 1 ? pp - stage - 1 : 2 * (pp - stage - 1) + (vp - 1) * pp) + (pairs ? 1 : 0);
   const std::size_t warm_up = std::min(static_cast<std::size_t>(wanted), forwards.size());
 
   Order order(forwards.begin(), forwards.begin() + static_cast<std::ptrdiff_t>(warm_up));
   std::size_t next_backward = 0;
   for (std::size_t f = warm_up; f < forwards.size(); ++f) {
     order.push_back(forwards[f]);
+    order.back().beside_next = pairs;
     order.push_back(backwards[next_backward++]);
   }
   order.insert(order.end(), backwards.begin() + static_cast<std::ptrdiff_t>(next_backward), backwards.end());
@@ -201,7 +203,7 @@ std::vector<PipelineOp> pipeline_order(const ChunkMap& map, int stage, int micro
   switch (map.schedule()) {
     case PipelineSchedule::kOneForwardOneBackward:
     case PipelineSchedule::kInterleaved:
-      return alternate(pp, map.chunks_per_stage(), stage, micro_batches);
+      return alternate(pp, map.chunks_per_stage(), stage, micro_batches, map.pairs());
     case PipelineSchedule::kGpipe:
       return gpipe(micro_batches);
     case PipelineSchedule::kZeroBubbleH1:

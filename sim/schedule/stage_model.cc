@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "sim/collective/all_to_all.h"
 #include "sim/collective/nccl_collective.h"
 
 namespace moeplan::sim {
@@ -21,12 +22,28 @@ bool same(const LayerSpec& a, const LayerSpec& b) {
   return a.mixer == b.mixer && a.ffn == b.ffn && a.window == b.window;
 }
 
-/// The ranks of the stage regrouped so that a group's members follow each other.
-CommGroups layer_groups(const StageRanks& stage, const ParallelLayout& layout, LayerGroup group) {
+/// Of groups whose ranks follow each other: those at the same place of runs of so many.
+CommGroups across_runs(const CommGroups& groups, std::size_t run) {
+  const auto n = static_cast<std::size_t>(groups.group_size);
+  CommGroups across;
+  across.group_size = static_cast<int>(n / run);
+  for (std::size_t first = 0; first < groups.ranks.size(); first += n) {
+    for (std::size_t place = 0; place < run; ++place) {
+      for (std::size_t i = first + place; i < first + n; i += run) across.ranks.push_back(groups.ranks[i]);
+    }
+  }
+  return across;
+}
+
+/// The ranks of the stage regrouped so that a group's members follow each other. `heads`: ranks of a
+/// context-parallel group that exchange heads.
+CommGroups layer_groups(const StageRanks& stage, const ParallelLayout& layout, int heads, LayerGroup group) {
   CommGroups groups;
-  if (group == LayerGroup::kTensor) {
+  if (group == LayerGroup::kTensor || group == LayerGroup::kTensorContext || group == LayerGroup::kStage) {
     groups.ranks = stage.ranks;
-    groups.group_size = layout.tp;
+    groups.group_size = group == LayerGroup::kTensor  ? layout.tp
+                        : group == LayerGroup::kStage ? layout.ranks_per_stage()
+                                                      : layout.tp * layout.cp;
     return groups;
   }
   groups.group_size = layout.cp;
@@ -37,7 +54,17 @@ CommGroups layer_groups(const StageRanks& stage, const ParallelLayout& layout, L
       for (std::size_t r = first + t; r < first + tensor; r += tp) groups.ranks.push_back(stage.ranks[r]);
     }
   }
+  if (group == LayerGroup::kContextHeads) groups.group_size = heads;
+  if (group == LayerGroup::kContextRing) groups = across_runs(groups, static_cast<std::size_t>(heads));
   return groups;
+}
+
+/// Everybody sends everybody the same part of what it holds.
+CommTimes solve_even_all_to_all(const CommNetwork& network, const CommGroups& groups, base::Bytes buffer) {
+  const auto n = static_cast<std::size_t>(groups.group_size);
+  AllToAllTraffic traffic{groups.ranks, groups.group_size, {}};
+  traffic.bytes.assign(groups.ranks.size() * n, buffer.count() / static_cast<std::int64_t>(n * n));
+  return solve_flat_all_to_all(network, traffic);
 }
 
 }  // namespace
@@ -99,8 +126,10 @@ Estimate StageModel::solve_comm(LayerGroup group, CollectiveKind kind, base::Byt
                                       buffer.count()};
   const auto found = solved_.find(key);
   if (found != solved_.end()) return found->second;
-  const Estimate estimate =
-      solve_collective(network_, layer_groups(ranks_, plan_.layout, group), kind, buffer).estimate();
+  const CommGroups groups = layer_groups(ranks_, plan_.layout, plan_.cp_heads(), group);
+  const Estimate estimate = kind == CollectiveKind::kAllToAll
+                                ? solve_even_all_to_all(network_, groups, buffer).estimate()
+                                : solve_collective(network_, groups, kind, buffer).estimate();
   solved_.emplace(key, estimate);
   return estimate;
 }

@@ -75,7 +75,12 @@ std::string what_of(Kind kind, int to) {
     case Kind::kReduce:
       return "gradient reduction";
     case Kind::kGather:
+    case Kind::kLayerGather:
       return "parameter gather";
+    case Kind::kRouterBias:
+      return "router bias";
+    case Kind::kLossScale:
+      return "loss scale";
     case Kind::kNorm:
       return "gradient norm";
     case Kind::kOptimizer:

@@ -100,7 +100,7 @@ std::vector<std::string> collect_notes(const Job& job, const PlanSpec& plan, con
   std::vector<std::string> notes = job.model.notes;
   describe_cluster(job.cluster.spec(), plan, notes);
   const bool moe = job.model.moe_layers() > 0;
-  if (moe && job.run.gate != GatePolicy::kCapacity) {
+  if (moe && job.run.gate != GatePolicy::kCapacity && !job.run.graph.whole_step) {
     notes.push_back(fmt::format(
         "each MoE forward waits {:.0f} us for the host to read the tokens per expert and to launch again",
         (job.profile.host_sync() + job.profile.launch_overhead()).us()));
@@ -121,7 +121,22 @@ std::vector<std::string> collect_notes(const Job& job, const PlanSpec& plan, con
     notes.emplace_back(
         "weight gradients run as passes of their own, and every rank waits for the norm of all gradients before "
         "it updates: an optimizer that starts earlier, as in the zero-bubble paper, is not modelled");
-  if (overlaps_passes(plan.schedule()))
+  if (plan.overlap.shared_experts)
+    notes.emplace_back(
+        "shared experts run beside dispatch and combine of the routed ones; either slows the other as the "
+        "profile's "
+        "interference says");
+  if (plan.overlap.tile_fused)
+    notes.emplace_back(
+        "experts start on the first tile to arrive and tiles leave as they are done: what a fused kernel "
+        "loses beside "
+        "its first and last tile is not modelled");
+  if (plan.overlap.delay_weight_gradients)
+    notes.emplace_back(
+        "weight gradients of a pair run under all-to-alls; those of the last layer do not run under the "
+        "pipeline's "
+        "transfer");
+  if (plan.pairs_passes())
     notes.emplace_back(
         "a forward and a backward of two micro-batches share a rank layer by layer: all-to-alls of one run under "
         "kernels of the other, and either slows the other as the profile's interference says");
@@ -135,7 +150,7 @@ std::vector<std::string> collect_notes(const Job& job, const PlanSpec& plan, con
   if (plan.placement.algorithm != "contiguous" && has_real_routing(job))
     notes.emplace_back(
         "the placement is scored on the load that it may have been made from: a load that drifts gains less");
-  if (!job.run.graph.attention || !job.run.graph.router)
+  if (!job.run.graph.whole_step && (!job.run.graph.attention || !job.run.graph.router))
     notes.emplace_back(
         "host launch times are one framework's on one CPU (profile, host): a slower host or a framework with more "
         "calls a layer takes longer outside CUDA graphs");

@@ -38,6 +38,8 @@ StepSimulator::StepSimulator(const Job& job, const PlanSpec& plan, NetworkMode m
   };
   input_.overlap_reduce = plan.overlap_grad_reduce;
   input_.overlap_gather = plan.overlap_param_gather && plan.distributed_optimizer;
+  input_.gather_layers = shards_parameters(plan.data_parallel());
+  input_.reduce_each = shards_gradients(plan.data_parallel());
   compute_transfers();
   compute_exchanges();
 }
@@ -80,6 +82,7 @@ void StepSimulator::compute_exchanges() {
     }
     per_stage[stage].dense += parameters.dense;
     per_stage[stage].expert += parameters.expert;
+    per_stage[stage].moe_layers += parameters.moe_layers;
     input_.exchanges.push_back(
         compute_exchange(job_, plan_, network_, ranks, parameters, static_cast<int>(layers[c].size())));
   }

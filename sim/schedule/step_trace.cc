@@ -1,6 +1,7 @@
 #include "sim/schedule/step_trace.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include <fmt/format.h>
 
@@ -15,15 +16,23 @@ using base::Seconds;
 using base::TaskId;
 using Kind = PipelineTask::Kind;
 
+enum Thread { kCompute, kCommunication, kTransfer, kExchange, kShared };
 
-enum Thread { kCompute, kCommunication, kTransfer, kExchange };
+int thread_of(const ChunkBar& bar) {
+  return bar.stream == 0 ? kCompute : (bar.stream == 1 ? kCommunication : kShared);
+}
 
 std::string_view exchange_name(Kind kind) {
   switch (kind) {
     case Kind::kReduce:
       return "gradient reduction";
     case Kind::kGather:
+    case Kind::kLayerGather:
       return "parameter gather";
+    case Kind::kRouterBias:
+      return "router bias";
+    case Kind::kLossScale:
+      return "loss scale";
     case Kind::kNorm:
       return "gradient norm";
     default:
@@ -31,8 +40,36 @@ std::string_view exchange_name(Kind kind) {
   }
 }
 
+/// When the pieces of a chunk start: they wait for gathers of parameters between each other.
+struct PieceClock {
+  std::vector<Instant> starts;
+  Seconds each = Seconds::infinity();
+
+  /// The moment that a chunk without such waits reaches after so long.
+  Instant at(Seconds since_start) const {
+    if (starts.size() == 1) return starts.front() + since_start;
+    const auto last = static_cast<double>(starts.size() - 1);
+    const double piece = std::min(last, std::floor(since_start / each));
+    return starts[static_cast<std::size_t>(piece)] + (since_start - each * piece);
+  }
+};
+
+/// Of the pass whose first piece is task `first`.
+PieceClock find_pieces(const PipelineStep& step, std::size_t first, Seconds duration) {
+  const PipelineTask& task = step.tasks[first];
+  const double pieces = std::round(1.0 / task.fraction);
+  PieceClock clock{{step.timeline.start[first]}, duration * task.fraction};
+  for (std::size_t t = first + 1; t < step.tasks.size() && static_cast<double>(clock.starts.size()) < pieces; ++t) {
+    const PipelineTask& other = step.tasks[t];
+    if (other.kind == task.kind && other.chunk == task.chunk && other.micro_batch == task.micro_batch &&
+        other.block == task.block)
+      clock.starts.push_back(step.timeline.start[t]);
+  }
+  return clock;
+}
+
 /// The kernels of one bar, one after the other.
-void add_bar(const ChunkBar& bar, const PipelineTask& task, Instant chunk_start, Trace& trace) {
+void add_bar(const ChunkBar& bar, const PipelineTask& task, const PieceClock& clock, Trace& trace) {
   double offset = 0;
   for (const Part& part : bar.segment->parts()) {
     TraceEvent event;
@@ -40,8 +77,8 @@ void add_bar(const ChunkBar& bar, const PipelineTask& task, Instant chunk_start,
                                 : fmt::format("{} mb{}", part.name, task.micro_batch);
     event.category = std::string(name(part.time_class));
     event.process = task.stage;
-    event.thread = bar.stream == 0 ? kCompute : kCommunication;
-    event.start = chunk_start + ((bar.start - Instant()) + Seconds::of(offset));
+    event.thread = thread_of(bar);
+    event.start = clock.at((bar.start - Instant()) + Seconds::of(offset));
     event.duration = part.estimate.time * bar.factor;
     event.evidence = part.estimate.evidence;
     offset += event.duration.s();
@@ -111,6 +148,7 @@ const ChunkTimes& times_of(const PipelineTask& task, const PipelineInput& input)
 Trace build_trace(const PipelineStep& step, const StepSimulator& simulator, const PlanSpec& plan) {
   Trace trace;
   trace.thread_names = {"compute", "all-to-all", "pipeline transfers", "gradients, parameters, optimizer"};
+  if (plan.overlap.shared_experts) trace.thread_names.emplace_back("shared experts");
   std::vector<int> shown;
   for (int stage = 0; stage < plan.layout.pp; ++stage) {
     trace.process_names.push_back(fmt::format("stage {}", stage));
@@ -130,7 +168,11 @@ Trace build_trace(const PipelineStep& step, const StepSimulator& simulator, cons
       // A chunk in pieces is drawn once, from its first piece.
       if (task.piece > 0) continue;
       if (is_detailed(task.micro_batch, micro_batches)) {
-        for (const ChunkBar& bar : times.bars) add_bar(bar, task, start, trace);
+        const PieceClock clock =
+            simulator.input().gather_layers
+                ? find_pieces(step, t, times.duration[static_cast<std::size_t>(task.block)])
+                : PieceClock{{start}};
+        for (const ChunkBar& bar : times.bars) add_bar(bar, task, clock, trace);
       } else {
         add_single(fmt::format("{} chunk {} mb{}", pass, task.chunk, task.micro_batch), "chunk", task, start,
                    times.duration[static_cast<std::size_t>(task.block)], kCompute, trace);

@@ -73,7 +73,7 @@ std::vector<WhatIf> compute_what_if(const Job& job, const PlanSpec& plan, const 
         simulate_on(with_twice_the_nics(job.cluster), job, plan, options, iteration),
         "simulated again on the faster cluster");
   }
-  if (plan.layout.ep * plan.layout.tp * plan.layout.cp > 1) {
+  if (plan.layout.ep * plan.layout.etp * plan.layout.tp * plan.layout.cp > 1) {
     StepSimulator free(job, plan, options.network, {true, false, options.micro_batch_samples}, cache);
     add("free communication inside layers", free.simulate(iteration).time(),
         "the most that overlap of dispatch, combine and TP could give");

@@ -97,6 +97,73 @@ std::vector<std::string> schedule_words() {
   return words;
 }
 
+namespace {
+
+constexpr std::array kDataParallel = {std::pair(DataParallel::kNone, std::string_view("none")),
+                                      std::pair(DataParallel::kZero1, std::string_view("zero1")),
+                                      std::pair(DataParallel::kZero2, std::string_view("zero2")),
+                                      std::pair(DataParallel::kZero3, std::string_view("zero3")),
+                                      std::pair(DataParallel::kFsdp, std::string_view("fsdp")),
+                                      std::pair(DataParallel::kHsdp, std::string_view("hsdp"))};
+
+}  // namespace
+
+std::string_view name(DataParallel sharding) {
+  return kDataParallel[static_cast<std::size_t>(sharding)].second;
+}
+
+std::optional<DataParallel> find_data_parallel(std::string_view word) {
+  for (const auto& [one, known] : kDataParallel) {
+    if (known == word) return one;
+  }
+  return std::nullopt;
+}
+
+std::vector<std::string> data_parallel_words() {
+  std::vector<std::string> words;
+  for (const auto& [one, word] : kDataParallel) words.emplace_back(word);
+  return words;
+}
+
+namespace {
+
+constexpr std::array kContextExchanges = {
+    std::pair(ContextExchange::kP2p, std::string_view("p2p")),
+    std::pair(ContextExchange::kAllGather, std::string_view("all_gather")),
+    std::pair(ContextExchange::kAllToAll, std::string_view("a2a")),
+    std::pair(ContextExchange::kAllToAllP2p, std::string_view("a2a+p2p"))};
+
+}  // namespace
+
+std::string_view name(ContextExchange exchange) {
+  return kContextExchanges[static_cast<std::size_t>(exchange)].second;
+}
+
+std::optional<ContextExchange> find_context_exchange(std::string_view word) {
+  for (const auto& [one, known] : kContextExchanges) {
+    if (known == word) return one;
+  }
+  return std::nullopt;
+}
+
+std::vector<std::string> context_exchange_words() {
+  std::vector<std::string> words;
+  for (const auto& [one, word] : kContextExchanges) words.emplace_back(word);
+  return words;
+}
+
+DataShards data_shards(const PlanSpec& plan) {
+  const ParallelLayout& l = plan.layout;
+  switch (plan.data_parallel()) {
+    case DataParallel::kNone:
+      return {};
+    case DataParallel::kHsdp:
+      return {plan.shard_group, std::max(1, plan.shard_group * l.tp / (l.ep * l.etp))};
+    default:
+      return {l.dp * l.cp, l.edp};
+  }
+}
+
 bool Recompute::has(RecomputeModule module) const {
   return mode == RecomputeMode::kSelective &&
          std::find(modules.begin(), modules.end(), module) != modules.end();
@@ -142,10 +209,31 @@ std::string runs(const std::vector<int>& numbers) {
 
 }  // namespace
 
+namespace {
+
+/// "4", or "2/4" where the passes differ.
+std::string chunk_words(const PlanSpec& plan, std::string_view between) {
+  if (plan.backward_chunks() == plan.chunk_degree) return fmt::format("{}", plan.chunk_degree);
+  return fmt::format("{}{}{}", plan.chunk_degree, between, plan.backward_chunks());
+}
+
+std::string overlap_words(const LayerOverlap& overlap) {
+  std::string text;
+  if (overlap.shared_experts) text += ", shared experts beside the all-to-alls";
+  if (overlap.tile_fused) text += ", experts fused with their all-to-alls";
+  if (overlap.all_to_all) text += ", all-to-alls under another micro-batch";
+  if (overlap.delay_weight_gradients) text += " with weight gradients delayed";
+  return text;
+}
+
+}  // namespace
+
 std::string short_name(const PlanSpec& plan) {
   const ParallelLayout& l = plan.layout;
   std::string text = fmt::format("TP{}", l.tp);
   if (l.cp > 1) text += fmt::format(" CP{}", l.cp);
+  if (plan.stated_cp_comm) text += fmt::format(":{}", name(*plan.stated_cp_comm));
+  if (plan.cp_a2a_size > 0) text += fmt::format("({})", plan.cp_a2a_size);
   text += fmt::format(" PP{}", l.pp);
   if (l.vp > 1) text += fmt::format(" VP{}", l.vp);
   text += fmt::format(" EP{}", l.ep);
@@ -155,7 +243,12 @@ std::string short_name(const PlanSpec& plan) {
   if (plan.dispatcher != Dispatcher::kFlat) text += fmt::format(" {}", name(plan.dispatcher));
   if (plan.dispatcher_sms > 0) text += fmt::format("@{}SM", plan.dispatcher_sms);
   if (plan.stated_schedule) text += fmt::format(" {}", name(*plan.stated_schedule));
-  if (plan.chunk_degree > 1) text += fmt::format(" chunks{}", plan.chunk_degree);
+  if (plan.chunk_degree > 1 || plan.backward_chunks() > 1) text += " chunks" + chunk_words(plan, "/");
+  if (plan.stated_data_parallel) text += fmt::format(" {}", name(*plan.stated_data_parallel));
+  if (plan.shard_group > 0) text += fmt::format("{}", plan.shard_group);
+  if (plan.overlap.shared_experts) text += " shared-overlap";
+  if (plan.overlap.tile_fused) text += " tile-fused";
+  if (plan.overlap.all_to_all) text += plan.overlap.delay_weight_gradients ? " a2a-1f1b+dw" : " a2a-1f1b";
   if (!plan.placement.is_contiguous()) text += " " + plan.placement.algorithm;
   return text;
 }
@@ -177,10 +270,15 @@ std::string describe(const PlanSpec& plan) {
   text += fmt::format("  {:<22} {}\n", "recompute", recompute_words(plan.recompute));
   text += fmt::format("  {:<22} {}{}, {} chunk(s) a layer\n", "dispatcher", name(plan.dispatcher),
                       plan.dispatcher_sms > 0 ? fmt::format(" on {} SMs", plan.dispatcher_sms) : "",
-                      plan.chunk_degree);
+                      chunk_words(plan, " forward and "));
   text += fmt::format("  {:<22} {}\n", "distributed optimizer", on(plan.distributed_optimizer));
-  text += fmt::format("  {:<22} gradients {}, parameters {}\n", "overlap", on(plan.overlap_grad_reduce),
-                      on(plan.overlap_param_gather));
+  if (plan.stated_data_parallel) {
+    const DataShards shards = data_shards(plan);
+    text += fmt::format("  {:<22} {}: dense weights over {} ranks, experts over {}\n", "data parallel",
+                        name(*plan.stated_data_parallel), shards.dense, shards.expert);
+  }
+  text += fmt::format("  {:<22} gradients {}, parameters {}{}\n", "overlap", on(plan.overlap_grad_reduce),
+                      on(plan.overlap_param_gather), overlap_words(plan.overlap));
   text += fmt::format("  {:<22} {}", "placement", plan.placement.algorithm);
   if (!plan.placement.is_contiguous())
     text += fmt::format(", {} slots a layer", plan.placement.slots.front().size());

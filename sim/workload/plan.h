@@ -30,11 +30,34 @@ constexpr bool splits_backward(PipelineSchedule s) { return s >= PipelineSchedul
 constexpr bool is_folded(PipelineSchedule s) { return s >= PipelineSchedule::kZeroBubbleV; }
 /// Do forwards run under backwards of other micro-batches?
 constexpr bool overlaps_passes(PipelineSchedule s) { return s >= PipelineSchedule::kDualPipe; }
+/// What the ranks of a data-parallel group share out among themselves: nothing; optimizer states; gradients
+/// too, reduced behind every micro-batch; parameters too, gathered in front of every layer (zero3 and fsdp
+/// are two names of one thing); the same inside groups of `shard_group` ranks, with copies between the
+/// groups.
+enum class DataParallel { kNone, kZero1, kZero2, kZero3, kFsdp, kHsdp };
+constexpr bool shards_gradients(DataParallel d) { return d >= DataParallel::kZero2; }
+constexpr bool shards_parameters(DataParallel d) { return d >= DataParallel::kZero3; }
+/// How attention sees the whole sequence where ranks hold parts of it: keys and values go round a ring, a
+/// step of attention beside every hop; they are gathered first; heads are exchanged for tokens (Ulysses);
+/// heads inside groups of cp_a2a_size neighbours and a ring among the groups. Megatron's --cp-comm-type
+/// words.
+enum class ContextExchange { kP2p, kAllGather, kAllToAll, kAllToAllP2p };
 /// How tokens travel to their experts: copy by copy (one grouped send/receive, round after round, or one of the
 /// algorithms that treat links inside a node and between nodes apart, sim/collective), or by a library that
 /// sends a token once to every node and rank that needs it.
 enum class Dispatcher { kFlat, kPairwise, kDeepEp, kHybridEp, kTwoLevel, kLeader, kSplitPipe, kRailRelay };
 constexpr bool removes_duplicates(Dispatcher d) { return d == Dispatcher::kDeepEp || d == Dispatcher::kHybridEp; }
+
+/// Communication of MoE layers that runs beside other work (`overlap` of a plan file). Token chunks are
+/// apart.
+struct LayerOverlap {
+  bool shared_experts = false;          ///< shared experts beside dispatch and combine of the routed ones
+  bool all_to_all = false;              ///< 1f1b: a forward beside the backward of another micro-batch
+  bool delay_weight_gradients = false;  ///< in such a pair, behind the all-to-all that waits for what is left
+  bool tile_fused = false;              ///< experts and all-to-alls are one kernel, tile by tile
+  bool any() const { return *this != LayerOverlap{}; }
+  friend bool operator==(const LayerOverlap&, const LayerOverlap&) = default;
+};
 
 /// Which ranks do what. world = tp*cp*dp*pp (dense grid) = etp*ep*edp*pp (expert grid). Rank order as Megatron's
 /// "tp-cp-ep-dp-pp": dense rank = tp + TP*(cp + CP*(dp + DP*pp)); in a stage, expert grid index =
@@ -83,17 +106,45 @@ struct PlanSpec {
   Dispatcher dispatcher = Dispatcher::kFlat;
   int dispatcher_sms = 0;          ///< of deepep and hybridep; 0 = what the library takes by itself
   int chunk_degree = 1;            ///< token chunks whose dispatch, experts and combine overlap in a MoE layer
+  int chunk_degree_backward = 0;   ///< of the backward pass, where it differs; 0 = chunk_degree
+  LayerOverlap overlap;
   bool distributed_optimizer = true;
+  std::optional<DataParallel> stated_data_parallel;  ///< beyond zero1; empty = as distributed_optimizer says
+  int shard_group =
+      0;  ///< with hsdp: neighbours of the dense data-parallel group (dp * cp) that share weights out
+  std::optional<ContextExchange> stated_cp_comm;  ///< empty = all_gather
+  int cp_a2a_size = 0;                            ///< with a2a+p2p: neighbours that exchange heads
   bool overlap_grad_reduce = true;
   bool overlap_param_gather = true;
   Placement placement;
   std::string why;                 ///< planner's note
+  int backward_chunks() const { return chunk_degree_backward > 0 ? chunk_degree_backward : chunk_degree; }
+  /// Do some forwards share a rank with a backward of another micro-batch?
+  bool pairs_passes() const { return overlap.all_to_all || overlaps_passes(schedule()); }
   PipelineSchedule schedule() const {
     if (stated_schedule) return *stated_schedule;
     return layout.vp > 1 ? PipelineSchedule::kInterleaved : PipelineSchedule::kOneForwardOneBackward;
   }
+  ContextExchange cp_comm() const { return stated_cp_comm.value_or(ContextExchange::kAllGather); }
+  /// Ranks of a context-parallel group that exchange heads, and those that keys and values go round.
+  int cp_heads() const {
+    if (cp_comm() == ContextExchange::kAllToAll) return layout.cp;
+    return cp_comm() == ContextExchange::kAllToAllP2p ? cp_a2a_size : 1;
+  }
+  int cp_ring() const { return layout.cp / cp_heads(); }
+  DataParallel data_parallel() const {
+    if (stated_data_parallel) return *stated_data_parallel;
+    return distributed_optimizer ? DataParallel::kZero1 : DataParallel::kNone;
+  }
   friend bool operator==(const PlanSpec&, const PlanSpec&) = default;
 };
+
+/// Over how many ranks a plan shares out the states of a rank's dense weights and of its experts: dp * cp and
+/// edp; with hsdp shard_group ranks, and those of them that hold the same experts; without sharding 1.
+struct DataShards {
+  int dense = 1, expert = 1;
+};
+DataShards data_shards(const PlanSpec& plan);
 
 /// Micro-batches per step of one data-parallel replica: global_batch / (dp * micro_batch).
 std::int64_t micro_batches(const PlanSpec& plan, std::int64_t global_batch);
@@ -112,10 +163,17 @@ struct PlanFault {
 std::string_view name(RecomputeMode mode);
 std::string_view name(Dispatcher dispatcher);
 std::string_view name(PipelineSchedule schedule);
+std::string_view name(DataParallel sharding);
+std::string_view name(ContextExchange exchange);
 /// "gpipe", "1f1b", ...; empty: no such schedule.
 std::optional<PipelineSchedule> find_schedule(std::string_view word);
 /// All words, for messages.
 std::vector<std::string> schedule_words();
+/// "none", "zero1", ...; empty: no such word.
+std::optional<DataParallel> find_data_parallel(std::string_view word);
+std::vector<std::string> data_parallel_words();
+std::optional<ContextExchange> find_context_exchange(std::string_view word);
+std::vector<std::string> context_exchange_words();
 
 /// Reads plan.yaml; unknown keys are errors. Format: docs/formats/plan.md.
 PlanSpec load_plan(const std::string& path);

@@ -214,6 +214,78 @@ void read_dispatcher(base::ObjectReader& reader, PlanSpec& plan) {
   }
 }
 
+void read_data_parallel(base::ObjectReader& reader, PlanSpec& plan) {
+  plan.distributed_optimizer = reader.value_or("distributed_optimizer", true);
+  if (reader.has("data_parallel")) {
+    const auto word = find_data_parallel(reader.one_of("data_parallel", data_parallel_words(), "zero1"));
+    const DataParallel sharding = word.value_or(DataParallel::kZero1);
+    const bool distributed = sharding != DataParallel::kNone;
+    if (reader.has("distributed_optimizer") && plan.distributed_optimizer != distributed)
+      reader.fault("distributed_optimizer",
+                   fmt::format("found {}, but data_parallel {} means {}", plan.distributed_optimizer,
+                               name(sharding), distributed),
+                   "leave distributed_optimizer out");
+    plan.distributed_optimizer = distributed;
+    if (shards_gradients(sharding)) plan.stated_data_parallel = sharding;
+  }
+  plan.shard_group = reader.value_or("shard_group", 0);
+  if (plan.shard_group < 0 || plan.shard_group > kMaxDegree) {
+    reader.fault("shard_group", fmt::format("found {}, expected 2 to {}", plan.shard_group, kMaxDegree));
+  } else if (plan.data_parallel() == DataParallel::kHsdp && plan.shard_group == 0) {
+    reader.fault("data_parallel", "hsdp needs a shard_group",
+                 "shard_group: ranks that share one copy out, for instance those of a node");
+  } else if (plan.data_parallel() != DataParallel::kHsdp && plan.shard_group > 0) {
+    reader.fault("shard_group",
+                 fmt::format("data_parallel {} takes no shard_group", name(plan.data_parallel())),
+                 "it is for hsdp");
+  }
+}
+
+void read_context_parallel(base::ObjectReader& reader, PlanSpec& plan) {
+  if (reader.has("cp_comm_type"))
+    plan.stated_cp_comm = find_context_exchange(reader.one_of("cp_comm_type", context_exchange_words(), ""));
+  plan.cp_a2a_size = reader.value_or("cp_a2a_size", 0);
+  if (plan.cp_a2a_size < 0 || plan.cp_a2a_size > kMaxDegree) {
+    reader.fault("cp_a2a_size", fmt::format("found {}, expected 2 to {}", plan.cp_a2a_size, kMaxDegree));
+  } else if (plan.cp_comm() == ContextExchange::kAllToAllP2p && plan.cp_a2a_size == 0) {
+    reader.fault("cp_comm_type", "a2a+p2p needs a cp_a2a_size",
+                 "cp_a2a_size: neighbours that exchange heads, the first of Megatron's hierarchical sizes");
+    plan.cp_a2a_size = 1;
+  } else if (plan.cp_comm() != ContextExchange::kAllToAllP2p && plan.cp_a2a_size > 0) {
+    reader.fault("cp_a2a_size", fmt::format("cp_comm_type {} takes no cp_a2a_size", name(plan.cp_comm())),
+                 "it is for a2a+p2p");
+  }
+}
+
+/// A number, or a number for either pass.
+void read_chunks(base::ObjectReader& reader, PlanSpec& plan) {
+  const base::Node* node = reader.node("chunk_degree");
+  if (node == nullptr || node->kind != base::NodeKind::kMap) {
+    plan.chunk_degree = read_degree(reader, "chunk_degree");
+    return;
+  }
+  base::ObjectReader chunks = reader.object("chunk_degree");
+  for (const char* pass : {"forward", "backward"})
+    if (!chunks.has(pass)) chunks.required<int>(pass);
+  plan.chunk_degree = read_degree(chunks, "forward");
+  const int backward = read_degree(chunks, "backward");
+  if (backward != plan.chunk_degree) plan.chunk_degree_backward = backward;
+  chunks.finish();
+}
+
+LayerOverlap read_overlap(base::ObjectReader reader) {
+  LayerOverlap overlap;
+  overlap.shared_experts = reader.value_or("shared_experts", false);
+  overlap.all_to_all = reader.one_of("all_to_all", {"none", "1f1b"}, "none") == "1f1b";
+  overlap.delay_weight_gradients = reader.value_or("delay_weight_gradients", false);
+  overlap.tile_fused = reader.value_or("tile_fused", false);
+  if (overlap.delay_weight_gradients && !overlap.all_to_all)
+    reader.fault("delay_weight_gradients", "weight gradients are delayed in pairs of micro-batches only",
+                 "write \"all_to_all: 1f1b\" beside it");
+  reader.finish();
+  return overlap;
+}
+
 PlanSpec read_plan(const base::Document& document) {
   base::DiagnosticSink sink;
   base::ObjectReader reader(document, sink, "plan");
@@ -226,8 +298,10 @@ PlanSpec read_plan(const base::Document& document) {
   plan.split = read_split(reader, plan.layout);
   if (auto recompute = reader.optional_object("recompute")) plan.recompute = read_recompute(*recompute);
   read_dispatcher(reader, plan);
-  plan.chunk_degree = read_degree(reader, "chunk_degree");
-  plan.distributed_optimizer = reader.value_or("distributed_optimizer", true);
+  read_chunks(reader, plan);
+  if (auto overlap = reader.optional_object("overlap")) plan.overlap = read_overlap(*overlap);
+  read_context_parallel(reader, plan);
+  read_data_parallel(reader, plan);
   plan.overlap_grad_reduce = reader.value_or("overlap_grad_reduce", true);
   plan.overlap_param_gather = reader.value_or("overlap_param_gather", true);
   if (auto placement = reader.optional_object("placement")) plan.placement = read_placement(*placement);
@@ -278,9 +352,23 @@ std::string write_plan(const PlanSpec& plan) {
                       modules.empty() ? "" : fmt::format(", modules: [{}]", modules));
   text += fmt::format("dispatcher: {}\n", name(plan.dispatcher));
   if (plan.dispatcher_sms > 0) text += fmt::format("dispatcher_sms: {}\n", plan.dispatcher_sms);
-  text += fmt::format("chunk_degree: {}\n", plan.chunk_degree);
-  text += fmt::format("distributed_optimizer: {}\noverlap_grad_reduce: {}\noverlap_param_gather: {}\n",
-                      plan.distributed_optimizer, plan.overlap_grad_reduce, plan.overlap_param_gather);
+  if (plan.backward_chunks() == plan.chunk_degree)
+    text += fmt::format("chunk_degree: {}\n", plan.chunk_degree);
+  else
+    text += fmt::format("chunk_degree: {{forward: {}, backward: {}}}\n", plan.chunk_degree,
+                        plan.backward_chunks());
+  if (plan.overlap.any())
+    text += fmt::format(
+        "overlap: {{shared_experts: {}, all_to_all: {}, delay_weight_gradients: {}, tile_fused: {}}}\n",
+        plan.overlap.shared_experts, plan.overlap.all_to_all ? "1f1b" : "none",
+        plan.overlap.delay_weight_gradients, plan.overlap.tile_fused);
+  if (plan.stated_cp_comm) text += fmt::format("cp_comm_type: {}\n", name(*plan.stated_cp_comm));
+  if (plan.cp_a2a_size > 0) text += fmt::format("cp_a2a_size: {}\n", plan.cp_a2a_size);
+  text += plan.stated_data_parallel ? fmt::format("data_parallel: {}\n", name(*plan.stated_data_parallel))
+                                    : fmt::format("distributed_optimizer: {}\n", plan.distributed_optimizer);
+  if (plan.shard_group > 0) text += fmt::format("shard_group: {}\n", plan.shard_group);
+  text += fmt::format("overlap_grad_reduce: {}\noverlap_param_gather: {}\n", plan.overlap_grad_reduce,
+                      plan.overlap_param_gather);
   text += write_placement(plan.placement);
   if (!plan.why.empty()) text += fmt::format("why: {}\n", base::json_quote(plan.why));
   return text;

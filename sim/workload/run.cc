@@ -79,6 +79,15 @@ void read_gate(base::ObjectReader& reader, RunSpec& run) {
   }
 }
 
+RouterLoss read_router_loss(base::ObjectReader& reader) {
+  const std::string word =
+      reader.one_of("router_loss", {"none", "aux_loss", "seq_aux_loss", "global_aux_loss"}, "none");
+  for (const RouterLoss loss : {RouterLoss::kMicroBatch, RouterLoss::kSequence, RouterLoss::kGlobal}) {
+    if (name(loss) == word) return loss;
+  }
+  return RouterLoss::kNone;
+}
+
 KernelFusion read_fusion(base::ObjectReader& reader) {
   KernelFusion fusion;
   fusion.attention = reader.value_or("attention", fusion.attention);
@@ -96,6 +105,7 @@ GraphScope read_graph(base::ObjectReader& reader) {
   GraphScope graph;
   graph.attention = reader.value_or("attention", graph.attention);
   graph.router = reader.value_or("router", graph.router);
+  graph.whole_step = reader.value_or("whole_step", graph.whole_step);
   reader.finish();
   return graph;
 }
@@ -112,6 +122,8 @@ RunSpec read_run(const base::Document& document) {
   if (auto precision = reader.optional_object("precision"))
     run.precision = read_precision(*precision, run.optimizer);
   read_gate(reader, run);
+  run.router_loss = read_router_loss(reader);
+  run.router_bias_update = reader.value_or("router_bias_update", false);
   run.fused_cross_entropy = reader.value_or("fused_cross_entropy", true);
   if (auto fusion = reader.optional_object("fusion")) run.fusion = read_fusion(*fusion);
   if (auto graph = reader.optional_object("cuda_graph")) run.graph = read_graph(*graph);
@@ -131,6 +143,20 @@ std::string_view name(GatePolicy gate) {
       return "capacity";
     case GatePolicy::kForceBalanced:
       return "force_balanced";
+  }
+  return "?";
+}
+
+std::string_view name(RouterLoss loss) {
+  switch (loss) {
+    case RouterLoss::kNone:
+      return "none";
+    case RouterLoss::kMicroBatch:
+      return "aux_loss";
+    case RouterLoss::kSequence:
+      return "seq_aux_loss";
+    case RouterLoss::kGlobal:
+      return "global_aux_loss";
   }
   return "?";
 }
@@ -156,6 +182,9 @@ std::string describe(const RunSpec& run) {
   text += fmt::format(
       "  {:<18} {}{}\n", "gate", name(run.gate),
       run.gate == GatePolicy::kCapacity ? fmt::format(", capacity factor {}", run.capacity_factor) : "");
+  if (run.router_loss != RouterLoss::kNone || run.router_bias_update)
+    text += fmt::format("  {:<18} loss {}, biases {}\n", "router", name(run.router_loss),
+                        run.router_bias_update ? "updated every step" : "fixed");
   text += fmt::format("  {:<18} {}\n", "cross entropy", run.fused_cross_entropy ? "fused" : "not fused");
   if (!run.stack.empty()) text += fmt::format("  {:<18} {}\n", "software", run.stack);
   return text;

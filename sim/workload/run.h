@@ -33,10 +33,11 @@ struct KernelFusion {
   friend bool operator==(const KernelFusion&, const KernelFusion&) = default;
 };
 
-/// Parts of a layer that a CUDA graph launches at once, so that the host costs nothing there.
+/// What CUDA graphs launch at once, so that the host costs nothing there.
 struct GraphScope {
   bool attention = false;  ///< norm and attention
   bool router = false;     ///< router, shared experts and preparation of the dispatch
+  bool whole_step = false; ///< everything: the host neither launches nor reads the tokens per expert
   friend bool operator==(const GraphScope&, const GraphScope&) = default;
 };
 
@@ -47,6 +48,12 @@ enum class GatePolicy {
 };
 std::string_view name(GatePolicy gate);
 
+/// The loss that balances the router, by whose tokens an expert's share is taken: those of a micro-batch on a
+/// tensor- and context-parallel group, those of a sequence, those of all ranks. Megatron's
+/// --moe-router-load-balancing-type words.
+enum class RouterLoss { kNone, kMicroBatch, kSequence, kGlobal };
+std::string_view name(RouterLoss loss);
+
 /// What is trained, apart from how it is laid out on the cluster.
 struct RunSpec {
   std::string name;
@@ -56,6 +63,9 @@ struct RunSpec {
   std::string optimizer = "adam";
   GatePolicy gate = GatePolicy::kDropless;
   double capacity_factor = 0;  ///< with kCapacity
+  RouterLoss router_loss = RouterLoss::kNone;
+  bool router_bias_update =
+      false;  ///< biases of the router follow the load once a step (balance without a loss)
   bool fused_cross_entropy = true;
   KernelFusion fusion;
   GraphScope graph;

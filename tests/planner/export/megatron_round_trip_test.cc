@@ -23,7 +23,12 @@ void expect_same_plan(const sim::PlanSpec& want, const sim::PlanSpec& got) {
   EXPECT_EQ(want.dispatcher, got.dispatcher);
   EXPECT_EQ(want.dispatcher_sms, got.dispatcher_sms);
   EXPECT_EQ(want.chunk_degree, got.chunk_degree);
+  EXPECT_EQ(want.overlap, got.overlap);
   EXPECT_EQ(want.distributed_optimizer, got.distributed_optimizer);
+  EXPECT_EQ(want.data_parallel(), got.data_parallel());
+  EXPECT_EQ(want.shard_group, got.shard_group);
+  EXPECT_EQ(want.cp_comm(), got.layout.cp > 1 ? got.cp_comm() : want.cp_comm());
+  EXPECT_EQ(want.cp_a2a_size, got.cp_a2a_size);
   EXPECT_EQ(want.overlap_grad_reduce, got.overlap_grad_reduce);
   EXPECT_EQ(want.overlap_param_gather, got.overlap_param_gather);
   EXPECT_EQ(want.placement, got.placement);
@@ -54,6 +59,28 @@ std::vector<sim::PlanSpec> round_trip_plans() {
   plans.back().dispatcher_sms = 24;
   plans.push_back(plan_of(16, 1, 2, 8));
   plans.back().dispatcher = sim::Dispatcher::kHybridEp;
+  for (const auto& [sharding, group] :
+       {std::pair(sim::DataParallel::kZero2, 0), std::pair(sim::DataParallel::kFsdp, 0),
+        std::pair(sim::DataParallel::kHsdp, 8)}) {
+    plans.push_back(plan_of(16, 1, 1, 8));
+    plans.back().stated_data_parallel = sharding;
+    plans.back().shard_group = group;
+  }
+  for (const auto exchange : {sim::ContextExchange::kP2p, sim::ContextExchange::kAllGather,
+                              sim::ContextExchange::kAllToAll, sim::ContextExchange::kAllToAllP2p}) {
+    plans.push_back(plan_of(16, 1, 1, 8));
+    plans.back().layout.cp = 4;
+    plans.back().layout.dp = 4;
+    plans.back().stated_cp_comm = exchange;
+    if (exchange == sim::ContextExchange::kAllToAllP2p) plans.back().cp_a2a_size = 2;
+  }
+  plans.push_back(plan_of(16, 2, 1, 4));
+  plans.back().layout.etp = 2;
+  plans.back().layout.edp = 2;
+  plans.push_back(plan_of(16, 1, 2, 8, 2));
+  plans.back().overlap = {false, true, true};
+  plans.push_back(plan_of(16, 1, 1, 8));
+  plans.back().overlap.all_to_all = true;
   return plans;
 }
 
@@ -139,6 +166,24 @@ TEST(MegatronArguments, UnevenStagesAreQuotedForTheShell) {
   sim::PlanSpec plan = plan_of(16, 1, 4, 4);
   plan.split.layers_per_chunk = {1, 3, 3, 1};
   EXPECT_TRUE(contains(lines_of(test::small_model(), test::small_run(), plan), "--pipeline-model-parallel-layout 'Et|ttt|ttt|tL'\n"));
+}
+
+TEST(MegatronArguments, OverlapsAreWrittenAndExclusionsRefused) {
+  sim::ModelSpec model = test::small_model();
+  model.shared_ffn = 1024;
+  sim::PlanSpec plan = plan_of(16, 1, 1, 8);
+  plan.overlap.shared_experts = true;
+  const std::string text = lines_of(model, test::small_run(), plan);
+  EXPECT_TRUE(contains(text, "--moe-shared-expert-overlap\n")) << text;
+  EXPECT_FALSE(contains(text, "--delay-wgrad-compute")) << text;
+  EXPECT_EQ(import_megatron_plan(text, {"a.args", 16, &model, {}}).plan.overlap, plan.overlap);
+  try {
+    import_megatron_plan(text + "--overlap-moe-expert-parallel-comm\n", {"a.args", 16, &model, {}});
+    FAIL() << "expected an error";
+  } catch (const base::InputError& error) {
+    EXPECT_TRUE(contains(error.what(), "stands beside --overlap-moe-expert-parallel-comm, which excludes it"))
+        << error.what();
+  }
 }
 
 TEST(MegatronArguments, APlanThatMegatronRefusesIsNotWritten) {
@@ -247,6 +292,34 @@ TEST(MegatronImport, ReadsTheSmsOfEachReleasesFlexDispatcher) {
   EXPECT_EQ(sms("--moe-flex-dispatcher-backend hybridep --moe-hybridep-num-sms 16"), 16);
   EXPECT_EQ(sms("--moe-flex-dispatcher-backend hybridep --moe-flex-dispatcher-num-sms 32"), 32);
   EXPECT_EQ(sms("--moe-flex-dispatcher-backend hybridep --moe-deepep-num-sms 24"), 0);
+}
+
+TEST(MegatronImport, ReadsContextExchangesAndShardingStrategies) {
+  const auto read = [](const std::string& flags) {
+    return import_megatron_plan("--micro-batch-size 1 --global-batch-size 16 " + flags,
+                                {"run.args", 16, nullptr, {}});
+  };
+  using sim::ContextExchange;
+  EXPECT_EQ(read("--context-parallel-size 4").plan.stated_cp_comm,
+            ContextExchange::kP2p);  // Megatron's default
+  EXPECT_EQ(read("--context-parallel-size 4 --cp-comm-type allgather").plan.stated_cp_comm,
+            ContextExchange::kAllGather);
+  EXPECT_EQ(read("").plan.stated_cp_comm, std::nullopt);
+  const sim::PlanSpec both =
+      read("--context-parallel-size 8 --cp-comm-type a2a+p2p --hierarchical-context-parallel-sizes 2 4").plan;
+  EXPECT_EQ(both.cp_a2a_size, 2);
+  EXPECT_EQ(both.cp_ring(), 4);
+  EXPECT_EQ(read("--use-megatron-fsdp --data-parallel-sharding-strategy optim").plan.data_parallel(),
+            sim::DataParallel::kZero1);
+  EXPECT_EQ(read("--use-torch-fsdp2").plan.data_parallel(), sim::DataParallel::kFsdp);
+  EXPECT_EQ(read("--use-megatron-fsdp").plan.data_parallel(), sim::DataParallel::kNone);
+  const MegatronImport instances =
+      read("--use-distributed-optimizer --num-distributed-optimizer-instances 2");
+  EXPECT_EQ(instances.plan.data_parallel(), sim::DataParallel::kZero1);
+  EXPECT_EQ(instances.not_modelled,
+            std::vector<std::string>{"--num-distributed-optimizer-instances 2: modelled as one instance"});
+  EXPECT_THROW(read("--context-parallel-size 4 --cp-comm-type p2p a2a"), base::InputError);
+  EXPECT_THROW(read("--context-parallel-size 4 --cp-comm-type ring"), base::InputError);
 }
 
 TEST(MegatronImport, TheExpertTensorDegreeDefaultsToTp) {

@@ -183,6 +183,40 @@ TEST(MegatronRules, TokenChunksAndPairwiseExchangeAreNotMegatrons) {
   EXPECT_EQ(c.broken(), Keys{"dispatcher"});
 }
 
+TEST(MegatronRules, SharedExpertsOverlapWithTheAlltoallDispatcher) {
+  Case c;
+  c.plan.overlap.shared_experts = true;
+  EXPECT_EQ(c.broken(), Keys{"overlap-shared-experts"});  // none there
+  c.model.shared_ffn = 1024;
+  EXPECT_EQ(c.broken(), Keys{});
+  c.plan.dispatcher = sim::Dispatcher::kDeepEp;
+  EXPECT_EQ(c.broken(), Keys{"overlap-shared-experts"});
+  c.plan.dispatcher = sim::Dispatcher::kFlat;
+  c.plan.recompute = {sim::RecomputeMode::kSelective, {sim::RecomputeModule::kSharedExperts}};
+  EXPECT_EQ(c.broken(), Keys{"overlap-shared-experts"});
+}
+
+TEST(MegatronRules, AllToAllsUnderAnotherMicroBatchNeedVirtualStages) {
+  Case c;
+  c.plan.overlap.all_to_all = true;
+  EXPECT_EQ(c.broken(), Keys{"overlap-all-to-all"});  // PP 2 without virtual stages
+  c.plan = plan_of(16, 2, 2, 4, 2);
+  c.plan.overlap = {false, true, true};
+  EXPECT_EQ(c.broken(), Keys{});
+  c.plan.recompute.mode = sim::RecomputeMode::kFull;
+  EXPECT_EQ(c.broken(), Keys{"overlap-all-to-all"});
+  c.plan.recompute = {sim::RecomputeMode::kSelective, {sim::RecomputeModule::kMoe}};
+  EXPECT_EQ(c.broken(), Keys{"overlap-all-to-all"});
+  c.plan.recompute = {};
+  c.model.mtp_layers = 2;
+  EXPECT_EQ(c.broken(), Keys{"overlap-all-to-all"});
+  c.model.mtp_layers = 1;
+  c.plan.overlap.all_to_all = false;
+  EXPECT_EQ(c.broken(), Keys{"overlap-weight-gradients"});
+  c.plan.overlap = {false, false, false, true};
+  EXPECT_EQ(c.broken(), Keys{"overlap-tile-fused"});
+}
+
 TEST(MegatronRules, APlacementIsAPermutationOfEveryLayer) {
   Case c;
   c.plan.placement.algorithm = "greedy";
@@ -217,6 +251,7 @@ TEST(MegatronRules, RunsMegatronCannotStartAreNamed) {
   EXPECT_EQ(broken_by([](Case& c) { c.run.precision.gradient_reduce = sim::NumberFormat::kFp8Block; }), Keys{"gradient-format"});
   EXPECT_EQ(broken_by([](Case& c) { c.run.precision.optimizer_bytes_per_parameter = 6; }), Keys{"optimizer-states"});
   EXPECT_EQ(broken_by([](Case& c) { c.run.optimizer = "muon"; }), Keys{"optimizer"});
+  EXPECT_EQ(broken_by([](Case& c) { c.run.router_bias_update = true; }), Keys{"router-bias"});
   EXPECT_EQ(broken_by([](Case& c) { c.model.groups = 3; }), Keys{"groups-divide"});
   EXPECT_EQ(broken_by([](Case& c) { c.model.layers[0].mixer = sim::MixerKind::kMamba; }), Keys{"layer-kinds"});
   EXPECT_EQ(broken_by([](Case& c) {

@@ -38,6 +38,62 @@ TEST(Recompute, AStandInIsSaid) {
   EXPECT_EQ(notes.size(), 1U);
 }
 
+/// Qwen3-30B-A3B on 16 H100, as Megatron-Bridge publishes it with and without pairs of micro-batches.
+StepRow row_with(const std::string& release, const std::string& overlap, const std::string& assumed = "") {
+  StepRow row;
+  row.name = "e2e/steps.csv#1";
+  row.release = release;
+  row.model = "qwen3-30b-a3b";
+  row.gpu = "H100";
+  row.cluster = "dgx-h100";
+  row.moe = true;
+  row.gpus = 16;
+  row.seq_len = 4096;
+  row.global_batch = 128;
+  row.ep = 16;
+  row.precision = "bf16";
+  row.recompute = "none";
+  row.dispatcher = "hybridep";
+  row.a2a_overlap = overlap;
+  row.cuda_graph = "none";
+  row.routing = "forced_balance";
+  row.assumed = assumed;
+  return row;
+}
+
+// NVIDIA's performance recipes delay weight gradients where they overlap all-to-alls; its experiments do not.
+TEST(StepJob, OverlapOfARowIsSimulated) {
+  const Corpus corpus({own_corpus()});
+  const Selection selection;
+  ProfileShelf profiles;
+  const Context context{corpus, selection, profiles, 1};
+  StepJobs jobs(context);
+  const auto overlap_of = [&](const StepRow& row) { return jobs.build(row).job->plan.overlap; };
+  EXPECT_EQ(overlap_of(row_with("nemo-26.04", "1")), (sim::LayerOverlap{false, true, true}));
+  EXPECT_EQ(overlap_of(row_with("megatron-bridge-skills", "1")), (sim::LayerOverlap{false, true, false}));
+  EXPECT_EQ(overlap_of(row_with("nemo-26.04", "0")), sim::LayerOverlap{});
+  EXPECT_FALSE(jobs.build(row_with("nemo-26.04", "0", "cluster")).job->overlap_open);
+  EXPECT_TRUE(jobs.build(row_with("nemo-26.04", "0", "cluster;a2a_overlap")).job->overlap_open);
+}
+
+// With pairs the band goes up to what it would be without them, and down where a row leaves it open.
+TEST(StepJob, WhatAnOverlapHidesOpensTheBand) {
+  const Corpus corpus({own_corpus()});
+  const Selection selection;
+  ProfileShelf profiles;
+  const Context context{corpus, selection, profiles, 1};
+  StepJobs jobs(context);
+  const auto predict = [&](const StepRow& row) { return predict_step(*jobs.build(row).job); };
+  const StepPrediction plain = predict(row_with("r", "0"));
+  const StepPrediction pairs = predict(row_with("r", "1"));
+  const StepPrediction open = predict(row_with("r", "0", "a2a_overlap"));
+  EXPECT_LT(pairs.time, plain.time);
+  EXPECT_EQ(open.time, plain.time);
+  EXPECT_GT(pairs.band.high, plain.time.s());
+  EXPECT_LT(open.band.low, plain.band.low);
+  EXPECT_LE(open.band.low, pairs.time.s());
+}
+
 TEST(Evidence, OfAStepIsTheWorstLevelThatHoldsATenth) {
   using sim::Evidence;
   EXPECT_EQ(summarise({0.95, 0.0, 0.0, 0.05}, Evidence::kMeasured), Evidence::kMeasured);

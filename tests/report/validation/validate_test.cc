@@ -83,7 +83,7 @@ TEST(Validate, PredictsThePriceOfRoutingFromTheFirstPairOfAModel) {
         "fabric,cpu_gpu_link,gpu_memory_GiB,power_W,known_from,assumed\n"
         "dgx-h100,H100,8,8,450,8,400,rail-optimized,PCIe5x16,80,700,standard,\n");
   const auto row = [](int id, int gbs, const std::string& routing, double seconds, int ep = 8) {
-    return fmt::format("{},src,r1,m,1,H100,8,dgx-h100,4096,{},1,1,1,1,1,{},1,8,0,bf16,none,alltoall,0,full,0,,0,{},{},,,,,"
+    return fmt::format("{},src,r1,m,1,H100,8,dgx-h100,4096,{},1,1,1,1,1,{},1,8,0,bf16,none,hybridep,0,full,0,,0,{},{},,,,,"
                        "partial,cluster,no log\n",
                        id, gbs, ep, routing, seconds);
   };

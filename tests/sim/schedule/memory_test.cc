@@ -52,10 +52,10 @@ std::string rules_of(const Case& c) {
   return text;
 }
 
-TEST(Faults, ExpertTensorParallelismIsRefusedByName) {
+TEST(Faults, ExpertTensorParallelismDividesTheExperts) {
   Case c = tiny();
-  c.plan.layout = ParallelLayout{2, 1, 1, 1, 1, 2, 1, 1, true};
-  EXPECT_NE(rules_of(c).find("etp-1;"), std::string::npos) << rules_of(c);
+  c.plan.layout = ParallelLayout{1, 1, 1, 1, 1, 3, 3, 1, true};
+  EXPECT_NE(rules_of(c).find("etp-divides-ffn;"), std::string::npos) << rules_of(c);
 }
 
 // One GPU. Parameters: everything the model has; 2 bytes of bf16, 4 of gradients, 12 of Adam, nothing shared

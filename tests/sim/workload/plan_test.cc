@@ -76,6 +76,49 @@ TEST(PlanFile, ADispatcherOfALibraryHasItsSms) {
             "    in plan > dispatcher_sms\n    hint: it is for deepep and hybridep");
 }
 
+TEST(PlanFile, OverlapsAndChunksOfEitherPassReadBackTheSame) {
+  PlanSpec plan;
+  plan.name = "overlap";
+  EXPECT_THAT(write_plan(plan), ::testing::Not(HasSubstr("overlap:")));
+  for (const LayerOverlap overlap :
+       {LayerOverlap{true, false, false}, LayerOverlap{false, true, false}, LayerOverlap{false, true, true},
+        LayerOverlap{true, false, false, true}}) {
+    plan.overlap = overlap;
+    EXPECT_EQ(parse_plan(write_plan(plan), "plan.yaml"), plan);
+  }
+  EXPECT_THAT(write_plan(plan), HasSubstr("\noverlap: {shared_experts: true, all_to_all: none, "
+                                          "delay_weight_gradients: false, tile_fused: true}\n"));
+  EXPECT_EQ(short_name(plan), "TP1 PP1 EP1 DP1 mb1 shared-overlap tile-fused");
+  plan.overlap = {false, true, true};
+  EXPECT_EQ(short_name(plan), "TP1 PP1 EP1 DP1 mb1 a2a-1f1b+dw");
+  plan.overlap = {};
+  plan.chunk_degree = 2;
+  plan.chunk_degree_backward = 4;
+  EXPECT_THAT(write_plan(plan), HasSubstr("\nchunk_degree: {forward: 2, backward: 4}\n"));
+  EXPECT_EQ(parse_plan(write_plan(plan), "plan.yaml"), plan);
+  EXPECT_EQ(short_name(plan), "TP1 PP1 EP1 DP1 mb1 chunks2/4");
+  // Twice the same is the one number.
+  EXPECT_EQ(parse_plan("name: a\nlayout: {dp: 1}\nchunk_degree: {forward: 3, backward: 3}\n", "p")
+                .chunk_degree_backward,
+            0);
+}
+
+TEST(PlanFile, FaultsOfOverlapsSayWhereAndWhy) {
+  EXPECT_EQ(errors_of("name: a\nlayout: {dp: 1}\noverlap: {all_to_all: dualpipe}\n"),
+            "plan.yaml:3:23: error: found \"dualpipe\", expected one of none, 1f1b\n    in plan > overlap > "
+            "all_to_all");
+  EXPECT_EQ(errors_of("name: a\nlayout: {dp: 1}\noverlap: {delay_weight_gradients: true}\n"),
+            "plan.yaml:3:35: error: weight gradients are delayed in pairs of micro-batches only\n"
+            "    in plan > overlap > delay_weight_gradients\n    hint: write \"all_to_all: 1f1b\" beside it");
+  EXPECT_THAT(errors_of("name: a\nlayout: {dp: 1}\noverlap: {shared_expert: true}\n"),
+              HasSubstr("unknown key \"shared_expert\"\n    in plan > overlap\n    hint: did you mean "
+                        "\"shared_experts\"?"));
+  EXPECT_THAT(errors_of("name: a\nlayout: {dp: 1}\nchunk_degree: {forward: 2}\n"),
+              HasSubstr("key \"backward\" is missing"));
+  EXPECT_THAT(errors_of("name: a\nlayout: {dp: 1}\nchunk_degree: {forward: 0, backward: 2}\n"),
+              HasSubstr("plan.yaml:3:25: error: found 0, expected 1 to 1048576"));
+}
+
 TEST(PlanFile, EveryScheduleHasAWord) {
   for (const std::string& word : schedule_words()) {
     PlanSpec plan = full_plan();
@@ -92,6 +135,44 @@ TEST(PlanFile, EveryScheduleHasAWord) {
       errors_of("name: a\nlayout: {dp: 1}\nschedule: dual_pipe\n"),
       "plan.yaml:3:11: error: found \"dual_pipe\", expected one of gpipe, 1f1b, interleaved, zb_h1, zb_v, "
       "dualpipe, dualpipe_v\n    in plan > schedule\n    hint: did you mean \"dualpipe\"?");
+}
+
+TEST(PlanFile, EverySharingOfWeightsHasAWord) {
+  for (const std::string& word : data_parallel_words()) {
+    PlanSpec plan = full_plan();
+    const DataParallel sharding = find_data_parallel(word).value();
+    EXPECT_EQ(name(sharding), word);
+    plan.distributed_optimizer = sharding != DataParallel::kNone;
+    if (shards_gradients(sharding)) plan.stated_data_parallel = sharding;
+    if (sharding == DataParallel::kHsdp) plan.shard_group = 8;
+    EXPECT_EQ(plan.data_parallel(), sharding);
+    EXPECT_EQ(parse_plan(write_plan(plan), "plan.yaml"), plan) << word;
+  }
+  const PlanSpec stated = parse_plan("name: a\nlayout: {dp: 1}\ndata_parallel: none\n", "plan.yaml");
+  EXPECT_FALSE(stated.distributed_optimizer);
+  EXPECT_EQ(errors_of("name: a\nlayout: {dp: 1}\ndata_parallel: zero2\ndistributed_optimizer: false\n"),
+            "plan.yaml:4:24: error: found false, but data_parallel zero2 means true\n"
+            "    in plan > distributed_optimizer\n    hint: leave distributed_optimizer out");
+  EXPECT_EQ(errors_of("name: a\nlayout: {dp: 1}\ndata_parallel: fsdp\nshard_group: 8\n"),
+            "plan.yaml:4:14: error: data_parallel fsdp takes no shard_group\n"
+            "    in plan > shard_group\n    hint: it is for hsdp");
+  EXPECT_THAT(errors_of("name: a\nlayout: {dp: 1}\ndata_parallel: hsdp\n"),
+              HasSubstr("plan.yaml:3:16: error: hsdp needs a shard_group"));
+}
+
+TEST(PlanFile, EveryContextExchangeHasAWord) {
+  for (const std::string& word : context_exchange_words()) {
+    PlanSpec plan = full_plan();
+    plan.stated_cp_comm = find_context_exchange(word);
+    if (word == "a2a+p2p") plan.cp_a2a_size = 2;
+    EXPECT_EQ(name(plan.stated_cp_comm.value()), word);
+    EXPECT_EQ(parse_plan(write_plan(plan), "plan.yaml"), plan) << word;
+  }
+  EXPECT_EQ(errors_of("name: a\nlayout: {dp: 1}\ncp_comm_type: p2p\ncp_a2a_size: 2\n"),
+            "plan.yaml:4:14: error: cp_comm_type p2p takes no cp_a2a_size\n"
+            "    in plan > cp_a2a_size\n    hint: it is for a2a+p2p");
+  EXPECT_THAT(errors_of("name: a\nlayout: {dp: 1}\ncp_comm_type: a2a+p2p\n"),
+              HasSubstr("plan.yaml:3:15: error: a2a+p2p needs a cp_a2a_size"));
 }
 
 TEST(PlanFile, WithoutAScheduleVirtualStagesInterleave) {

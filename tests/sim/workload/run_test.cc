@@ -59,6 +59,19 @@ TEST(RunFile, FaultsAreReportedTogetherWithTheirPlaces) {
   EXPECT_THAT(text, HasSubstr("did you mean \"gate\"?"));
 }
 
+TEST(RunFile, TheRoutersLossHasMegatronsWords) {
+  const std::string head = "name: r\nglobal_batch: 8\nseq_len: 8\n";
+  EXPECT_EQ(parse_run(head, "r").router_loss, RouterLoss::kNone);
+  for (const RouterLoss loss : {RouterLoss::kMicroBatch, RouterLoss::kSequence, RouterLoss::kGlobal}) {
+    const RunSpec run = parse_run(head + "router_loss: " + std::string(name(loss)) + "\n", "r");
+    EXPECT_EQ(run.router_loss, loss);
+    EXPECT_THAT(describe(run), HasSubstr("loss " + std::string(name(loss)) + ", biases fixed"));
+  }
+  EXPECT_TRUE(parse_run(head + "router_bias_update: true\n", "r").router_bias_update);
+  EXPECT_THAT(errors_of(head + "router_loss: auxloss\n"),
+              HasSubstr("found \"auxloss\", expected one of none, aux_loss, seq_aux_loss, global_aux_loss"));
+}
+
 TEST(RunFile, ACapacityFactorNeedsTheCapacityGate) {
   EXPECT_THAT(errors_of("name: r\nglobal_batch: 8\nseq_len: 8\ncapacity_factor: 1.2\n"),
               HasSubstr("has no effect with gate dropless"));
