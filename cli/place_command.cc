@@ -21,6 +21,7 @@
 #include "planner/placement/maps.h"
 #include "planner/placement/place_by_time.h"
 #include "planner/placement/study.h"
+#include "planner/placement/weighted_split.h"
 #include "sim/workload/model.h"
 #include "sim/workload/plan.h"
 #include "sim/workload/run.h"
@@ -201,6 +202,7 @@ planner::SystemJob system_job(const Inputs& inputs) {
 }
 
 planner::TokenSplit split_of(const PlaceOptions& options) {
+  if (options.split == "weighted") return planner::TokenSplit::kWeighted;
   return options.split == "locality" ? planner::TokenSplit::kLocality : planner::TokenSplit::kEven;
 }
 
@@ -288,7 +290,9 @@ void fill_layers(const PlaceOptions& options, const Inputs& inputs, PlaceReport&
         planner::check_layer(score.shape, score.experts, score.layer(l).load, slots).max_over_mean;
     layer.lower_bound = report.study.layer_bound[static_cast<std::size_t>(l)];
     layer.split = options.split == "locality" ? local_split(slots, score.experts, report.shape)
-                                              : even_split(slots, score.experts);
+                  : options.split == "weighted"
+                      ? planner::split_by_load(score.layer(l).mean, report.shape, slots).share
+                      : even_split(slots, score.experts);
     if (inputs.model) {
       layer.moved_bytes = count_moved(report.shape, score.experts, slots) *
                           sim::expert_parameters(*inputs.model) * kBf16Bytes;

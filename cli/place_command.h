@@ -23,7 +23,7 @@ struct PlaceOptions {
   int slots_per_gpu = 0;  ///< the same for one GPU
   std::string solver = "moeplan";
   std::string objective = "load";  ///< load or layer_time
-  std::string split = "even";      ///< even or locality: how replicas share tokens
+  std::string split = "even";      ///< even, locality or weighted: how replicas share tokens
   std::string sharing = "bound";   ///< of links, in the layer times that are reported: bound or flow
   bool keep_groups = false;        ///< a group of group-limited routing stays on one node
   bool no_compare = false;         ///< only the chosen solver

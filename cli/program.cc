@@ -187,8 +187,10 @@ class Program {
     verb->add_option("--run", o.run, "run file, or the name of a shipped one: layer times are simulated with it");
     verb->add_option("--profile", o.profile, "profile of layer times (default: the one the cluster names)");
     verb->add_option("--split", o.split,
-                     "of layer times: replicas share tokens evenly, or by locality: those on the source's node first")
-        ->check(CLI::IsMember({"even", "locality"}))
+                     "of layer times: replicas share tokens evenly, by locality (those on the source's node "
+                     "first), or "
+                     "weighted: so that the busiest GPU of a micro-batch has least")
+        ->check(CLI::IsMember({"even", "locality", "weighted"}))
         ->capture_default_str();
     verb->add_option("--sharing", o.sharing, "of the layer times reported: bound or flow (slower)")
         ->check(CLI::IsMember({"bound", "flow"}))

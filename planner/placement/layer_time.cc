@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/diagnostics.h"
+#include "planner/placement/weighted_split.h"
 #include "sim/network/sharing.h"
 #include "sim/schedule/stage_model.h"
 
@@ -49,6 +50,61 @@ ReplicaIndex index_replicas(const Slots& slots, const SlotShape& shape, std::siz
   return index;
 }
 
+/// Hands out an expert's tokens, source by source, so that each slot's sum stays within one of its share.
+class ShareOut {
+ public:
+  ShareOut(const std::vector<std::size_t>& targets, const std::vector<double>& share)
+      : targets_(targets), share_(share), given_(targets.size(), 0) {}
+
+  /// Tokens for each target.
+  std::vector<std::int64_t> next(std::int64_t tokens) {
+    seen_ += tokens;
+    std::vector<std::int64_t> parts(targets_.size(), 0);
+    std::int64_t left = tokens;
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+      const auto wanted = static_cast<std::int64_t>(static_cast<double>(seen_) * share_[targets_[i]]);
+      parts[i] = std::clamp(wanted - given_[i], std::int64_t{0}, left);
+      left -= parts[i];
+      given_[i] += parts[i];
+    }
+    for (; left > 0; --left) {
+      std::size_t most = 0;
+      for (std::size_t i = 1; i < parts.size(); ++i) most = missing(i) > missing(most) ? i : most;
+      ++parts[most];
+      ++given_[most];
+    }
+    return parts;
+  }
+
+ private:
+  double missing(std::size_t i) const {
+    return static_cast<double>(seen_) * share_[targets_[i]] - static_cast<double>(given_[i]);
+  }
+  const std::vector<std::size_t>& targets_;
+  const std::vector<double>& share_;
+  std::vector<std::int64_t> given_;
+  std::int64_t seen_ = 0;
+};
+
+void split_by_weight(const sim::RoutingMatrix& routing, const SlotShape& shape, const Slots& slots,
+                     const ReplicaIndex& index, sim::MoeTraffic& traffic) {
+  const auto gpus = static_cast<std::size_t>(shape.gpus);
+  const std::vector<std::int64_t> totals = routing.per_expert();
+  const WeightedSplit split = split_by_load(std::vector<double>(totals.begin(), totals.end()), shape, slots);
+  for (std::size_t e = 0; e < totals.size(); ++e) {
+    const std::vector<std::size_t>& targets = index.all[e];
+    ShareOut share_out(targets, split.share);
+    for (std::size_t source = 0; source < gpus; ++source) {
+      const std::vector<std::int64_t> parts = share_out.next(routing.row(static_cast<int>(source))[e]);
+      for (std::size_t i = 0; i < parts.size(); ++i) {
+        traffic.copies[source * gpus + targets[i] / static_cast<std::size_t>(shape.slots_per_gpu)] +=
+            parts[i];
+        traffic.slot_tokens[targets[i]] += parts[i];
+      }
+    }
+  }
+}
+
 }  // namespace
 
 sim::MoeTraffic split_tokens(const sim::RoutingMatrix& routing, const SlotShape& shape, const Slots& slots,
@@ -65,6 +121,10 @@ sim::MoeTraffic split_tokens(const sim::RoutingMatrix& routing, const SlotShape&
   traffic.slots_per_rank = shape.slots_per_gpu;
   traffic.copies.resize(gpus * gpus);
   traffic.slot_tokens.resize(gpus * per_gpu);
+  if (split == TokenSplit::kWeighted) {
+    split_by_weight(routing, shape, slots, index, traffic);
+    return traffic;
+  }
   for (std::size_t source = 0; source < gpus; ++source) {
     const std::size_t node = source / static_cast<std::size_t>(shape.gpus_per_node);
     const std::span<const std::int32_t> row = routing.row(static_cast<int>(source));

@@ -13,6 +13,8 @@ namespace moeplan::planner {
 enum class TokenSplit {
   kEven,      ///< all of them alike
   kLocality,  ///< those on the source's node alike; where there is none, all alike (LAER's "lite routing")
+  kWeighted,  ///< such shares that the busiest GPU of this micro-batch has least (weighted_split.h), from all
+              ///< sources alike
 };
 
 /// Where the tokens of one micro-batch go in one layer. Rank i of the EP group is source i. What does not
