@@ -158,6 +158,7 @@ int ReplayTrack::changes() const {
 
 std::string find_replay_fault(const sim::Job& job, const sim::PlanSpec& plan, const ReplayOptions& options) {
   const int iterations = job.loads.iterations();
+  if (iterations < 2) return "the load has one iteration: a replay needs a trace of at least two";
   if (options.warm_up < 1 || options.warm_up >= iterations)
     return fmt::format("warm-up of {} iterations, expected 1 to {}: the load has {} iterations",
                        options.warm_up, std::max(1, iterations - 1), iterations);

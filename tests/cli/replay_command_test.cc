@@ -47,10 +47,11 @@ class ReplayCommand : public ::testing::Test {
     plan.layout.dp = plan.layout.ep = 8;
     plan_ = write("plan.yaml", sim::write_plan(plan));
   }
-  Outcome run(std::vector<std::string> arguments, const std::string& load = "") const {
-    const std::vector<std::string> job = {"moeplan", "replay",   "--cluster", "hgx-h100-1n",
-                                          "--model", "tiny-moe", "--run",     run_,
-                                          "--plan",  plan_,      "--load",    load.empty() ? load_ : load};
+  Outcome run(std::vector<std::string> arguments, const std::string& load = "",
+              const std::string& model = "tiny-moe") const {
+    const std::vector<std::string> job = {"moeplan", "replay", "--cluster", "hgx-h100-1n",
+                                          "--model", model,    "--run",     run_,
+                                          "--plan",  plan_,    "--load",    load.empty() ? load_ : load};
     arguments.insert(arguments.begin(), job.begin(), job.end());
     std::vector<const char*> argv;
     for (const std::string& argument : arguments) argv.push_back(argument.c_str());
@@ -114,6 +115,20 @@ TEST_F(ReplayCommand, WritesEveryIteration) {
   EXPECT_THAT(csv, HasSubstr("\"mine, all\",4,"));
 }
 
+// Mixtral-8x7B has 45 G expert parameters: on 8 GPUs 5.6 G each, of 18 bytes with gradients and optimizer
+// state.
+TEST_F(ReplayCommand, SaysWhereThePlanDoesNotFit) {
+  std::string text = "layer,e0,e1,e2,e3,e4,e5,e6,e7\n";
+  for (int l = 0; l < 32; ++l) {
+    for (int i = 0; i < 2; ++i) text += std::to_string(l) + ",2,1,1,1,1,1,1,1\n";
+  }
+  const Outcome outcome =
+      run({"--policy", "every:1", "--warm-up", "1", "--json"}, write("mixtral.csv", text), "mixtral-8x7b");
+  EXPECT_EQ(outcome.code, kInfeasible);
+  EXPECT_THAT(outcome.out, HasSubstr("\"status\": \"infeasible\""));
+  EXPECT_THAT(outcome.err, HasSubstr("the plan with its slots does not fit: stage 0 needs "));
+}
+
 TEST_F(ReplayCommand, RefusesWhatItCannotPlay) {
   expect_refused({"--policy", "often:3"}, "policy \"often:3\": no such rule and no such file");
   expect_refused({"--policy", "gain", "--policy", "gain"}, "a second one with the name gain");
@@ -123,7 +138,8 @@ TEST_F(ReplayCommand, RefusesWhatItCannotPlay) {
                  "warm-up of 10 iterations, expected 1 to 5: the load has 6 iterations");
   expect_refused({"--policy", "gain", "--warm-up", "2", "--slots-per-gpu", "1"},
                  "16 experts do not fit into 8 slots");
-  expect_refused({"--policy", "gain", "--warm-up", "2"}, "the load has 1 iterations", "uniform");
+  expect_refused({"--policy", "gain", "--warm-up", "2"},
+                 "the load has one iteration: a replay needs a trace of at least two", "uniform");
   expect_refused({"--policy", "gain", "--warm-up", "2", "--sharing", "window"}, "window");
   expect_refused({}, "--policy is required");
 }
