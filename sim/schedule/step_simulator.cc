@@ -27,7 +27,7 @@ StepSimulator::StepSimulator(const Job& job, const PlanSpec& plan, NetworkMode m
       plan_(plan),
       sharing_(sharing_of(mode)),
       network_(job.cluster, job.profile, *sharing_),
-      chunks_(job, plan, network_, options, cache) {
+      chunks_(job_, plan, network_, options, cache) {
   input_.map = chunks_.map();
   input_.micro_batches = static_cast<int>(micro_batches(plan, job.run.global_batch));
   // Megatron waits for each transfer in plain 1F1B and overlaps them when virtual stages interleave; the

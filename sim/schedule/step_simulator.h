@@ -7,12 +7,14 @@
 #include "sim/network/sharing.h"
 #include "sim/schedule/chunk_set.h"
 #include "sim/schedule/pipeline_graph.h"
+#include "sim/schedule/simulate.h"
 
 namespace moeplan::sim {
 
 /// Simulates steps of one plan: chunks first, then the pipeline over them.
 class StepSimulator {
  public:
+  /// Keeps a copy of `job`, which is references alone; what they name and `plan` outlive the simulator.
   StepSimulator(const Job& job, const PlanSpec& plan, NetworkMode mode, ChunkSimulator::Options options,
                 CostCache& cache);
   StepSimulator(const StepSimulator&) = delete;
@@ -33,7 +35,7 @@ class StepSimulator {
   void compute_transfers();
   void compute_exchanges();
 
-  const Job& job_;
+  const Job job_;
   const PlanSpec& plan_;
   std::unique_ptr<Sharing> sharing_;
   CommNetwork network_;
