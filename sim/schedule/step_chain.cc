@@ -126,7 +126,8 @@ class ChainBuilder {
   /// A transfer waits for the pass whose results it moves.
   int receiver(const PipelineTask& pass, const PipelineTask& transfer) const {
     const bool forward =
-        pass.kind == Kind::kForward || (pass.kind == Kind::kBoth && pass.chunk == transfer.chunk);
+        pass.kind == Kind::kForward || (pass.kind == Kind::kBoth && pass.chunk == transfer.chunk &&
+                                        pass.micro_batch == transfer.micro_batch);
     return map_.stage(transfer.chunk + (forward ? 1 : -1));
   }
 

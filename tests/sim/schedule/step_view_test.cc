@@ -114,6 +114,25 @@ TEST(StepView, TheHighestPointOfMemoryOverTimeIsTheStatedPeak) {
   }
 }
 
+// A forward that fills what the backward beside it gives back adds no micro-batch.
+TEST(StepView, TheHighestPointOfPairsIsTheStatedPeak) {
+  for (const int pp : {1, 2, 4}) {
+    for (const int vp : {1, 2}) {
+      if (pp == 1 && vp > 1) continue;
+      StepCase c("uniform", 16);
+      c.run.gate = GatePolicy::kForceBalanced;
+      c.lay_out(1, pp, vp, 8);
+      c.plan.overlap.all_to_all = true;
+      c.run.global_batch = 32 * 8;
+      const Simulation s = simulate_with_view(c);
+      for (std::size_t stage = 0; stage < s.view->memory.size(); ++stage)
+        EXPECT_EQ(highest(s.view->memory[stage]).count(),
+                  s.result.memory.per_stage[stage].allocated().count())
+            << pp << " x " << vp << " stage " << stage;
+    }
+  }
+}
+
 // One stage, two micro-batches F0 B0 F1 B1: nothing kept while the first parameters arrive, a forward's worth
 // from F0 on, the same and what a backward needs under B0, nothing again ...
 TEST(StepView, MemoryOverTimeFollowsThePasses) {
