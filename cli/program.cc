@@ -14,6 +14,7 @@
 #include "cli/export_command.h"
 #include "cli/gpu_command.h"
 #include "cli/import_command.h"
+#include "cli/mpi_command.h"
 #include "cli/network_command.h"
 #include "cli/place_command.h"
 #include "cli/plan_command.h"
@@ -318,6 +319,7 @@ class Program {
         "--gpus-per-node 8 --nic \"400 Gb/s\" -o links.jsonl\n"
         "  moeplan calibrate fit gemm.jsonl links.jsonl --base h100-sxm -o h100.yaml");
     declare_calibrate_gpu(verb);
+    declare_calibrate_mpi(verb);
     declare_calibrate_import(verb);
     declare_calibrate_fit(verb);
   }
@@ -373,6 +375,49 @@ class Program {
         "  moeplan-measure --shapes shapes.txt -o gpu.jsonl                   (on a GPU machine)\n"
         "  moeplan calibrate gpu --compare last_month.jsonl gpu.jsonl");
     gpu->callback([this] { verb_ = [this] { return run_calibrate_gpu(calibrate_gpu_, console_); }; });
+  }
+
+  void declare_calibrate_mpi(CLI::App* verb) {
+    CLI::App* mpi = verb->add_subcommand(
+        "mpi", "Measure transfers and collectives between the ranks of an MPI job, and fit their links");
+    CalibrateMpiOptions& o = calibrate_mpi_;
+    CLI::Option* output = mpi->add_option(
+        "-o,--output", o.common.output,
+        "file of measurements (docs/formats/measurements.md); an interrupted run goes on where it stood");
+    CLI::Option* from = mpi->add_option("--from", o.from, "fit a file that is there; needs no MPI");
+    from->excludes(output);
+    mpi->add_option("--write-cluster", o.cluster, "cluster file of the links, for `moeplan network --cluster`");
+    mpi->add_option("--write-profile", o.profile, "profile with the constants of collectives over these links");
+    mpi->add_option("--base", o.base, "profile that all else of --write-profile comes from")->capture_default_str();
+    mpi->add_option("--name", o.name, "name of the cluster (measured)");
+    CLI::Option* kinds = mpi->add_option(
+        "--cases", o.kinds, "only these kinds: ping_pong,grouped,pair,collective,alltoallv");
+    CLI::Option* traffic =
+        mpi->add_option("--traffic", o.traffic,
+                        "measure this instead: a CSV file as `moeplan network --traffic` reads it; may repeat");
+    traffic->allow_extra_args(false);
+    mpi->add_option("--largest", o.largest, "largest message or buffer")->capture_default_str();
+    mpi->add_option("--longest", o.longest_s,
+                    "seconds; what is expected to take longer, from its smaller sizes, is left out")
+        ->capture_default_str();
+    mpi->add_option("--budget", o.budget_s, "seconds for the whole run")->capture_default_str();
+    mpi->add_option("--precision", o.precision,
+                    "percent of the median at which half its 95 % interval is narrow enough")
+        ->capture_default_str();
+    mpi->add_option("--timeout", o.timeout_s, "seconds without progress after which another rank is lost")
+        ->capture_default_str();
+    mpi->add_option("--poll", o.poll_us,
+                    "microseconds between two looks at what has arrived; default: 200 where a host has more ranks than "
+                    "hardware threads, else 0");
+    traffic->excludes(from)->excludes(kinds);
+    from->excludes(kinds);
+    add_quiet(mpi, o.common);
+    mpi->footer(
+        "  mpirun -n 8 moeplan calibrate mpi -o mpi.jsonl --write-cluster mpi.yaml\n"
+        "  moeplan network --cluster mpi.yaml --traffic zipf-dst:1.0\n"
+        "  mpirun -n 8 moeplan calibrate mpi -o check.jsonl --traffic skewed.csv\n"
+        "  moeplan calibrate mpi --from mpi.jsonl --write-profile mpi-profile.yaml    (no MPI needed)");
+    mpi->callback([this] { verb_ = [this] { return run_calibrate_mpi(calibrate_mpi_, console_); }; });
   }
 
   void declare_calibrate_import(CLI::App* verb) {
@@ -491,6 +536,7 @@ class Program {
   NetworkOptions network_;
   ShowOptions show_;
   CalibrateGpuOptions calibrate_gpu_;
+  CalibrateMpiOptions calibrate_mpi_;
   CalibrateImportOptions calibrate_import_;
   CalibrateFitOptions calibrate_fit_;
 };

@@ -19,3 +19,8 @@ if(MOEPLAN_TESTS)
   include(GoogleTest)
   find_package(benchmark QUIET)
 endif()
+# MPI for `calibrate mpi`, where it is there.
+if(MOEPLAN_MPI)
+  set(MPI_CXX_SKIP_MPICXX ON)  # of the C++ bindings, which MPI 3 has no more
+  find_package(MPI QUIET COMPONENTS CXX)
+endif()

@@ -8,11 +8,13 @@ namespace moeplan::calibrate {
 
 namespace {
 
-/// What one key of a kind may hold: a count from 1 to kMost where there are no words, else one of the words.
+/// What one key of a kind may hold: a count from `least` to kMost where there are no words, else one of the words.
 struct KeyRule {
   std::string key;
   std::vector<std::string> words;
   std::string fallback;  ///< empty: the key has to be there
+  std::int64_t least = 1;
+  bool is_text = false;  ///< any word
 };
 
 struct KindRule {
@@ -67,6 +69,18 @@ const std::vector<KindRule>& rules() {
         {"k", {}, ""}}},
       {"sustained",
        {{"format", kFormats, ""}, {"m", {}, ""}, {"n", {}, ""}, {"k", {}, ""}, {"seconds", {}, ""}}},
+      // Between ranks: MPI.
+      {"ping_pong", {{"src", {}, "", 0}, {"dst", {}, "", 0}, {"bytes", {}, ""}}},
+      {"pair", {{"src", {}, "", 0}, {"dst", {}, "", 0}, {"bytes", {}, ""}}},
+      {"grouped", {{"first", {}, "1"}, {"peers", {}, ""}, {"bytes", {}, ""}}},
+      {"alltoallv",
+       {{"skew", {"uniform", "zipf_0.5", "zipf_1.0", "zipf_1.5"}, ""}, {"hot", {}, "0", 0}, {"bytes", {}, ""}}},
+      {"collective",
+       {{"collective", {"all_gather", "reduce_scatter", "all_reduce", "alltoall", "broadcast"}, ""},
+        {"nodes", {}, ""},
+        {"gpus_per_node", {}, ""},
+        {"bytes", {}, ""}}},
+      {"traffic", {{"name", {}, "", 1, true}, {"digest", {}, ""}}},
   };
   return all;
 }
@@ -89,6 +103,7 @@ const KindRule& find_kind(const std::string& kind) {
 }
 
 void check_value(const KeyRule& rule, const std::string& value, int column) {
+  if (rule.is_text) return;
   if (!rule.words.empty()) {
     if (std::find(rule.words.begin(), rule.words.end(), value) == rule.words.end())
       throw CaseError(column,
@@ -98,8 +113,10 @@ void check_value(const KeyRule& rule, const std::string& value, int column) {
   std::int64_t number = 0;
   const char* end = value.data() + value.size();
   const auto [stop, error] = std::from_chars(value.data(), end, number);
-  if (error != std::errc{} || stop != end || number < 1 || number > kMost || value.front() == '0')
-    throw CaseError(column, rule.key + " \"" + value + "\" is no whole number from 1 to 2^40");
+  if (error != std::errc{} || stop != end || number < rule.least || number > kMost ||
+      (value.size() > 1 && value.front() == '0'))
+    throw CaseError(column, rule.key + " \"" + value + "\" is no whole number from " +
+                                std::to_string(rule.least) + " to 2^40");
 }
 
 struct Word {
@@ -177,7 +194,7 @@ Case Case::parse(std::string_view text) {
     if (value.text.empty()) throw CaseError(end_column, rule.kind + " lacks the key \"" + key.key + "\"");
     check_value(key, value.text, value.column);
     result.key_ += " " + key.key + "=" + value.text;
-    result.fields_.push_back({key.key, value.text, key.words.empty()});
+    result.fields_.push_back({key.key, value.text, key.words.empty() && !key.is_text});
   }
   return result;
 }

@@ -75,6 +75,12 @@ class Unsupported : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// A repetition would take longer than the run allows: the case is left for want of time, and not noted.
+class NoTime : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
 /// The device failed in a way that may spoil all that follows (a sticky CUDA error): the run ends, results
 /// stay.
 class DeviceLost : public std::runtime_error {

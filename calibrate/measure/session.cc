@@ -80,6 +80,9 @@ class Session {
       ++result_.unsupported;
       file_.write_reason(what, "unsupported", reason.what());
       return std::string("unsupported: ") + reason.what();
+    } catch (const NoTime& reason) {
+      ++result_.left;
+      return std::string("left: ") + reason.what();
     } catch (const BadMeasurement& reason) {
       ++result_.failed;
       file_.write_reason(what, "failed", reason.what());
