@@ -61,10 +61,14 @@ struct Candidate {
 /// The best rates with so many nodes under a leaf; 0: one switch.
 Candidate fit_rates(const std::vector<RankPoint>& points, const ClusterSpec& start, int nodes_per_leaf) {
   const double nic = fastest_rate(points, start.node.gpus, false), local = fastest_rate(points, start.node.gpus, true);
+  if (!(nic > 0.0))
+    throw base::InputError("found no shift whose transfers all leave their nodes, expected one at least");
   const double width = nodes_per_leaf;
   const std::vector<Parameter> parameters{
       {nic, nic * 0.2, nic * 20.0},
-      local > 0.0 ? Parameter{local, local * 0.2, local * 20.0} : Parameter{},
+      // Without a pair inside a node all that is known is that its links do not hold up what leaves it.
+      start.node.gpus > 1 ? (local > 0.0 ? Parameter{local, local * 0.2, local * 20.0} : Parameter{100.0 * nic, nic, 1000.0 * nic})
+                          : Parameter{},
       nodes_per_leaf > 0 ? Parameter{0.6 * nic * width, 0.05 * nic * width, 1.0 * nic * width} : Parameter{},
   };
   const auto rates = [](std::span<const double> x) { return Rates{x[0], x[1], x[2]}; };

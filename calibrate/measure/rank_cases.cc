@@ -29,6 +29,9 @@ std::vector<Case> default_rank_cases(const RankLayout& layout, base::Bytes large
   const auto fits = [&](std::int64_t bytes) { return bytes <= largest.count(); };
   for (const int k : distances(layout))
     list.add("ping_pong src=0 dst=" + std::to_string(k) + size(kKib));
+  // The rate inside a node, which shifts do not tell: their slowest transfer leaves the node.
+  for (const std::int64_t bytes : {64 * kKib, 4 * kMib, 64 * kMib})
+    if (layout.per_node > 1 && fits(bytes)) list.add("pair src=0 dst=1" + size(bytes));
   for (const std::int64_t bytes : {64 * kKib, 512 * kKib, 4 * kMib, 64 * kMib, 1024 * kMib})
     for (const int k : distances(layout))
       if (fits(bytes)) list.add("grouped first=" + std::to_string(k) + " peers=1" + size(bytes));
