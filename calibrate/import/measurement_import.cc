@@ -112,12 +112,27 @@ SampleShape read_memory(ObjectReader& top, ObjectReader& shape) {
   return s;
 }
 
+/// Between the ranks of an MPI job, which stand for GPUs.
+SampleShape read_collective(ObjectReader& shape) {
+  CollectiveShape s;
+  const auto name = shape.required<std::string>("collective");
+  const auto parsed = sim::parse_nccl_test(name);
+  if (!parsed) throw Skip{fmt::format("collective is {}, which is none of nccl-tests", base::excerpt(name))};
+  s.test = *parsed;
+  s.group.nodes = shape.required<int>("nodes");
+  s.group.local = shape.required<int>("gpus_per_node");
+  s.size = base::Bytes::of(shape.required<std::int64_t>("bytes"));
+  if (s.group.nodes > 1) s.cluster = "mpi";
+  return s;
+}
+
 SampleShape read_shape(const std::string& kind, ObjectReader& top) {
   ObjectReader shape = top.object("shape");
   if (kind == "gemm") return read_gemm(shape);
   if (kind == "grouped_product") return read_grouped(shape);
   if (kind == "attention") return read_attention(shape);
   if (kind == "memory") return read_memory(top, shape);
+  if (kind == "collective") return read_collective(shape);
   throw Skip{fmt::format("{} gives no sample", base::excerpt(kind))};
 }
 
