@@ -21,7 +21,7 @@ constexpr int kShareTag = 1, kCollectTag = 2;
 /// A follower waits for rank 0 so many times as long: rank 0 may wait for each of the others in turn.
 constexpr double kFollowerPatience = 5.0;
 
-std::string first_line(std::string text) { return text.substr(0, text.find_first_of("\n,")); }
+std::string first_line(const std::string& text) { return text.substr(0, text.find_first_of("\n,")); }
 
 std::string library_version() {
   char text[MPI_MAX_LIBRARY_VERSION_STRING] = "";
