@@ -42,6 +42,7 @@ void assume_all(sim::ProfileData& p) {
   for (auto* passes : {&p.gemm_passes, &p.grouped_passes}) {
     for (std::size_t i = 1; i < passes->size(); ++i) (*passes)[i].evidence = sim::Evidence::kAssumed;
   }
+  if (p.sums) p.sums->evidence = sim::Evidence::kAssumed;
   p.attention.backward.evidence = sim::Evidence::kAssumed;
   if (p.attention.backward_unlike) p.attention.backward_unlike->evidence = sim::Evidence::kAssumed;
   for (int l = 0; l < sim::kEpLibraries; ++l) {

@@ -45,6 +45,7 @@ SampleShape read_gemm(ObjectReader& at) {
   s.shape.m = read_count(at, "m");
   s.shape.n = read_count(at, "n");
   s.shape.k = read_count(at, "k");
+  s.shape.result = read_result(at);
   return s;
 }
 
@@ -88,6 +89,7 @@ SampleShape read_grouped_product(ObjectReader& at) {
   s.rows = read_count(at, "rows");
   s.n = read_count(at, "n");
   s.k = read_count(at, "k");
+  s.result = read_result(at);
   return s;
 }
 

@@ -11,12 +11,14 @@ namespace {
 constexpr std::int64_t kKStep = 64;                      // values of k that one main-loop step takes
 constexpr std::array<std::int64_t, 3> kSplits{1, 2, 4};  // of k over thread blocks
 constexpr double kOutputBytes = 2.0;                     // bf16 result
-constexpr double kAccumulateBytes = 8.0;                 // fp32 weight gradient, read and written
 constexpr double kPartialBytes = 8.0;                    // fp32 partial sum written and read
 constexpr double kInputBytes = 2.0;                      // bf16 values before quantisation
 constexpr double kOperandShare = 0.5;  // of the L2 that one operand gets beside the other and the result
 // Share of the L2 that a scan leaves to other data before it begins to evict its own lines.
 constexpr double kScanShare = 0.7;
+// Tokens up to which the traffic of the sums is as exposed as it gets; twice as many hide half of that. Held
+// against weight gradients over 64 to 16,384 tokens (docs/models/compute.md, "GEMM").
+constexpr double kHidingTokens = 2048.0;
 // How much a band opens outside the measured range; an assumption, the extrapolation itself is the model's.
 constexpr double kExtrapolationLow = 0.8;
 constexpr double kExtrapolationHigh = 1.25;
@@ -55,14 +57,33 @@ double compute_seconds(const ProfileData& profile, const GemmTable& table, const
          table.store_exposed * store;
 }
 
+bool adds(const GemmShape& shape) {
+  return shape.pass == GemmPass::kWeightGradient && shape.result != WeightResult::kWriteBf16;
+}
+
+/// Reading and writing what the weight gradients are added to.
+double sums_seconds(const ProfileData& profile, const GemmShape& shape) {
+  return static_cast<double>(shape.m) * static_cast<double>(shape.n) * bytes_moved(shape.result) /
+         (profile.hbm_bandwidth.bytes_per_s() * profile.sums->share);
+}
+
 double memory_seconds(const ProfileData& profile, const GemmTable& table, const GemmShape& shape) {
   const auto m = static_cast<double>(shape.m);
   const auto n = static_cast<double>(shape.n);
   const auto k = static_cast<double>(shape.k);
-  const double output =
-      shape.pass == GemmPass::kWeightGradient && shape.accumulates ? kAccumulateBytes : kOutputBytes;
-  const double bytes = (m * k + n * k) * bytes_per_element(table.format) + m * n * output;
-  return bytes / (profile.hbm_bandwidth.bytes_per_s() * table.memory_efficiency);
+  const double inputs = (m * k + n * k) * bytes_per_element(table.format);
+  const double hbm = profile.hbm_bandwidth.bytes_per_s();
+  if (adds(shape) && profile.sums) return inputs / (hbm * table.memory_efficiency) + sums_seconds(profile, shape);
+  const double output = shape.pass == GemmPass::kWeightGradient ? bytes_moved(shape.result) : kOutputBytes;
+  return (inputs + m * n * output) / (hbm * table.memory_efficiency);
+}
+
+/// What the traffic of the sums adds to the product. The more steps of k a tile takes, the more of the next
+/// tile's sums arrive behind them.
+double exposed_seconds(const ProfileData& profile, const GemmShape& shape) {
+  if (!adds(shape) || !profile.sums) return 0.0;
+  const double share = std::min(1.0, kHidingTokens / static_cast<double>(shape.k));
+  return profile.sums->exposed * share * sums_seconds(profile, shape);
 }
 
 double correction_factor(const GemmCorrection& grid, const GemmShape& shape) {
@@ -112,13 +133,13 @@ double sm_seconds_per_flop(const ProfileData& profile, NumberFormat format) {
 
 Estimate gemm_time(const ProfileData& profile, const GemmTable& table, const GemmShape& shape) {
   if (shape.m <= 0 || shape.n <= 0 || shape.k <= 0) return {};
-  // What a weight gradient loses against a forward product is its fp32 sums: where it only writes, as little
-  // as a data gradient.
+  // A weight gradient that only writes loses as little against a forward product as a data gradient.
   const GemmPass like =
-      shape.pass == GemmPass::kWeightGradient && !shape.accumulates ? GemmPass::kDataGradient : shape.pass;
+      shape.pass == GemmPass::kWeightGradient && !adds(shape) ? GemmPass::kDataGradient : shape.pass;
   const PassFactor& factor = profile.gemm_passes[static_cast<std::size_t>(like)];
   double compute = compute_seconds(profile, table, shape) / factor.relative_efficiency;
   if (table.clock) compute = table.clock->apply(compute);
+  compute += exposed_seconds(profile, shape);
   double t = table.launch_s + std::max(compute, memory_seconds(profile, table, shape));
   if (table.correction) t *= correction_factor(*table.correction, shape);
   const bool inside = table.m.contains(static_cast<double>(shape.m)) &&
