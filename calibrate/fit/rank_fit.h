@@ -32,6 +32,8 @@ struct RankFit {
 ///          where it makes the loss less than kLeafGain of that of a single switch, and that is above 1 %.
 ///          Latencies: median of the ping-pongs inside a node, under a leaf, over the spine; what software adds is
 ///          in them.
+/// Requires: pairs, for the NIC's rate where uplinks hold every shift up; without them it is only known to be no less
+///          than the shifts need.
 /// Not modelled: leaves that are not blocks of the host order, uneven NICs, traffic that acknowledges (so that a rate
 ///          is between that of links which carry data one way and both ways).
 /// Throws InputError where the file lacks grouped transfers, or its provenance says no layout.

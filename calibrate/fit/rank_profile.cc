@@ -7,7 +7,7 @@
 #include "calibrate/fit/descend.h"
 #include "calibrate/fit/rank_fit.h"
 #include "calibrate/fit/rank_points.h"
-#include "calibrate/measure/statistics.h"
+#include "calibrate/fit/residuals.h"
 
 namespace moeplan::calibrate {
 
@@ -47,14 +47,6 @@ Operation flows_of(CollectiveKind kind, std::int64_t bytes, int n) {
     }
   }
   return flows;
-}
-
-double quantile(std::vector<double> values, double share) {
-  std::sort(values.begin(), values.end());
-  const double at = share * static_cast<double>(values.size() - 1);
-  const auto below = static_cast<std::size_t>(at);
-  const std::size_t above = std::min(below + 1, values.size() - 1);
-  return values[below] + (at - static_cast<double>(below)) * (values[above] - values[below]);
 }
 
 struct Points {
