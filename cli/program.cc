@@ -324,13 +324,17 @@ class Program {
     declare_calibrate_fit(verb);
   }
 
+  static CLI::Option* add_measurements(CLI::App* verb, CommonOptions& common) {
+    return verb->add_option(
+        "-o,--output", common.output,
+        "file of measurements (docs/formats/measurements.md); an interrupted run goes on where it stood");
+  }
+
   void declare_calibrate_gpu(CLI::App* verb) {
     CLI::App* gpu = verb->add_subcommand(
         "gpu", "Measure the first GPU: products, grouped products, memory-bound kernels, host overheads");
     CalibrateGpuOptions& o = calibrate_gpu_;
-    CLI::Option* output = gpu->add_option(
-        "-o,--output", o.common.output,
-        "file of measurements (docs/formats/measurements.md); an interrupted run goes on where it stood");
+    CLI::Option* output = add_measurements(gpu, o.common);
     CLI::Option* models = gpu->add_option("--for", o.models,
                                           "measure what plans of this model ask for: a config.json, or the "
                                           "name of a shipped one; may repeat");
@@ -381,9 +385,7 @@ class Program {
     CLI::App* mpi = verb->add_subcommand(
         "mpi", "Measure transfers and collectives between the ranks of an MPI job, and fit their links");
     CalibrateMpiOptions& o = calibrate_mpi_;
-    CLI::Option* output = mpi->add_option(
-        "-o,--output", o.common.output,
-        "file of measurements (docs/formats/measurements.md); an interrupted run goes on where it stood");
+    CLI::Option* output = add_measurements(mpi, o.common);
     CLI::Option* from = mpi->add_option("--from", o.from, "fit a file that is there; needs no MPI");
     from->excludes(output);
     mpi->add_option("--write-cluster", o.cluster, "cluster file of the links, for `moeplan network --cluster`");
