@@ -5,6 +5,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build_packages=(cmake ninja-build g++ libfmt-dev libyaml-cpp-dev nlohmann-json3-dev libboost-dev libcli11-dev zlib1g-dev)
 # Draws the charts of reports; where a release has no such package they have static pictures.
 chart_packages=(libjs-chart.js)
+mpi_packages=(libopenmpi-dev openmpi-bin)
 test_packages=(libgtest-dev libgmock-dev python3)
 
 say() { printf '%s\n' "$*"; }
