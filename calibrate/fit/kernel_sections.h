@@ -11,8 +11,7 @@ namespace moeplan::calibrate {
 /// the one that reaches most rows of a rank,
 /// of equal ones the one of more shapes. Formats without samples stay like another. Kept where nothing is
 /// there.
-/// The passes hold what is left of a weight gradient without its sums (weight_sums_fit.h, fitted before).
-void fit_grouped_section(sim::ProfileData& profile, const std::vector<Sample>& samples, const FitOptions& options,
+void fit_grouped_section(sim::ProfileData& profile, const std::vector<Sample>& samples, int threads,
                          FitReport& report);
 
 /// The same of attention: forward on the GPU's own samples, backward on the pairs of any GPU.
