@@ -5,6 +5,7 @@
 
 #include "base/files.h"
 #include "sim/schedule/load_sample.h"
+#include "sim/schedule/packing.h"
 #include "sim/schedule/shared_experts.h"
 #include "sim/schedule/tile_fused.h"
 
@@ -12,7 +13,7 @@ namespace moeplan::sim {
 
 namespace {
 
-enum KeyKind : std::int64_t { kLayerKey = 2, kEndKey = 3 };
+enum KeyKind : std::int64_t { kLayerKey = 2, kEndKey = 3, kDocumentKey = 4 };
 
 CacheKey layout_key(const Job& job, const PlanSpec& plan, KeyKind kind) {
   const ParallelLayout& l = plan.layout;
@@ -128,10 +129,26 @@ RoutedTimes estimate_routed(const Job& job, const PlanSpec& plan, const StageMod
           slowest_weights(moe)};
 }
 
-LayerEstimate compute_layer(const Job& job, const PlanSpec& plan, const PlacedLayer& layer) {
+/// Lengths of documents and their mean shares of the tokens; one whole sequence where the run has none.
+std::vector<std::pair<std::int64_t, double>> mean_documents(const Job& job, CostCache& cache) {
+  if (!job.run.documents) return {{0, 1.0}};
+  const std::vector<std::int64_t> nodes = document_nodes(job.run.seq_len);
+  std::vector<std::pair<std::int64_t, double>> documents;
+  std::vector<double> mean;
+  for (std::size_t n = 0; n < nodes.size(); ++n) {
+    const double share = cache.number({kDocumentKey, static_cast<std::int64_t>(n)}, [&] {
+      if (mean.empty()) mean = even_packing(job.run).mean;
+      return mean[n];
+    });
+    if (share > 0.0) documents.emplace_back(n == 0 ? 0 : nodes[n], share);
+  }
+  return documents;
+}
+
+LayerEstimate compute_layer(const Job& job, const PlanSpec& plan, const PlacedLayer& layer, CostCache& cache) {
   const auto sharing = make_sharing({SharingMode::kBound, 0});
   const CommNetwork network(job.cluster, job.profile, *sharing);
-  const StageModel model(job, plan, network, 0, false);
+  StageModel model(job, plan, network, 0, false);
   const LayerTemplate& t = model.layer(layer);
   LayerEstimate estimate;
   RoutedTimes routed;
@@ -145,10 +162,17 @@ LayerEstimate compute_layer(const Job& job, const PlanSpec& plan, const PlacedLa
     }
   }
   const double feed_forward = t.before_forward.time().s() + routed.forward + t.after_forward.time().s();
-  estimate.forward = t.attention_forward.time().s() + feed_forward;
-  estimate.backward = t.attention_backward.whole.time().s() + t.before_backward.whole.time().s() +
+  LayerEstimate attention;
+  for (const auto& [document, share] : mean_documents(job, cache)) {
+    const LayerTemplate& packed = model.layer(layer, document);
+    attention.forward += packed.attention_forward.time().s() * share;
+    attention.backward += packed.attention_backward.whole.time().s() * share;
+    attention.weight += packed.attention_backward.weight.time().s() * share;
+  }
+  estimate.forward = attention.forward + feed_forward;
+  estimate.backward = attention.backward + t.before_backward.whole.time().s() +
                       routed.backward + t.after_backward.whole.time().s();
-  estimate.weight = t.attention_backward.weight.time().s() + t.before_backward.weight.time().s() +
+  estimate.weight = attention.weight + t.before_backward.weight.time().s() +
                     routed.weight + t.after_backward.weight.time().s();
   if (plan.recompute.mode == RecomputeMode::kFull) estimate.backward += estimate.forward;
   if (t.is_moe && plan.recompute.mode == RecomputeMode::kSelective &&
@@ -181,7 +205,7 @@ LayerEstimate estimate_layer(const Job& job, const PlanSpec& plan, const PlacedL
     }
     key.push_back(static_cast<std::int64_t>(digest.value()));
   }
-  return cache.layer_estimate(key, [&] { return compute_layer(job, plan, layer); });
+  return cache.layer_estimate(key, [&] { return compute_layer(job, plan, layer, cache); });
 }
 
 LayerEstimate estimate_end(const Job& job, const PlanSpec& plan, bool last, CostCache& cache) {
