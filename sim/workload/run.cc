@@ -1,5 +1,6 @@
 #include "sim/workload/run.h"
 
+#include <cmath>
 #include <utility>
 
 #include <fmt/format.h>
@@ -120,6 +121,13 @@ void read_packing(base::ObjectReader& reader, RunSpec& run, const std::string& f
   if (!run.fusion.attention)
     reader.fault("documents", "documents need fused attention, found fusion: {attention: false}",
                  "scores that pass through memory are computed between documents, too, and masked");
+  const bool whole = run.seq_len > 0 && run.documents->source == DocumentSpec::Source::kFixed &&
+                     run.documents->mean >= 1.0 &&
+                     std::llround(run.documents->mean) % run.seq_len == 0;
+  if (whole) {  // every sequence is (part of) one document
+    run.documents.reset();
+    return;
+  }
   const double tokens = static_cast<double>(run.global_batch) * static_cast<double>(run.seq_len);
   if (run.documents->mean >= 1.0 && tokens / run.documents->mean > kMaxDocuments)
     reader.fault("documents", fmt::format("found about {:.3g} documents a step, expected at most {:.3g}",
