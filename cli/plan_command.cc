@@ -69,6 +69,9 @@ planner::SearchOptions search_options(const PlanOptions& options) {
   std::string pins;
   for (const std::string& pin : options.pins) pins += (pins.empty() ? "" : ",") + pin;
   search.pins = planner::parse_pins(pins);
+  std::string axes;
+  for (const std::string& axis : options.open) axes += (axes.empty() ? "" : ",") + axis;
+  search.open = planner::parse_open_axes(axes);
   return search;
 }
 

@@ -20,6 +20,41 @@ using sim::PlanSpec;
 constexpr int kMaxSteps = 6;  // of the climb to the best combination
 constexpr int kMaxNodesOfClimb = 200;
 
+/// Changes along axes that were opened and have no degree of their own.
+void add_opened_axes(const PlanSpec& base, const Space& space, std::vector<PlanSpec>& plans) {
+  const auto add = [&](const PlanSpec& plan) {
+    if (!(plan == base)) plans.push_back(plan);
+  };
+  for (const sim::LayerOverlap& overlap : space.overlap) {
+    PlanSpec plan = base;
+    if (space.given.overlap) plan.overlap = overlap;
+    add(plan);
+  }
+  for (const ContextValue& value : space.context) {
+    PlanSpec plan = base;
+    const auto exchange = fit_to_layout(value, base.layout, space.nvlink_domain);
+    if (!space.given.cp || !exchange) continue;
+    plan.stated_cp_comm = exchange->kind;
+    plan.cp_a2a_size = exchange->a2a_size;
+    add(plan);
+  }
+  for (const ShardingValue& value : space.sharding) {
+    PlanSpec plan = base;
+    const auto shared = fit_to_layout(value, base.layout, space.nvlink_domain);
+    if (!space.given.sharding || !shared) continue;
+    apply_sharding(*shared, plan);
+    add(plan);
+  }
+  for (const sim::Dispatcher dispatcher : space.dispatcher) {
+    PlanSpec plan = base;
+    if (space.given.dispatcher && base.layout.ep > 1 && dispatcher != base.dispatcher) {
+      plan.dispatcher = dispatcher;
+      plan.dispatcher_sms = 0;
+    }
+    add(plan);
+  }
+}
+
 /// Every plan one axis away from `base`. A change of TP or PP changes DP and EDP with it.
 std::vector<PlanSpec> one_axis_away(const PlanSpec& base, const Space& space, const Evaluator& evaluator) {
   std::vector<PlanSpec> plans;
@@ -34,13 +69,15 @@ std::vector<PlanSpec> one_axis_away(const PlanSpec& base, const Space& space, co
     l.edp = space.gpus / expert;
     if (l.pp != base.layout.pp || l.vp != base.layout.vp) plan.split = {};
     if (l.ep != base.layout.ep) plan.placement = {};
+    if (l.cp != base.layout.cp) plan.stated_cp_comm.reset(), plan.cp_a2a_size = 0;
     if (!(l == base.layout)) plans.push_back(plan);
   };
   for (const int tp : space.tp) with_layout([tp](auto& l) { l.tp = tp; });
   for (const int pp : space.pp) with_layout([pp](auto& l) { l.pp = pp, l.vp = pp == 1 ? 1 : l.vp; });
   for (const int vp : space.vp) with_layout([vp](auto& l) { l.vp = vp; });
   for (const int ep : space.ep) with_layout([ep](auto& l) { l.ep = ep; });
-  with_layout([](auto& l) { l.etp = 1; });
+  for (const int cp : space.cp) with_layout([cp, &space](auto& l) { l.cp = space.given.cp ? cp : l.cp; });
+  for (const int etp : space.etp) with_layout([etp](auto& l) { l.etp = etp; });
   const auto with = [&](auto change) {
     PlanSpec plan = base;
     change(plan);
@@ -55,6 +92,7 @@ std::vector<PlanSpec> one_axis_away(const PlanSpec& base, const Space& space, co
   for (const int chunks : space.chunk_degree) {
     if (chunks != base.chunk_degree) with([chunks](PlanSpec& p) { p.chunk_degree = chunks; });
   }
+  add_opened_axes(base, space, plans);
   if (!base.distributed_optimizer) with([](PlanSpec& p) { p.distributed_optimizer = true; });
   if (!base.overlap_grad_reduce) with([](PlanSpec& p) { p.overlap_grad_reduce = true; });
   if (base.distributed_optimizer && base.overlap_grad_reduce && !base.overlap_param_gather) with([](PlanSpec& p) { p.overlap_param_gather = true; });
@@ -70,7 +108,7 @@ class Climb {
   Climb(const sim::Job& job, const PlanSpec& base, const SearchOptions& options)
       : options_(options),
         base_(base),
-        space_(build_space(job.model, job.cluster.ranks(), options.framework == "any", options.pins)),
+        space_(build_space(job.model, {job.cluster.ranks(), job.cluster.nvlink_domain(), options.framework == "any"}, options.pins, options.open)),
         evaluator_(job, options.framework, space_.ep),
         budget_(options.budget > 0 ? options.budget : kMaxNodesOfClimb) {}
 

@@ -1,6 +1,7 @@
 #include "planner/search/search.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <numeric>
 #include <thread>
@@ -20,15 +21,30 @@ namespace {
 using base::Seconds;
 using sim::PlanSpec;
 
-/// What two plans have in common that differ in virtual stages or placement alone.
-bool same_family(const sim::ParallelLayout& a, const sim::ParallelLayout& b) { return a.tp == b.tp && a.pp == b.pp && a.ep == b.ep; }
+/// What two plans have in common that differ in virtual stages, placement, overlap, dispatcher or the exchange of
+/// context parallelism alone.
+bool same_family(const sim::ParallelLayout& a, const sim::ParallelLayout& b) {
+  return a.tp == b.tp && a.pp == b.pp && a.ep == b.ep && a.cp == b.cp && a.etp == b.etp;
+}
 
 bool same_family(const Candidate& a, const Candidate& b) {
-  return same_family(a.layout, b.layout) && a.micro_batch == b.micro_batch && a.recompute == b.recompute && a.chunk_degree == b.chunk_degree;
+  return same_family(a.layout, b.layout) && a.micro_batch == b.micro_batch && a.recompute == b.recompute && a.chunk_degree == b.chunk_degree &&
+         a.sharding == b.sharding;
 }
 
 bool same_family(const PlanSpec& a, const PlanSpec& b) {
-  return same_family(a.layout, b.layout) && a.micro_batch == b.micro_batch && a.recompute == b.recompute && a.chunk_degree == b.chunk_degree;
+  return same_family(a.layout, b.layout) && a.micro_batch == b.micro_batch && a.recompute == b.recompute && a.chunk_degree == b.chunk_degree &&
+         a.data_parallel() == b.data_parallel() && a.shard_group == b.shard_group;
+}
+
+/// Rules that a layout breaks or keeps whatever else a plan says. They are asked before all others, so where one of
+/// them is the first to be broken, it is for all points of the layout.
+bool is_rule_of_layouts(const std::string& rule) {
+  constexpr std::array kRules = {"world-divides",     "expert-world-divides", "ep-needs-experts",  "ep-divides-experts",
+                                 "sequence-divides",  "context-divides",      "heads-divide",      "kv-heads-divide",
+                                 "ffn-divides",       "expert-ffn-divides",   "vp-needs-pp",       "layers-fill-stages",
+                                 "gpus",              "ep-divides-stage"};
+  return std::find(kRules.begin(), kRules.end(), rule) != kRules.end();
 }
 
 /// One point on its way through the sieve.
@@ -44,12 +60,12 @@ class Search {
  public:
   Search(const sim::Job& job, const SearchOptions& options)
       : options_(options),
-        space_(build_space(job.model, job.cluster.ranks(), options.framework == "any", options.pins)),
+        space_(build_space(job.model, {job.cluster.ranks(), job.cluster.nvlink_domain(), options.framework == "any"}, options.pins, options.open)),
         evaluator_(job, options.framework, space_.ep),
         started_(std::chrono::steady_clock::now()) {}
 
   SearchResult run() {
-    for (const Candidate& candidate : space_.enumerate(evaluator_.job().model)) points_.push_back({candidate, "", {}, {}, {}});
+    list_points();
     sieve();
     std::vector<std::size_t> order = rank_by_estimate();
     order = cut_by_bound(order);
@@ -68,6 +84,21 @@ class Search {
     PlanSpec plan = plan_of(space_, c, options_.framework);
     if (c.greedy) plan.placement = evaluator_.greedy(c.layout.ep);
     return plan;
+  }
+
+  /// Every point of the layouts that keep the rules of layouts.
+  void list_points() {
+    for (const sim::ParallelLayout& layout : space_.layouts()) {
+      const std::vector<Candidate> points = space_.points_of(layout, evaluator_.job().model);
+      if (points.empty()) continue;
+      result_.searched += static_cast<std::int64_t>(points.size());
+      const std::string rule = evaluator_.find_broken_rule(plan_of(space_, points.front(), options_.framework));
+      if (is_rule_of_layouts(rule)) {
+        result_.pruned[rule] += static_cast<std::int64_t>(points.size());
+        continue;
+      }
+      for (const Candidate& candidate : points) points_.push_back({candidate, "", {}, {}, {}});
+    }
   }
 
   /// Rules, memory and estimate of every point.
@@ -112,7 +143,7 @@ class Search {
   /// Half of the budget goes to the best of each family, in the order of estimates, the rest to the best estimates:
   /// near-copies of one plan must not crowd out the others.
   std::vector<std::size_t> cut_by_budget(const std::vector<std::size_t>& order) {
-    const auto budget = static_cast<std::size_t>(options_.budget > 0 ? options_.budget : kDefaultBudget);
+    const auto budget = static_cast<std::size_t>(options_.budget > 0 ? options_.budget : default_budget(options_.open));
     std::vector<std::size_t> leaders;
     for (const std::size_t i : order) {
       if (2 * leaders.size() >= budget) break;
@@ -201,7 +232,6 @@ class Search {
   }
 
   void account() {
-    result_.searched = static_cast<std::int64_t>(points_.size());
     for (const Point& point : points_) {
       if (!point.rule.empty()) ++result_.pruned[point.rule];
     }
@@ -233,25 +263,40 @@ class Search {
     result_.misfits.push_back({plan_at(i), point.over, point.memory.worst_stage, part, point.estimate});
   }
 
-  /// What the engine can do and the framework cannot, on top of rank 1.
+  struct Change {
+    std::string words;
+    PlanSpec plan;
+    std::string note;
+  };
+
+  /// What the framework runs and a closed axis kept out of the search.
+  void add_overlaps(const PlanSpec& best, std::vector<Change>& changes) const {
+    if (options_.open.overlap || options_.pins.overlap) return;
+    for (const char* words : {"shared_experts", "all_to_all", "all_to_all+delay_weight_gradients"}) {
+      Change change{fmt::format("overlap {}", words), best, "--open overlap searches it"};
+      change.plan.overlap = parse_overlap_value(words);
+      if (evaluator_.find_broken_rule(change.plan).empty()) changes.push_back(std::move(change));
+    }
+  }
+
+  /// On top of rank 1: what a closed axis kept out, and what the engine can do and the framework cannot.
   void add_would_gain(RankedPlan& best) const {
     if (!evaluator_.job().model.is_moe() || best.plan.layout.ep < 2) return;
-    std::vector<std::pair<std::string, PlanSpec>> changes;
+    const std::string cannot = fmt::format("{} cannot run it", options_.framework == "any" ? "no exporter" : "Megatron");
+    std::vector<Change> changes;
+    add_overlaps(best.plan, changes);
     for (const int chunks : {2, 4}) {
-      PlanSpec plan = best.plan;
-      plan.chunk_degree = chunks;
-      changes.emplace_back(fmt::format("{} token chunks a MoE layer that overlap exchange and experts", chunks), plan);
+      if (options_.framework == "any") continue;  // in the space already
+      changes.push_back({fmt::format("{} token chunks a MoE layer that overlap exchange and experts", chunks), best.plan, cannot});
+      changes.back().plan.chunk_degree = chunks;
     }
-    PlanSpec replicated = best.plan;
-    replicated.placement = evaluator_.replicas(best.plan.layout.ep);
-    changes.emplace_back("replicas: one spare expert slot on each GPU", replicated);
-    for (const auto& [words, plan] : changes) {
-      if (options_.framework == "any" && plan.placement == best.plan.placement) continue;  // in the space already
-      if (!sim::find_faults(evaluator_.job(), plan).empty()) continue;
-      const sim::StepResult result = evaluator_.simulate(plan, options_.iterations, false);
-      std::string note = fmt::format("{} cannot run it", options_.framework == "any" ? "no exporter" : "Megatron");
-      if (!result.memory.fits()) note += fmt::format("; {:.1f} GiB over the memory limit", (result.memory.reserved - result.memory.limit).gib());
-      best.result.what_if.push_back({words, result.step_time, 1 - result.step_time / best.result.step_time, note});
+    changes.push_back({"replicas: one spare expert slot on each GPU", best.plan, cannot});
+    changes.back().plan.placement = evaluator_.replicas(best.plan.layout.ep);
+    for (Change& change : changes) {
+      if (!sim::find_faults(evaluator_.job(), change.plan).empty()) continue;
+      const sim::StepResult result = evaluator_.simulate(change.plan, options_.iterations, false);
+      if (!result.memory.fits()) change.note += fmt::format("; {:.1f} GiB over the memory limit", (result.memory.reserved - result.memory.limit).gib());
+      best.result.what_if.push_back({change.words, result.step_time, 1 - result.step_time / best.result.step_time, change.note});
     }
   }
 

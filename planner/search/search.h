@@ -15,14 +15,18 @@ namespace moeplan::planner {
 struct SearchOptions {
   std::string framework = "megatron";  ///< or "any": only what arithmetic forbids is left out
   int top = 5;
-  std::int64_t budget = 0;             ///< simulated plans; 0 = kDefaultBudget
+  std::int64_t budget = 0;             ///< simulated plans; 0 = default_budget
   base::Seconds wall_budget;           ///< zero = none; else no simulation starts after it, and the result is not deterministic
   Pins pins;
+  OpenAxes open;
   int threads = 0;
   int iterations = 8;                  ///< of a load trace, for the plans that are shown
 };
 
 inline constexpr std::int64_t kDefaultBudget = 96;
+/// Every axis that is opened adds so many, so that its values do not crowd out the layouts.
+inline constexpr std::int64_t kBudgetOfAnAxis = 48;
+inline std::int64_t default_budget(const OpenAxes& open) { return kDefaultBudget + kBudgetOfAnAxis * open.count(); }
 /// Candidates whose estimate is this much above the K-th best estimate are not simulated. Simulation / estimate was
 /// 0.97 to 1.02 on 121 plans of Qwen3-30B-A3B on 32 H100 under lognormal:0.6, and 0.98 to 1.13 under zipf:1.0, so a
 /// plan half as slow again in the estimate is out of reach.
@@ -62,8 +66,9 @@ struct SearchResult {
 ///
 /// Model:   enumerate; rules of the framework; memory; estimate_step_time ranks; the best `budget` within
 ///          kBoundFactor of the top-th estimate are simulated; the best of those again with all iterations.
-///          Plans that differ only in virtual stages or placement are one family: its best stands, and half of the
-///          budget goes to the best estimate of each family.
+///          Plans that differ only in virtual stages, placement, overlap, dispatcher or the exchange of context
+///          parallelism are one family: its best stands, and half of the budget goes to the best estimate of each
+///          family. A layout that breaks a rule of layouts rules out all of its points at once.
 /// Keys of `pruned`: those of megatron_rule_keys() and find_faults(), tp-within-nvlink, memory, bound, budget, placement-gains-nothing,
 ///          wall-budget.
 /// Deterministic for any number of threads unless a wall budget is set. Throws InputError where the framework

@@ -15,6 +15,8 @@ namespace {
 
 using sim::RecomputeModule;
 
+constexpr int kMaxCp = 16;
+constexpr int kMaxEtp = 8;
 constexpr int kMaxTp = 16;           // past one NVLink domain nobody gains; the rule says so where it is pruned
 constexpr std::array kVirtual = {1, 2, 3, 4, 5, 6, 8, 10, 12, 16};
 constexpr std::array kMicroBatches = {1, 2, 4, 8};
@@ -64,6 +66,16 @@ void set_pin(Pins& pins, std::string_view key, std::string_view value) {
     pins.vp = number();
   } else if (key == "ep") {
     pins.ep = number();
+  } else if (key == "cp") {
+    pins.cp = number();
+  } else if (key == "etp") {
+    pins.etp = number();
+  } else if (key == "cp_comm") {
+    pins.cp_comm = parse_context_value(value);
+  } else if (key == "sharding") {
+    pins.sharding = parse_sharding_value(value);
+  } else if (key == "overlap") {
+    pins.overlap = parse_overlap_value(value);
   } else if (key == "mb") {
     pins.micro_batch = number();
   } else if (key == "chunks") {
@@ -91,7 +103,7 @@ void set_pin(Pins& pins, std::string_view key, std::string_view value) {
     }
   } else {
     throw base::InputError(fmt::format("--pin: unknown axis \"{}\"", key),
-                           "axes are tp, pp, vp, ep, mb, chunks, recompute, placement, dispatcher, schedule");
+                           "axes are tp, pp, vp, cp, cp_comm, ep, etp, mb, chunks, recompute, placement, dispatcher, overlap, sharding, schedule");
   }
 }
 
@@ -144,35 +156,67 @@ Pins parse_pins(std::string_view text) {
   return pins;
 }
 
-std::vector<Candidate> Space::enumerate(const sim::ModelSpec& model) const {
-  std::vector<Candidate> points;
-  const auto add_schedules = [&](const sim::ParallelLayout& layout) {
-    const int per_rank = model.is_moe() ? model.experts / layout.ep : 1;
-    const bool placeable = layout.ep > 1 && per_rank > 1;
-    for (const int mb : micro_batch) {
-      for (std::size_t r = 0; r < recompute.size(); ++r) {
-        for (const int chunks : chunk_degree) {
-          for (const bool g : greedy) {
-            if (g && !placeable) continue;
-            points.push_back({layout, mb, chunks, static_cast<int>(r), g});
-          }
-        }
-      }
-    }
+std::vector<sim::ParallelLayout> Space::layouts() const {
+  std::vector<sim::ParallelLayout> all;
+  const auto add = [&](sim::ParallelLayout layout) {
+    layout.dp = std::max(1, gpus / (layout.tp * layout.pp * layout.cp));
+    layout.edp = std::max(1, gpus / (layout.ep * layout.etp * layout.pp));
+    all.push_back(layout);
   };
   for (const int t : tp) {
     for (const int p : pp) {
       for (const int v : vp) {
         if (p == 1 && v > 1 && vp.size() > 1) continue;
-        for (const int e : ep) {
-          sim::ParallelLayout layout;
-          layout.tp = t;
-          layout.pp = p;
-          layout.vp = v;
-          layout.ep = e;
-          layout.dp = std::max(1, gpus / (t * p));
-          layout.edp = std::max(1, gpus / (e * p));
-          add_schedules(layout);
+        for (const int c : cp) {
+          for (const int e : ep) {
+            for (const int et : etp) {
+              sim::ParallelLayout layout;
+              layout.tp = t, layout.pp = p, layout.vp = v;
+              layout.cp = c, layout.ep = e, layout.etp = et;
+              add(layout);
+            }
+          }
+        }
+      }
+    }
+  }
+  return all;
+}
+
+std::vector<Candidate> Space::points_of(const sim::ParallelLayout& layout, const sim::ModelSpec& model) const {
+  // What else differs, first; each of these with every micro-batch, recompute mode, chunk degree and placement.
+  std::vector<Candidate> variants;
+  for (const ShardingValue& shards : sharding) {
+    const auto shared = fit_to_layout(shards, layout, nvlink_domain);
+    if (!shared) continue;
+    for (std::size_t c = 0; c < context.size(); ++c) {
+      if (layout.cp == 1 && c > 0) continue;
+      const auto exchange = fit_to_layout(context[c], layout, nvlink_domain);
+      if (!exchange) continue;
+      for (std::size_t d = 0; d < dispatcher.size(); ++d) {
+        if (layout.ep == 1 && d > 0) continue;
+        for (std::size_t o = 0; o < overlap.size(); ++o) {
+          if (layout.ep == 1 && o > 0) continue;
+          variants.push_back({layout, 1, 1, 0, false, *exchange, *shared, static_cast<int>(o), static_cast<int>(d)});
+        }
+      }
+    }
+  }
+  const int per_rank = model.is_moe() ? model.experts / layout.ep : 1;
+  const bool placeable = layout.ep > 1 && per_rank > 1;
+  std::vector<Candidate> points;
+  for (const int mb : micro_batch) {
+    for (std::size_t r = 0; r < recompute.size(); ++r) {
+      for (const int chunks : chunk_degree) {
+        for (const bool g : greedy) {
+          if (g && !placeable) continue;
+          for (Candidate point : variants) {
+            point.micro_batch = mb;
+            point.recompute = static_cast<int>(r);
+            point.chunk_degree = chunks;
+            point.greedy = g;
+            points.push_back(point);
+          }
         }
       }
     }
@@ -180,19 +224,60 @@ std::vector<Candidate> Space::enumerate(const sim::ModelSpec& model) const {
   return points;
 }
 
-Space build_space(const sim::ModelSpec& model, int gpus, bool chunks, const Pins& pins) {
+std::vector<Candidate> Space::enumerate(const sim::ModelSpec& model) const {
+  std::vector<Candidate> points;
+  for (const sim::ParallelLayout& layout : layouts()) {
+    const std::vector<Candidate> more = points_of(layout, model);
+    points.insert(points.end(), more.begin(), more.end());
+  }
+  return points;
+}
+
+namespace {
+
+/// The axes that are closed unless opened; a pin holds either.
+void open_axes(const sim::ModelSpec& model, const OpenAxes& open, const Pins& pins, bool chunks, Space& space) {
+  space.cp = open.cp ? divisors(space.gpus, kMaxCp) : std::vector<int>{1};
+  space.etp = open.etp && model.is_moe() ? divisors(space.gpus, std::min(kMaxEtp, space.nvlink_domain)) : std::vector<int>{1};
+  space.chunk_degree = {1};
+  if (chunks || open.chunks) space.chunk_degree.assign(kChunks.begin(), kChunks.end());
+  space.context = open.cp ? all_context_values() : std::vector<ContextValue>{{}};
+  space.sharding = open.sharding ? all_sharding_values() : std::vector<ShardingValue>{{}};
+  space.overlap = open.overlap && model.is_moe() ? all_overlap_values() : std::vector<sim::LayerOverlap>{{}};
+  space.dispatcher = {sim::Dispatcher::kFlat};
+  if (open.dispatcher && model.is_moe()) space.dispatcher.assign(kDispatchers.begin(), kDispatchers.end());
+  space.given = {open.cp || pins.cp.has_value() || pins.cp_comm.has_value(),
+                 open.etp || pins.etp.has_value(),
+                 open.sharding || pins.sharding.has_value(),
+                 open.overlap || pins.overlap.has_value(),
+                 open.dispatcher || pins.dispatcher.has_value(),
+                 open.chunks || pins.chunk_degree.has_value()};
+  pin(space.cp, pins.cp);
+  pin(space.etp, pins.etp);
+  pin(space.chunk_degree, pins.chunk_degree);
+  if (pins.cp_comm && space.cp == std::vector<int>{1}) {
+    throw base::InputError("--pin cp_comm with CP 1: there is nothing to exchange", "--open cp, or --pin cp=2");
+  }
+  if (pins.cp_comm) space.context = {*pins.cp_comm};
+  if (pins.sharding) space.sharding = {*pins.sharding};
+  if (pins.overlap) space.overlap = {*pins.overlap};
+  if (pins.dispatcher) space.dispatcher = {*pins.dispatcher};
+}
+
+}  // namespace
+
+Space build_space(const sim::ModelSpec& model, const SpaceLimits& limits, const Pins& pins, const OpenAxes& open) {
   const int layers = static_cast<int>(model.layers.size());
   Space space;
-  space.gpus = gpus;
-  space.tp = divisors(gpus, kMaxTp);
-  space.pp = divisors(gpus, layers);
-  space.ep = model.is_moe() ? divisors(model.experts, gpus) : std::vector<int>{1};
+  space.gpus = limits.gpus;
+  space.nvlink_domain = limits.nvlink_domain;
+  space.tp = divisors(space.gpus, kMaxTp);
+  space.pp = divisors(space.gpus, layers);
+  space.ep = model.is_moe() ? divisors(model.experts, space.gpus) : std::vector<int>{1};
   for (const int v : kVirtual) {
     if (v <= layers) space.vp.push_back(v);
   }
   space.micro_batch.assign(kMicroBatches.begin(), kMicroBatches.end());
-  space.chunk_degree = {1};
-  if (chunks) space.chunk_degree.assign(kChunks.begin(), kChunks.end());
   space.recompute = {parse_recompute("none"), parse_recompute("core_attn")};
   space.recompute.push_back(parse_recompute(model.is_moe() ? "moe_act+layernorm" : "layernorm"));
   space.recompute.push_back(parse_recompute("full"));
@@ -204,11 +289,18 @@ Space build_space(const sim::ModelSpec& model, int gpus, bool chunks, const Pins
   pin(space.vp, pins.vp);
   pin(space.ep, pins.ep);
   pin(space.micro_batch, pins.micro_batch);
-  pin(space.chunk_degree, pins.chunk_degree);
   if (pins.recompute) space.recompute = {parse_recompute(*pins.recompute)};
-  if (pins.dispatcher) space.dispatcher = *pins.dispatcher;
   if (pins.placement) space.greedy = {*pins.placement == "greedy"};
+  open_axes(model, open, pins, limits.chunks, space);
   return space;
+}
+
+void apply_sharding(const ShardingValue& sharding, sim::PlanSpec& plan) {
+  plan.stated_data_parallel.reset();
+  if (sim::shards_gradients(sharding.kind)) plan.stated_data_parallel = sharding.kind;
+  plan.distributed_optimizer = sharding.kind != sim::DataParallel::kNone;
+  plan.overlap_param_gather = plan.distributed_optimizer;
+  plan.shard_group = sharding.group;
 }
 
 sim::PlanSpec plan_of(const Space& space, const Candidate& candidate, const std::string& framework) {
@@ -218,7 +310,11 @@ sim::PlanSpec plan_of(const Space& space, const Candidate& candidate, const std:
   plan.micro_batch = candidate.micro_batch;
   plan.chunk_degree = candidate.chunk_degree;
   plan.stated_schedule = space.schedule;
-  if (candidate.layout.ep > 1) plan.dispatcher = space.dispatcher;
+  if (candidate.layout.ep > 1) plan.dispatcher = space.dispatcher[static_cast<std::size_t>(candidate.dispatcher)];
+  plan.overlap = space.overlap[static_cast<std::size_t>(candidate.overlap)];
+  plan.stated_cp_comm = candidate.context.kind;
+  plan.cp_a2a_size = candidate.context.a2a_size;
+  apply_sharding(candidate.sharding, plan);
   plan.recompute = space.recompute[static_cast<std::size_t>(candidate.recompute)];
   return plan;
 }
