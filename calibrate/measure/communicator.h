@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -85,7 +86,8 @@ class Communicator {
   virtual ~Communicator() = default;
   virtual int rank() const = 0;
   virtual int ranks() const = 0;
-  /// Rank 0's text, at every rank. A follower waits for as long as it takes: rank 0 may be writing or waiting.
+  /// Rank 0's text, at every rank. A follower waits several times as long as the others: rank 0 may be writing, or
+  /// waiting for each of them in turn.
   virtual std::string share(const std::string& text) = 0;
   /// [rank] at rank 0; elsewhere nothing.
   virtual std::vector<std::string> collect(const std::string& text) = 0;
