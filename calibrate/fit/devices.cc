@@ -42,6 +42,7 @@ void assume_all(sim::ProfileData& p) {
   for (auto* passes : {&p.gemm_passes, &p.grouped_passes}) {
     for (std::size_t i = 1; i < passes->size(); ++i) (*passes)[i].evidence = sim::Evidence::kAssumed;
   }
+  if (p.sums) p.sums->evidence = sim::Evidence::kAssumed;
   p.attention.backward.evidence = sim::Evidence::kAssumed;
   if (p.attention.backward_unlike) p.attention.backward_unlike->evidence = sim::Evidence::kAssumed;
   for (int l = 0; l < sim::kEpLibraries; ++l) {
@@ -129,6 +130,12 @@ std::vector<DeviceFacts> load_devices(const std::string& path) {
   top.finish();
   sink.throw_if_any();
   return devices;
+}
+
+std::vector<std::string> nearest_gpus(const std::string& gpu, const std::vector<DeviceFacts>& devices) {
+  for (const DeviceFacts& device : devices)
+    if (device.name == gpu) return device.nearest;
+  return {};
 }
 
 void apply_device(sim::ProfileData& profile, const DeviceFacts& device) {

@@ -14,6 +14,7 @@
 #include "calibrate/fit/link_section.h"
 #include "calibrate/fit/measured_sections.h"
 #include "calibrate/fit/pass_fit.h"
+#include "calibrate/fit/weight_sums_fit.h"
 
 namespace moeplan::calibrate {
 
@@ -151,7 +152,8 @@ FitReport fit_profile(sim::ProfileData& profile, const std::vector<Sample>& samp
                       const FitOptions& options) {
   FitReport report;
   fit_gemm_section(profile, samples, options, report);
-  fit_grouped_section(profile, samples, options.threads, report);
+  fit_weight_sums(profile, samples, options.devices, report);
+  fit_grouped_section(profile, samples, options, report);
   fit_attention_section(profile, samples, options.threads, report);
   fit_gemm_passes(profile, samples, report);
   fit_memory_section(profile, samples, report);

@@ -26,6 +26,8 @@ struct DeviceFacts {
   std::vector<std::string> nearest;  ///< GPUs whose links stand in for this one's, nearest first
 };
 std::vector<DeviceFacts> load_devices(const std::string& path);
+/// `nearest` of the device of that name; empty where `devices` does not know it.
+std::vector<std::string> nearest_gpus(const std::string& gpu, const std::vector<DeviceFacts>& devices);
 
 /// Puts a device's data sheet into a profile. Where it is another GPU than the profile's, every table becomes
 /// assumed: shares of peak of that GPU at the rates of this one. Formats that the device lacks go, those that

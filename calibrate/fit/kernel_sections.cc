@@ -13,6 +13,7 @@
 #include "calibrate/fit/attention_fit.h"
 #include "calibrate/fit/grouped_fit.h"
 #include "calibrate/fit/pass_fit.h"
+#include "calibrate/fit/weight_sums_fit.h"
 #include "sim/cost/release.h"
 
 namespace moeplan::calibrate {
@@ -129,7 +130,7 @@ void renew_likes(sim::ProfileData& profile) {
 
 }  // namespace
 
-void fit_grouped_section(sim::ProfileData& profile, const std::vector<Sample>& samples, int threads,
+void fit_grouped_section(sim::ProfileData& profile, const std::vector<Sample>& samples, const FitOptions& options,
                          FitReport& report) {
   bool any = false;
   for (const auto& [what, releases] : grouped_parts(samples, profile.name)) {
@@ -145,7 +146,7 @@ void fit_grouped_section(sim::ProfileData& profile, const std::vector<Sample>& s
                       most_fitted(releases), name(format), name(kernel), profile.name, kLeastGroupedRows),
           "rows of every fifth (hidden, inter, experts of a rank) and of over 65,536 tokens on a rank only "
           "judge");
-    sim::GroupedTable table = fit_grouped(profile, format, kernel, newest->second.rows, *dense, threads);
+    sim::GroupedTable table = fit_grouped(profile, format, kernel, newest->second.rows, *dense, options.threads);
     table.origin.source = join(newest->second.citations);
     table.origin.software = newest->first;
     report.fitted.push_back(
@@ -157,10 +158,17 @@ void fit_grouped_section(sim::ProfileData& profile, const std::vector<Sample>& s
   if (any) choose_defaults(profile);
   renew_likes(profile);
   std::set<std::string> sources;
+  const GroupedPairs pairs{nearest_gpus(profile.name, options.devices), [&](const Sample& sample) {
+                             return seen_of_sums(profile, options.devices, sample);
+                           }};
   for (const sim::GemmPass pass : {sim::GemmPass::kDataGradient, sim::GemmPass::kWeightGradient}) {
-    const std::optional<PassRatio> ratio = fit_grouped_pass(samples, profile.name, pass);
+    const std::optional<PassRatio> ratio = fit_grouped_pass(samples, profile.name, pass, pairs);
     if (!ratio) continue;
-    profile.grouped_passes[static_cast<std::size_t>(pass)] = ratio->factor;
+    sim::PassFactor& factor = profile.grouped_passes[static_cast<std::size_t>(pass)];
+    factor = ratio->factor;
+    // The sums are a term of their own: what is left of a gradient is no faster than the forward product.
+    if (profile.sums && pass == sim::GemmPass::kWeightGradient)
+      factor.relative_efficiency = std::min(1.0, factor.relative_efficiency);
     sources.insert(fmt::format("{} from {}", name(pass), ratio->source));
   }
   if (!sources.empty()) profile.grouped_pass_source = join(sources);

@@ -29,8 +29,6 @@ struct Pair {
 /// By GPU and software, then shape.
 using Pairs = std::map<std::pair<std::string, std::string>, std::map<Key, Pair>>;
 
-std::string_view chip_of(std::string_view gpu) { return gpu.substr(0, gpu.find('-')); }
-
 /// Of a shape that one GPU ran under several softwares only the pair with the shortest times: what a framework
 /// picks.
 void keep_fastest(Pairs& pairs) {
@@ -51,7 +49,8 @@ void keep_fastest(Pairs& pairs) {
   }
 }
 
-std::optional<PassRatio> ratio_of(const Pairs& pairs, const std::string& gpu, double flop_ratio) {
+std::optional<PassRatio> ratio_of(const Pairs& pairs, const std::string& gpu,
+                                  const std::vector<std::string>& nearest, double flop_ratio) {
   std::map<std::string, std::vector<double>> by_gpu;
   std::set<std::string> software;
   for (const auto& [owner, shapes] : pairs) {
@@ -62,8 +61,12 @@ std::optional<PassRatio> ratio_of(const Pairs& pairs, const std::string& gpu, do
     }
   }
   if (by_gpu.empty()) return std::nullopt;
-  const bool own = std::any_of(by_gpu.begin(), by_gpu.end(),
-                               [&](const auto& entry) { return chip_of(entry.first) == chip_of(gpu); });
+  const auto has = [&](std::string_view chip) {
+    return std::any_of(by_gpu.begin(), by_gpu.end(),
+                       [&](const auto& entry) { return chip_of(entry.first) == chip; });
+  };
+  const std::optional<std::string> whose = standing_chip(gpu, nearest, has);
+  const bool own = whose && *whose == chip_of(gpu);
   double log_sum = 0.0;
   std::string names;
   std::vector<double> spread;
@@ -71,7 +74,7 @@ std::optional<PassRatio> ratio_of(const Pairs& pairs, const std::string& gpu, do
   for (const auto& [name, ratios] : by_gpu) {
     const double middle = quantile(ratios, 0.5);
     for (const double ratio : ratios) spread.push_back(ratio / middle);
-    if (own && chip_of(name) != chip_of(gpu)) continue;
+    if (whose && chip_of(name) != *whose) continue;
     log_sum += std::log(middle);
     names += (gpus++ > 0 ? " and " : "") + fmt::format("{} pairs on {}", ratios.size(), name);
   }
@@ -88,6 +91,16 @@ std::optional<PassRatio> ratio_of(const Pairs& pairs, const std::string& gpu, do
 
 }  // namespace
 
+std::string_view chip_of(std::string_view gpu) { return gpu.substr(0, gpu.find('-')); }
+
+std::optional<std::string> standing_chip(const std::string& gpu, const std::vector<std::string>& nearest,
+                                         const std::function<bool(std::string_view chip)>& has) {
+  if (has(chip_of(gpu))) return std::string(chip_of(gpu));
+  for (const std::string& other : nearest)
+    if (has(chip_of(other))) return std::string(chip_of(other));
+  return std::nullopt;
+}
+
 bool serves_any_gpu(const Sample& sample) {
   const auto* attention = std::get_if<AttentionSample>(&sample.shape);
   return std::holds_alternative<GroupedProductSample>(sample.shape) ||
@@ -95,7 +108,7 @@ bool serves_any_gpu(const Sample& sample) {
 }
 
 std::optional<PassRatio> fit_grouped_pass(const std::vector<Sample>& samples, const std::string& gpu,
-                                          sim::GemmPass pass) {
+                                          sim::GemmPass pass, const GroupedPairs& options) {
   Pairs pairs;
   for (const Sample& sample : samples) {
     const auto* s = std::get_if<GroupedProductSample>(&sample.shape);
@@ -103,9 +116,10 @@ std::optional<PassRatio> fit_grouped_pass(const std::vector<Sample>& samples, co
     if (s->pass != sim::GemmPass::kForward && s->pass != pass) continue;
     Pair& pair = pairs[{sample.gpu, sample.software}]
                       [{static_cast<std::int64_t>(s->format), s->groups, s->rows, s->n, s->k}];
-    (s->pass == pass ? pair.other : pair.forward) = sample.time.s();
+    const double apart = options.apart ? options.apart(sample) : 0.0;
+    (s->pass == pass ? pair.other : pair.forward) = sample.time.s() - apart;
   }
-  return ratio_of(pairs, gpu, 1.0);
+  return ratio_of(pairs, gpu, options.nearest, 1.0);
 }
 
 std::optional<PassRatio> fit_attention_backward(const std::vector<Sample>& samples, const std::string& gpu,
@@ -120,7 +134,7 @@ std::optional<PassRatio> fit_attention_backward(const std::vector<Sample>& sampl
     (s->pass == sim::AttentionPass::kBackward ? pair.other : pair.forward) = sample.time.s();
   }
   keep_fastest(pairs);
-  return ratio_of(pairs, gpu, kBackwardFlopRatio);
+  return ratio_of(pairs, gpu, {}, kBackwardFlopRatio);
 }
 
 }  // namespace moeplan::calibrate

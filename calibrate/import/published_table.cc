@@ -56,10 +56,19 @@ sim::GemmPass pass_of(const std::string& layout) {
   throw Skip{fmt::format("layout is {}, which names no pass", base::excerpt(layout))};
 }
 
+/// "..., accumulate=True, out_dtype=fp32": what a weight gradient does with its result; the format after `key`.
+sim::WeightResult result_of(const TableRow& row, std::string_view key) {
+  const std::string& notes = row.text("notes");
+  if (notes.find("accumulate=True") == std::string::npos) return sim::WeightResult::kWriteBf16;
+  const bool bf16 = notes.find(fmt::format("{}=bf16", key)) != std::string::npos;
+  return bf16 ? sim::WeightResult::kAddBf16 : sim::WeightResult::kAddFp32;
+}
+
 Rated read_product(const TableRow& row) {
   GemmSample s;
   s.shape = {row.count("m_per_group"), row.count("n"), row.count("k"), format_of(row),
              pass_of(row.text("layout"))};
+  if (s.shape.pass == sim::GemmPass::kWeightGradient) s.shape.result = result_of(row, "out_dtype");
   return {s, product_flop(1, s.shape.m, s.shape.n, s.shape.k)};
 }
 
@@ -71,6 +80,7 @@ Rated read_grouped(const TableRow& row, bool forward) {
   s.rows = row.count("m_per_group");
   s.n = row.count("n");
   s.k = row.count("k");
+  if (s.pass == sim::GemmPass::kWeightGradient) s.result = result_of(row, "main_grad_dtype");
   return {s, product_flop(s.groups, s.rows, s.n, s.k)};
 }
 

@@ -56,11 +56,12 @@ struct ExpertParallelShape {
 };
 
 /// A bare product over `groups` experts of `rows` tokens each, n outputs and k inputs of the layer in every
-/// pass; a weight gradient adds to an fp32 buffer.
+/// pass.
 struct GroupedProductSample {
   sim::NumberFormat format = sim::NumberFormat::kBf16;
   sim::GemmPass pass = sim::GemmPass::kForward;
   std::int64_t groups = 0, rows = 0, n = 0, k = 0;
+  sim::WeightResult result = sim::WeightResult::kAddFp32;  ///< of a weight gradient
 };
 
 /// A kernel that is bound by memory; bytes read plus written, each operand once. `variant` tells kernels of one

@@ -38,6 +38,11 @@ sim::GemmPass read_pass(ObjectReader& at) {
       .value_or(sim::GemmPass::kForward);
 }
 
+sim::WeightResult read_result(ObjectReader& at) {
+  return sim::parse_weight_result(at.one_of("result", {"add_fp32", "add_bf16", "write_bf16"}, "add_fp32"))
+      .value_or(sim::WeightResult::kAddFp32);
+}
+
 SampleShape read_gemm(ObjectReader& at) {
   GemmSample s;
   s.shape.format = read_format(at);
@@ -45,6 +50,7 @@ SampleShape read_gemm(ObjectReader& at) {
   s.shape.m = read_count(at, "m");
   s.shape.n = read_count(at, "n");
   s.shape.k = read_count(at, "k");
+  s.shape.result = read_result(at);
   return s;
 }
 
@@ -88,6 +94,7 @@ SampleShape read_grouped_product(ObjectReader& at) {
   s.rows = read_count(at, "rows");
   s.n = read_count(at, "n");
   s.k = read_count(at, "k");
+  s.result = read_result(at);
   return s;
 }
 

@@ -38,6 +38,11 @@ class Line {
   std::string text_;
 };
 
+void add_result(Line& line, sim::GemmPass pass, sim::WeightResult result) {
+  if (pass == sim::GemmPass::kWeightGradient && result != sim::WeightResult::kAddFp32)
+    line.text("result", sim::name(result));
+}
+
 std::string shape_text(const GemmSample& s) {
   Line line;
   line.text("format", sim::name(s.shape.format));
@@ -45,6 +50,7 @@ std::string shape_text(const GemmSample& s) {
   line.number("m", s.shape.m);
   line.number("n", s.shape.n);
   line.number("k", s.shape.k);
+  add_result(line, s.shape.pass, s.shape.result);
   return line.take();
 }
 
@@ -86,6 +92,7 @@ std::string shape_text(const GroupedProductSample& s) {
   line.number("rows", s.rows);
   line.number("n", s.n);
   line.number("k", s.k);
+  add_result(line, s.pass, s.result);
   return line.take();
 }
 

@@ -78,6 +78,9 @@ std::string gemm_text(const Profile& profile) {
     text += fmt::format("  {}: {} of forward efficiency, grouped {} ({})\n", name(pass),
                         dense.relative_efficiency, grouped.relative_efficiency, name(dense.evidence));
   }
+  if (data.sums)
+    text += fmt::format("  sums of weight gradients: {:.0f} % of HBM bandwidth, {:.0f} % of it beside the product ({})\n",
+                        100.0 * data.sums->share, 100.0 * data.sums->exposed, name(data.sums->evidence));
   return text;
 }
 

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "sim/cost/weight_sums.h"
+
 namespace moeplan::sim {
 
 namespace {
@@ -11,7 +13,6 @@ namespace {
 constexpr std::int64_t kKStep = 64;                      // values of k that one main-loop step takes
 constexpr std::array<std::int64_t, 3> kSplits{1, 2, 4};  // of k over thread blocks
 constexpr double kOutputBytes = 2.0;                     // bf16 result
-constexpr double kAccumulateBytes = 8.0;                 // fp32 weight gradient, read and written
 constexpr double kPartialBytes = 8.0;                    // fp32 partial sum written and read
 constexpr double kInputBytes = 2.0;                      // bf16 values before quantisation
 constexpr double kOperandShare = 0.5;  // of the L2 that one operand gets beside the other and the result
@@ -59,10 +60,16 @@ double memory_seconds(const ProfileData& profile, const GemmTable& table, const 
   const auto m = static_cast<double>(shape.m);
   const auto n = static_cast<double>(shape.n);
   const auto k = static_cast<double>(shape.k);
-  const double output =
-      shape.pass == GemmPass::kWeightGradient && shape.accumulates ? kAccumulateBytes : kOutputBytes;
-  const double bytes = (m * k + n * k) * bytes_per_element(table.format) + m * n * output;
-  return bytes / (profile.hbm_bandwidth.bytes_per_s() * table.memory_efficiency);
+  const double inputs = (m * k + n * k) * bytes_per_element(table.format);
+  const double rate = profile.hbm_bandwidth.bytes_per_s() * table.memory_efficiency;
+  if (shape.pass != GemmPass::kWeightGradient) return (inputs + m * n * kOutputBytes) / rate;
+  return inputs / rate + sums_seconds(profile, m * n, shape.result, rate);
+}
+
+double exposed_seconds(const ProfileData& profile, const GemmShape& shape) {
+  if (!adds_to_sums(shape.pass, shape.result)) return 0.0;
+  const double values = static_cast<double>(shape.m) * static_cast<double>(shape.n);
+  return exposed_sums_seconds(profile, values, shape.k, shape.result);
 }
 
 double correction_factor(const GemmCorrection& grid, const GemmShape& shape) {
@@ -112,13 +119,15 @@ double sm_seconds_per_flop(const ProfileData& profile, NumberFormat format) {
 
 Estimate gemm_time(const ProfileData& profile, const GemmTable& table, const GemmShape& shape) {
   if (shape.m <= 0 || shape.n <= 0 || shape.k <= 0) return {};
-  // What a weight gradient loses against a forward product is its fp32 sums: where it only writes, as little
-  // as a data gradient.
+  // A weight gradient that only writes loses as little against a forward product as a data gradient.
   const GemmPass like =
-      shape.pass == GemmPass::kWeightGradient && !shape.accumulates ? GemmPass::kDataGradient : shape.pass;
+      shape.pass == GemmPass::kWeightGradient && !adds_to_sums(shape.pass, shape.result)
+          ? GemmPass::kDataGradient
+          : shape.pass;
   const PassFactor& factor = profile.gemm_passes[static_cast<std::size_t>(like)];
   double compute = compute_seconds(profile, table, shape) / factor.relative_efficiency;
   if (table.clock) compute = table.clock->apply(compute);
+  compute += exposed_seconds(profile, shape);
   double t = table.launch_s + std::max(compute, memory_seconds(profile, table, shape));
   if (table.correction) t *= correction_factor(*table.correction, shape);
   const bool inside = table.m.contains(static_cast<double>(shape.m)) &&

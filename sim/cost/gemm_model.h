@@ -17,9 +17,8 @@ namespace moeplan::sim {
 ///          spill = 1 + spill_slowdown max(0, 1 - l2 / (2 m k element_bytes)): blocks run along m first, so
 ///                    that each column of them reads A again, from HBM where half the L2 cannot hold it
 ///          split(s > 1) = split_overhead + 8 s m n bytes / hbm    (fp32 partial sums, written and read)
-///          memory = ((m k + n k) element_bytes + 2 m n) / (hbm * memory_efficiency); a weight gradient adds
-///          to
-///                   an fp32 buffer: 8 m n
+///          memory = ((m k + n k) element_bytes + 2 m n) / (hbm * memory_efficiency); a weight gradient that
+///                   adds to sums reads and writes them and sees part of that beside compute (weight_sums.h)
 ///          c = by_m_n(m, n) + by_m_k(m, k) + by_n_k(n, k), linear in log sizes, constant outside the grid
 ///          clock(t) = t / (share + (1 - share) / (1 + t / after)): the drop of the SM clock in long kernels
 /// Symbols: efficiency = share of the dense peak; hbm = datasheet bandwidth; l2 = size of the L2 cache.

@@ -6,13 +6,13 @@
 #include <utility>
 
 #include "sim/cost/gemm_model.h"
+#include "sim/cost/weight_sums.h"
 
 namespace moeplan::sim {
 
 namespace {
 
 constexpr double kOutputBytes = 2.0;      // bf16 result
-constexpr double kAccumulateBytes = 8.0;  // fp32 gradient read and written
 constexpr double kActivationBytes = 4.0;  // gate and up, bf16, per value of the activation's output
 constexpr std::int64_t kContractionStep = 64;
 
@@ -36,16 +36,22 @@ double memory_rate(const ProfileData& profile, const GroupedTable& table) {
   return profile.hbm_bandwidth.bytes_per_s() * table.memory_efficiency;
 }
 
-double memory_seconds(const ProfileData& profile, const GroupedTable& table, const Load& load, std::int64_t n,
-                      std::int64_t k, GemmPass pass) {
+double forward_memory(const ProfileData& profile, const GroupedTable& table, const Load& load, std::int64_t n,
+                      std::int64_t k) {
   const double element = bytes_per_element(table.format);
   const double area = static_cast<double>(load.active) * static_cast<double>(n) * static_cast<double>(k);
-  const auto rows = static_cast<double>(load.rows);
-  const double bytes = pass == GemmPass::kWeightGradient
-                           ? kAccumulateBytes * area + rows * static_cast<double>(n + k) * element
-                           : area * element + rows * (static_cast<double>(k) * element +
-                                                      static_cast<double>(n) * kOutputBytes);
+  const double bytes = area * element + static_cast<double>(load.rows) * (static_cast<double>(k) * element +
+                                                                          static_cast<double>(n) * kOutputBytes);
   return bytes / memory_rate(profile, table);
+}
+
+double gradient_memory(const ProfileData& profile, const GroupedTable& table, const Load& load, std::int64_t n,
+                       std::int64_t k, WeightResult result) {
+  const double rate = memory_rate(profile, table);
+  const double area = static_cast<double>(load.active) * static_cast<double>(n) * static_cast<double>(k);
+  const double inputs =
+      static_cast<double>(load.rows) * static_cast<double>(n + k) * bytes_per_element(table.format);
+  return inputs / rate + sums_seconds(profile, area, result, rate);
 }
 
 /// The faster tile's time: its waves, or what it reads from memory.
@@ -53,7 +59,7 @@ double forward_seconds(const ProfileData& profile, const GroupedTable& table,
                        std::span<const std::int64_t> tokens, const Load& load, std::int64_t n, std::int64_t k,
                        double relative_efficiency) {
   const double per_flop = sm_seconds_per_flop(profile, table.format);
-  const double memory = memory_seconds(profile, table, load, n, k, GemmPass::kForward);
+  const double memory = forward_memory(profile, table, load, n, k);
   const double weights = static_cast<double>(n) * static_cast<double>(k) * bytes_per_element(table.format);
   const bool spills = profile.l2_cache.count() > 0 && weights > profile.l2_cache.as_double();
   const double reread = spills ? table.reread_share * weights / memory_rate(profile, table) : 0.0;
@@ -90,15 +96,25 @@ double weight_gradient_compute(const ProfileData& profile, const GroupedTable& t
   return best;
 }
 
+double exposed_seconds(const ProfileData& profile, std::span<const std::int64_t> tokens, std::int64_t n,
+                       std::int64_t k, WeightResult result) {
+  const double values = static_cast<double>(n) * static_cast<double>(k);
+  double seconds = 0.0;
+  for (const std::int64_t t : tokens)
+    if (t > 0) seconds += exposed_sums_seconds(profile, values, t, result);
+  return seconds;
+}
+
 double product_seconds(const ProfileData& profile, const GroupedTable& table,
                        std::span<const std::int64_t> tokens, const Load& load, std::int64_t n, std::int64_t k,
-                       GemmPass pass, double relative_efficiency) {
+                       GemmPass pass, WeightResult result, double relative_efficiency) {
   if (pass == GemmPass::kDataGradient) std::swap(n, k);
   double t = table.launch_s;
   if (pass == GemmPass::kWeightGradient) {
     double compute = weight_gradient_compute(profile, table, tokens, n, k) / relative_efficiency;
     if (table.clock) compute = table.clock->apply(compute);
-    t += std::max(compute, memory_seconds(profile, table, load, n, k, pass));
+    compute += exposed_seconds(profile, tokens, n, k, result);
+    t += std::max(compute, gradient_memory(profile, table, load, n, k, result));
   } else {
     t += forward_seconds(profile, table, tokens, load, n, k, relative_efficiency);
   }
@@ -123,12 +139,14 @@ bool inside(const GroupedTable& table, const Load& load, std::int64_t n, std::in
 
 Estimate grouped_gemm_time(const ProfileData& profile, const GroupedTable& table,
                            std::span<const std::int64_t> tokens_per_expert, std::int64_t n, std::int64_t k,
-                           GemmPass pass) {
+                           GemmPass pass, WeightResult result) {
   const Load load = load_of(tokens_per_expert);
   if (load.rows <= 0 || n <= 0 || k <= 0) return {};
-  const PassFactor& factor = profile.grouped_passes[static_cast<std::size_t>(pass)];
+  const bool only_writes = pass == GemmPass::kWeightGradient && !adds_to_sums(pass, result);
+  const GemmPass like = only_writes ? GemmPass::kDataGradient : pass;
+  const PassFactor& factor = profile.grouped_passes[static_cast<std::size_t>(like)];
   const double t =
-      product_seconds(profile, table, tokens_per_expert, load, n, k, pass, factor.relative_efficiency);
+      product_seconds(profile, table, tokens_per_expert, load, n, k, pass, result, factor.relative_efficiency);
   return with_sustained(with_pass(with_band(table.origin, t, inside(table, load, n, k)), factor), profile);
 }
 
@@ -147,8 +165,8 @@ Estimate expert_operation_time(const ProfileData& profile, const GroupedTable& t
   t += (rows * h * (2.0 * element + kOutputBytes) + static_cast<double>(tokens) * h * kOutputBytes) /
        (hbm * op.move_efficiency);
   if (load.rows > 0) {
-    t += product_seconds(profile, table, tokens_per_expert, load, 2 * inter, hidden, GemmPass::kForward, 1.0);
-    t += product_seconds(profile, table, tokens_per_expert, load, hidden, inter, GemmPass::kForward, 1.0);
+    t += product_seconds(profile, table, tokens_per_expert, load, 2 * inter, hidden, GemmPass::kForward, WeightResult::kWriteBf16, 1.0);
+    t += product_seconds(profile, table, tokens_per_expert, load, hidden, inter, GemmPass::kForward, WeightResult::kWriteBf16, 1.0);
   }
   return with_sustained(with_band(table.origin, std::max(t, op.floor_s), inside(table, load, hidden, inter)),
                         profile);

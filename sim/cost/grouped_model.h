@@ -18,11 +18,10 @@ namespace moeplan::sim {
 ///          reread  = reread_share n k element sum_e (ceil(t_e / tm) - 1) where n k element > L2, else 0
 ///   weight gradient (k by n results, contraction over t_e):
 ///          product = max(clock(compute / relative_efficiency), memory)
-///          compute = max(sum_e tiles * step_e / sm_count, longest step_e), tiles = ceil(k / tm) ceil(n /
-///          tn),
+///          compute = max(sum_e tiles * step_e / sm_count, longest step_e) + what sums add (weight_sums.h),
+///                    tiles = ceil(k / tm) ceil(n / tn),
 ///                    step_e = 2 tm tn ceil64(t_e) / (peak / sm_count * efficiency) + wave_overhead
-///          memory  = (8 active n k + rows (n + k) element) / (hbm * memory_efficiency): fp32 sums read and
-///                    written
+///          memory  = rows (n + k) element / (hbm * memory_efficiency) + sums of active n k values
 ///   clock as in gemm_model.h; c = 0 unless the table has a correction grid
 /// Symbols: t_e = tokens of expert e; rows = sum t_e; active = experts with t_e > 0.
 /// Cost: three divisions an expert. Imbalance between ranks is not in it: call it with each rank's counts.
@@ -30,7 +29,7 @@ namespace moeplan::sim {
 /// Not modelled: order of experts in the persistent schedule, tiles chosen against their time.
 Estimate grouped_gemm_time(const ProfileData& profile, const GroupedTable& table,
                            std::span<const std::int64_t> tokens_per_expert, std::int64_t n, std::int64_t k,
-                           GemmPass pass);
+                           GemmPass pass, WeightResult result = WeightResult::kAddFp32);
 
 /// The measured operation around two products: fc1 (n = 2 inter, k = hidden), activation, fc2, and the gather
 /// of rows and weighted sum back to `tokens` output rows.

@@ -15,6 +15,7 @@ constexpr std::array<std::string_view, kMemoryOps> kMemoryOpNames{
 constexpr std::array<std::string_view, kLinkClasses> kLinkNames{"nvlink", "nic", "pcie"};
 constexpr std::array<std::string_view, kCollectiveKinds> kCollectiveNames{
     "all_to_all", "sendrecv", "all_gather", "reduce_scatter", "all_reduce", "broadcast", "reduce"};
+constexpr std::array<std::string_view, 3> kResultNames{"add_fp32", "add_bf16", "write_bf16"};
 constexpr std::array<std::string_view, 4> kGroupedKernelNames{"default", "cutlass", "deepgemm", "per_expert"};
 
 template <class Enum, std::size_t N>
@@ -33,6 +34,23 @@ std::vector<std::string> copy_names(const std::array<std::string_view, N>& names
 }  // namespace
 
 std::string_view name(GemmPass pass) { return kPassNames[static_cast<std::size_t>(pass)]; }
+std::string_view name(WeightResult result) { return kResultNames[static_cast<std::size_t>(result)]; }
+std::optional<WeightResult> parse_weight_result(std::string_view text) {
+  return find_name<WeightResult>(kResultNames, text);
+}
+
+double bytes_moved(WeightResult result) {
+  switch (result) {
+    case WeightResult::kAddFp32:
+      return 8.0;
+    case WeightResult::kAddBf16:
+      return 4.0;
+    case WeightResult::kWriteBf16:
+      break;
+  }
+  return 2.0;
+}
+
 std::string_view name(MemoryOp op) { return kMemoryOpNames[static_cast<std::size_t>(op)]; }
 std::string_view name(LinkClass link) { return kLinkNames[static_cast<std::size_t>(link)]; }
 std::string_view name(CollectiveKind kind) { return kCollectiveNames[static_cast<std::size_t>(kind)]; }

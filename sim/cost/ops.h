@@ -14,6 +14,14 @@ namespace moeplan::sim {
 enum class GemmPass { kForward, kDataGradient, kWeightGradient };
 inline constexpr int kGemmPasses = 3;
 
+/// What a weight gradient does with its result: adds it to fp32 or bf16 sums of the micro-batches, or writes it.
+enum class WeightResult : std::uint8_t { kAddFp32, kAddBf16, kWriteBf16 };
+/// Bytes read and written of each value.
+double bytes_moved(WeightResult result);
+/// "add_fp32", "add_bf16", "write_bf16".
+std::string_view name(WeightResult result);
+std::optional<WeightResult> parse_weight_result(std::string_view text);
+
 /// C[m][n] = A[m][k] B[k][n]; 2 m n k FLOP. For every pass m, n, k are the sizes of *that* product:
 /// a layer with T tokens, `in` and `out` features is forward (T, out, in), data gradient (T, in, out),
 /// weight gradient (in, out, T) or (out, in, T).
@@ -23,7 +31,7 @@ struct GemmShape {
   std::int64_t k = 0;
   NumberFormat format = NumberFormat::kBf16;
   GemmPass pass = GemmPass::kForward;
-  bool accumulates = true;  ///< a weight gradient adds to fp32 sums; false: it writes its result in bf16
+  WeightResult result = WeightResult::kAddFp32;  ///< of a weight gradient
 };
 
 /// Scaled dot-product attention of `batch` sequences; bf16.

@@ -48,19 +48,19 @@ Estimate Profile::gemm(const GemmShape& shape) const {
 
 Estimate Profile::grouped_gemm(std::span<const std::int64_t> tokens_per_expert, std::int64_t n,
                                std::int64_t k, NumberFormat format, GemmPass pass, GroupedKernel kernel,
-                               bool accumulates) const {
+                               WeightResult result) const {
   if (kernel == GroupedKernel::kPerExpert)
-    return per_expert(tokens_per_expert, n, k, format, pass, accumulates);
+    return per_expert(tokens_per_expert, n, k, format, pass, result);
   const auto& kernels = data_->grouped[static_cast<std::size_t>(format)];
   const auto& asked = kernels[static_cast<std::size_t>(kernel)];
   const auto& table = asked ? asked : kernels[static_cast<std::size_t>(GroupedKernel::kDefault)];
   MOEPLAN_CHECK(table.has_value(), fmt::format("{} has no {} grouped GEMM; ask supports() first", data_->name,
                                                sim::name(format)));
-  return grouped_gemm_time(*data_, *table, tokens_per_expert, n, k, pass);
+  return grouped_gemm_time(*data_, *table, tokens_per_expert, n, k, pass, result);
 }
 
 Estimate Profile::per_expert(std::span<const std::int64_t> tokens_per_expert, std::int64_t n, std::int64_t k,
-                             NumberFormat format, GemmPass pass, bool accumulates) const {
+                             NumberFormat format, GemmPass pass, WeightResult result) const {
   const auto& table = data_->gemm[static_cast<std::size_t>(format)];
   Estimate sum;
   std::int64_t before = -1;
@@ -68,9 +68,9 @@ Estimate Profile::per_expert(std::span<const std::int64_t> tokens_per_expert, st
   for (const std::int64_t t : tokens_per_expert) {
     if (t <= 0) continue;
     if (t != before) {
-      GemmShape shape{t, n, k, format, pass, accumulates};
+      GemmShape shape{t, n, k, format, pass, result};
       if (pass == GemmPass::kDataGradient) std::swap(shape.n, shape.k);
-      if (pass == GemmPass::kWeightGradient) shape = {k, n, t, format, pass, accumulates};
+      if (pass == GemmPass::kWeightGradient) shape = {k, n, t, format, pass, result};
       one = gemm(shape);
       before = t;
     }

@@ -79,12 +79,12 @@ class Profile {
   /// kWeightGradient, for every e: dB_e[k][n] = A_e^T[k][tokens_e] dC_e[tokens_e][n]; n and k stay those of
   /// the forward product. kDataGradient: dA_e[tokens_e][k] = dC_e[tokens_e][n] B_e^T.
   /// Shape: tokens_per_expert[local expert]. Permute, activation, quantisation are not included.
-  /// accumulates: as in GemmShape; only kPerExpert tells the two apart.
+  /// result: as in GemmShape.
   /// kPerExpert: the dense products of all experts, one launch counted (the others hide behind the running
   /// products); no wave is shared between experts.
   Estimate grouped_gemm(std::span<const std::int64_t> tokens_per_expert, std::int64_t n, std::int64_t k,
                         NumberFormat format, GemmPass pass, GroupedKernel kernel = GroupedKernel::kDefault,
-                        bool accumulates = true) const;
+                        WeightResult result = WeightResult::kAddFp32) const;
 
   /// Fused attention core (QK^T, softmax, PV; backward recomputes the scores). bf16.
   Estimate attention(const AttentionShape& shape, AttentionPass pass) const;
@@ -99,7 +99,7 @@ class Profile {
 
  private:
   Estimate per_expert(std::span<const std::int64_t> tokens_per_expert, std::int64_t n, std::int64_t k,
-                      NumberFormat format, GemmPass pass, bool accumulates) const;
+                      NumberFormat format, GemmPass pass, WeightResult result) const;
 
   std::unique_ptr<const ProfileData> data_;
 };

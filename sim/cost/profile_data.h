@@ -72,6 +72,15 @@ struct PassFactor {
   friend bool operator==(const PassFactor&, const PassFactor&) = default;
 };
 
+/// Weight gradients that are added to sums over micro-batches, read and written at `share` of HBM bandwidth;
+/// `exposed` of that time is seen beside a product of few tokens.
+struct WeightSums {
+  double share = 1.0, exposed = 0.0;
+  Evidence evidence = Evidence::kAssumed;
+  std::string source;
+  friend bool operator==(const WeightSums&, const WeightSums&) = default;
+};
+
 struct GemmCorrection {
   LogAxis m, n, k_coarse, n_coarse;
   std::vector<double> by_m_n, by_m_k, by_n_k;  ///< [m][n], [m][k_coarse], [n_coarse][k_coarse]
@@ -248,6 +257,7 @@ struct ProfileData {
 
   std::string gemm_pass_source, grouped_pass_source;
   std::array<PassFactor, kGemmPasses> gemm_passes, grouped_passes;
+  std::optional<WeightSums> sums;  ///< absent: their traffic hides behind the products while it is shorter
   std::array<std::optional<GemmTable>, kNumberFormats> gemm;
   /// By format and kernel; kDefault holds the default's copy.
   std::array<std::array<std::optional<GroupedTable>, kGroupedKernels>, kNumberFormats> grouped;

@@ -207,9 +207,22 @@ Table like_table(const Table& model, NumberFormat format, NumberFormat like, con
   return table;
 }
 
+std::optional<WeightSums> read_sums(ObjectReader& at) {
+  std::optional<ObjectReader> part = at.optional_object("weight_sums");
+  if (!part) return std::nullopt;
+  WeightSums sums;
+  sums.share = read_positive(*part, "share", 1.0);
+  sums.exposed = read_positive(*part, "exposed", 1.0);
+  sums.evidence = read_evidence(*part);
+  sums.source = part->required<std::string>("source");
+  part->finish();
+  return sums;
+}
+
 void read_gemm(ObjectReader& top, ProfileData& data) {
   ObjectReader section = top.object("gemm");
   read_passes(section, data.gemm_passes, data.gemm_pass_source);
+  data.sums = read_sums(section);
   for (ObjectReader at : section.objects("tables")) {
     const NumberFormat format = read_format(at, "format");
     auto& slot = data.gemm[static_cast<std::size_t>(format)];

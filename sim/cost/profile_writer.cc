@@ -234,6 +234,13 @@ void write_likes(Text& out, const Slots& slots, std::array<bool, kNumberFormats>
 void write_gemm(Text& out, const ProfileData& data) {
   out.add(0, "gemm:");
   write_passes(out, data.gemm_passes, data.gemm_pass_source);
+  if (data.sums) {
+    out.add(1, "weight_sums:");
+    out.quoted(2, "source", data.sums->source);
+    out.field(2, "share", number(data.sums->share));
+    out.field(2, "exposed", number(data.sums->exposed));
+    out.field(2, "evidence", name(data.sums->evidence));
+  }
   out.add(1, "tables:");
   std::array<bool, kNumberFormats> written{};
   for (std::size_t i = 0; i < kNumberFormats; ++i) {

@@ -64,6 +64,8 @@ LayerKernels::LayerKernels(const ModelSpec& model, const RunSpec& run, const Pla
       fusion_(run.fusion),
       graph_(run.graph),
       router_loss_(run.router_loss),
+      weight_result_(bytes_per_element(run.precision.gradient_reduce) > kBf16Bytes ? WeightResult::kAddFp32
+                                                                                   : WeightResult::kAddBf16),
       waits_for_counts_(run.gate != GatePolicy::kCapacity && !run.graph.whole_step),
       comm_(std::move(comm)),
       tokens_(rank_tokens(plan, run)),
@@ -141,7 +143,8 @@ void LayerKernels::backward(Segment& segment, const Linear& l, const Estimate& g
     memory(segment, "transpose", MemoryOp::kTranspose, product(l.tokens, l.in + l.out) * 2.0 * small);
   }
   const Estimate dgrad = profile_.gemm({l.tokens, l.in, l.out, precision_.gemm, GemmPass::kDataGradient});
-  const Estimate wgrad = profile_.gemm({l.in, l.out, l.tokens, precision_.gemm, GemmPass::kWeightGradient});
+  const Estimate wgrad = profile_.gemm(
+      {l.in, l.out, l.tokens, precision_.gemm, GemmPass::kWeightGradient, weight_result_});
   segment.add(l.name, TimeClass::kGemm, dgrad);
   segment.add("tp all-gather", TimeClass::kTpComm, exposed(gather, dgrad));
   add_weight_gradient(segment, l.name, wgrad, scatter);
@@ -276,7 +279,8 @@ Segment LayerKernels::head_backward() const {
   const Estimate dgrad =
       profile_.gemm({tokens_.region, model_.hidden, columns, NumberFormat::kBf16, GemmPass::kDataGradient});
   const Estimate wgrad =
-      profile_.gemm({model_.hidden, columns, tokens_.region, NumberFormat::kBf16, GemmPass::kWeightGradient});
+      profile_.gemm({model_.hidden, columns, tokens_.region, NumberFormat::kBf16, GemmPass::kWeightGradient,
+                     weight_result_});
   segment.add("logits", TimeClass::kGemm, dgrad);
   segment.add("tp all-gather", TimeClass::kTpComm, exposed(gather(tokens_.region, model_.hidden), dgrad));
   add_weight_gradient(segment, "logits", wgrad, scatter(tokens_.region, model_.hidden));

@@ -152,6 +152,7 @@ class LayerKernels {
   KernelFusion fusion_;
   GraphScope graph_;
   RouterLoss router_loss_;
+  WeightResult weight_result_;  // main gradients have the format they are reduced in
   bool waits_for_counts_;  // the host reads tokens per expert before it can launch the dispatch
   LayerComm comm_;
   RankTokens tokens_;

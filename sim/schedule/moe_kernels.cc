@@ -78,7 +78,7 @@ Segment LayerKernels::moe_before_backward() const {
       "router", TimeClass::kGemm,
       profile_.gemm({t, model_.hidden, model_.experts, NumberFormat::kBf16, GemmPass::kDataGradient}));
   segment.add_weight_gradient("router", profile_.gemm({model_.hidden, model_.experts, t, NumberFormat::kBf16,
-                                                       GemmPass::kWeightGradient}));
+                                                       GemmPass::kWeightGradient, weight_result_}));
   if (has_shared_before())
     mlp_backward(segment, model_.shared_ffn, recomputes(RecomputeModule::kSharedExperts));
   norm_backward(segment, tokens_.local, model_.hidden);
@@ -151,8 +151,8 @@ double LayerKernels::sorted_bytes(std::int64_t rows, std::size_t slots) const {
 void LayerKernels::grouped(Segment& segment, std::string_view name, std::span<const std::int64_t> tokens,
                            std::int64_t n, std::int64_t k, GemmPass pass) const {
   const GroupedKernel kernel = fusion_.experts ? GroupedKernel::kDefault : GroupedKernel::kPerExpert;
-  const Estimate estimate =
-      profile_.grouped_gemm(tokens, n, k, precision_.gemm, pass, kernel, fusion_.accumulation);
+  const WeightResult result = fusion_.accumulation ? weight_result_ : WeightResult::kWriteBf16;
+  const Estimate estimate = profile_.grouped_gemm(tokens, n, k, precision_.gemm, pass, kernel, result);
   if (pass == GemmPass::kWeightGradient)
     segment.add_weight_gradient(name, estimate);
   else
