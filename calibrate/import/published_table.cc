@@ -57,9 +57,10 @@ sim::GemmPass pass_of(const std::string& layout) {
 }
 
 /// "..., accumulate=True, out_dtype=fp32": what a weight gradient does with its result; the format after `key`.
+/// Adds to fp32 sums where the notes do not say.
 sim::WeightResult result_of(const TableRow& row, std::string_view key) {
-  const std::string& notes = row.text("notes");
-  if (notes.find("accumulate=True") == std::string::npos) return sim::WeightResult::kWriteBf16;
+  const std::string notes = row.optional_text("notes");
+  if (notes.find("accumulate=False") != std::string::npos) return sim::WeightResult::kWriteBf16;
   const bool bf16 = notes.find(fmt::format("{}=bf16", key)) != std::string::npos;
   return bf16 ? sim::WeightResult::kAddBf16 : sim::WeightResult::kAddFp32;
 }

@@ -52,12 +52,17 @@ bool has_transformer_engine_experts(const StepRow& row) {
   return row.model.find("laer-") == std::string::npos;
 }
 
+/// NVIDIA's performance recipes keep and reduce main gradients in bf16 (NVIDIA-NeMo/Megatron-Bridge
+/// scripts/performance: grad_reduce_in_fp32 = False); the defaults of the others are fp32.
+bool has_bf16_gradients(const StepRow& row) { return row.release.starts_with("nemo-"); }
+
 sim::RunSpec make_run(const StepRow& row, const sim::PrecisionRecipe& precision) {
   sim::RunSpec run;
   run.name = row.name;
   run.global_batch = row.global_batch;
   run.seq_len = row.seq_len;
   run.precision = precision;
+  if (has_bf16_gradients(row)) run.precision.gradient_reduce = sim::NumberFormat::kBf16;
   run.stack = row.release;
   // Steps of MoE models under one CUDA graph have no host to read token counts: their recipes run fused
   // grouped kernels (Megatron-Bridge 0.5.1 release notes: CuTeDSL fused grouped GEMM with full-iteration

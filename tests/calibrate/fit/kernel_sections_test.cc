@@ -41,12 +41,18 @@ std::vector<Sample> samples_of(const std::string& software, double scale) {
   return samples;
 }
 
+FitOptions with_threads(int threads) {
+  FitOptions options;
+  options.threads = threads;
+  return options;
+}
+
 TEST(KernelSections, TheNewestReleaseIsFittedWhateverTheOrder) {
   std::vector<Sample> samples = samples_of("Engine 1.9.0, kernel", 3.0);
   for (const Sample& sample : samples_of("Engine 1.10.0, kernel", 1.0)) samples.push_back(sample);
   sim::ProfileData forward = tiny();
   FitReport report;
-  fit_grouped_section(forward, samples, 1, report);
+  fit_grouped_section(forward, samples, with_threads(1), report);
   const auto& table = *forward.grouped[static_cast<std::size_t>(sim::NumberFormat::kBf16)][0];
   EXPECT_EQ(table.origin.software, "Engine 1.10.0, kernel");
   EXPECT_EQ(table.origin.source, "a table");
@@ -54,7 +60,7 @@ TEST(KernelSections, TheNewestReleaseIsFittedWhateverTheOrder) {
   EXPECT_TRUE(table.is_default);
   std::reverse(samples.begin(), samples.end());
   sim::ProfileData backward = tiny();
-  fit_grouped_section(backward, samples, 2, report);
+  fit_grouped_section(backward, samples, with_threads(2), report);
   EXPECT_TRUE(forward == backward);
 }
 
@@ -64,7 +70,7 @@ TEST(KernelSections, AReleaseWithTooFewRowsDoesNotStandInTheWayOfTheOneBefore) {
   for (const Sample& sample : samples_of("Engine 1.0", 1.0)) samples.push_back(sample);
   sim::ProfileData profile = tiny();
   FitReport report;
-  fit_grouped_section(profile, samples, 1, report);
+  fit_grouped_section(profile, samples, with_threads(1), report);
   EXPECT_EQ(profile.grouped[static_cast<std::size_t>(sim::NumberFormat::kBf16)][0]->origin.software,
             "Engine 1.0");
 }
@@ -72,7 +78,7 @@ TEST(KernelSections, AReleaseWithTooFewRowsDoesNotStandInTheWayOfTheOneBefore) {
 TEST(KernelSections, AFormatThatIsLikeAnotherTakesItsNewMechanism) {
   sim::ProfileData profile = tiny();
   FitReport report;
-  fit_grouped_section(profile, samples_of("Engine 1.0", 1.0), 1, report);
+  fit_grouped_section(profile, samples_of("Engine 1.0", 1.0), with_threads(1), report);
   const auto& own = *profile.grouped[static_cast<std::size_t>(sim::NumberFormat::kBf16)][0];
   const auto& like = *profile.grouped[static_cast<std::size_t>(sim::NumberFormat::kFp8Block)][0];
   EXPECT_EQ(like.memory_efficiency, own.memory_efficiency);
@@ -85,7 +91,7 @@ TEST(KernelSections, TooFewRowsAreRefusedWithTheirNumber) {
   sim::ProfileData profile = tiny();
   FitReport report;
   try {
-    fit_grouped_section(profile, samples, 1, report);
+    fit_grouped_section(profile, samples, with_threads(1), report);
     FAIL();
   } catch (const base::InputError& error) {
     EXPECT_THAT(error.what(), testing::HasSubstr("bf16 grouped GEMM samples (cutlass) of tiny"));
@@ -96,7 +102,7 @@ TEST(KernelSections, TooFewRowsAreRefusedWithTheirNumber) {
 TEST(KernelSections, WithoutSamplesEverythingIsKeptAndSaidSo) {
   sim::ProfileData profile = tiny();
   FitReport report;
-  fit_grouped_section(profile, {}, 1, report);
+  fit_grouped_section(profile, {}, with_threads(1), report);
   fit_attention_section(profile, {}, 1, report);
   EXPECT_TRUE(profile == tiny());
   EXPECT_THAT(report.kept, testing::ElementsAre("grouped_gemm tables", "grouped_gemm passes",
