@@ -3,9 +3,14 @@
 #include "sim/schedule/layer_kernels.h"
 
 #include <algorithm>
+#include <array>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "sim/collective/token_copies.h"
 #include "sim/cost/profile_data.h"
+#include "sim/schedule/host_operations.h"
 
 namespace moeplan::sim {
 
@@ -26,6 +31,13 @@ double product(std::int64_t a, std::int64_t b) { return static_cast<double>(a) *
 /// size 1,024, tp 1, micro-batches of one sequence, whose time does not change with tp), which are not
 /// judged.
 constexpr double kHostShare = 4.9;
+
+/// Kernels whose launches are among the counted operations of router and dispatcher.
+bool is_counted(std::string_view kernel) {
+  static constexpr std::array<std::string_view, 6> kCounted{"router",    "aux loss",       "permute",
+                                                            "unpermute", "sort by expert", "sort by source"};
+  return std::find(kCounted.begin(), kCounted.end(), kernel) != kCounted.end();
+}
 
 /// What of `traffic` does not fit behind `hiding`.
 Estimate exposed(const Estimate& traffic, const Estimate& hiding) {
@@ -97,7 +109,7 @@ int LayerKernels::communication_sms() const {
   return constants != nullptr ? constants->default_sms : 0;
 }
 
-void LayerKernels::wait_for_launches(Segment& segment, std::int64_t experts) const {
+void LayerKernels::wait_for_launches(Segment& segment, const HostWork& work) const {
   if (graph_.whole_step) return;
   const Seconds kernel = profile_.launch_overhead();
   std::vector<Seconds> hosts;
@@ -106,11 +118,13 @@ void LayerKernels::wait_for_launches(Segment& segment, std::int64_t experts) con
     // Data and weight gradient of a layer are one call of the framework.
     const bool called = part.time_class == TimeClass::kGemm && part.name != before;
     Seconds host = (called ? profile_.linear_overhead() : kernel) * kHostShare;
+    if (work.operations > 0 && is_counted(part.name)) host = Seconds();
     if (part.name.starts_with("experts") && !fusion_.experts)
-      host += kernel * static_cast<double>(experts - 1);
+      host += kernel * static_cast<double>(work.experts - 1);
     hosts.push_back(host);
     before = part.name;
   }
+  if (!hosts.empty()) hosts.front() += kernel * (kOperationShare * work.operations);
   segment.add_launch_wait(hosts);
 }
 

@@ -135,9 +135,14 @@ class LayerKernels {
                std::int64_t k, GemmPass pass) const;
   /// Bytes of the local permutation between received tokens and rows sorted by expert.
   double sorted_bytes(std::int64_t rows, std::size_t slots) const;
-  /// Adds what the GPU waits for the host: launches - time, where that is positive. `experts`: products that
-  /// one grouped layer launches.
-  void wait_for_launches(Segment& segment, std::int64_t experts = 1) const;
+  /// What the host does for a segment besides the kernels that it names.
+  struct HostWork {
+    std::int64_t experts = 1;  ///< products that one grouped layer launches
+    int operations = 0;        ///< of router and dispatcher (host_operations.h), which stand for their kernels
+  };
+  /// Adds what the GPU waits for the host: launches - time, where that is positive.
+  void wait_for_launches(Segment& segment, const HostWork& work) const;
+  void wait_for_launches(Segment& segment) const { wait_for_launches(segment, HostWork()); }
   bool is_fp8() const;
   bool recomputes(RecomputeModule module) const;
   /// Shared experts that run before the dispatch.
