@@ -31,4 +31,16 @@ DispatchOperations dispatch_operations(Dispatcher dispatcher);
 /// operations by the same count, 19.5 us each.
 inline constexpr double kOperationShare = 2.87;
 
+/// Launches (of `launch_overhead`) that quantise one operand of one expert where every expert is quantised on its
+/// own: a scale of the tensor needs its largest value (reset and search), the scale, the cast; scales of blocks come
+/// with the cast. Source: TransformerEngine 2.20.2, csrc/quantizer.cpp (Float8CurrentScalingQuantizer::quantize_impl)
+/// and csrc/extensions/cast.cpp (multi_tensor_quantize_impl).
+int quantise_launches(NumberFormat format);
+
+/// Host time of one weight's gradient over `launch_overhead`, where every expert's weight is a parameter of its own:
+/// the product adds to the main gradient, then autograd copies a stand-in (one launch) and the hook of data
+/// parallelism runs. Source: TransformerEngine 2.20.2, pytorch/module/grouped_linear.py (get_dummy_wgrad); without the
+/// launch 0.54 of an operation, timed on a CPU (scripts/count_framework_operations --parameters).
+inline constexpr double kWeightGradientShare = 1.0 + 0.54 * kOperationShare;
+
 }  // namespace moeplan::sim

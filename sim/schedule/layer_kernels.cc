@@ -124,7 +124,12 @@ void LayerKernels::wait_for_launches(Segment& segment, const HostWork& work) con
     hosts.push_back(host);
     before = part.name;
   }
-  if (!hosts.empty()) hosts.front() += kernel * (kOperationShare * work.operations);
+  double launches = kOperationShare * work.operations;
+  if (!fusion_.experts) {
+    launches += static_cast<double>(work.experts * work.weights) * kWeightGradientShare;
+    if (is_fp8()) launches += static_cast<double>(work.experts * work.quantised) * quantise_launches(precision_.gemm);
+  }
+  if (!hosts.empty()) hosts.front() += kernel * launches;
   segment.add_launch_wait(hosts);
 }
 

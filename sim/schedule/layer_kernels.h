@@ -139,6 +139,8 @@ class LayerKernels {
   struct HostWork {
     std::int64_t experts = 1;  ///< products that one grouped layer launches
     int operations = 0;        ///< of router and dispatcher (host_operations.h), which stand for their kernels
+    int quantised = 0;         ///< operands of grouped layers, quantised expert by expert
+    int weights = 0;           ///< of an expert, whose gradients are handed over
   };
   /// Adds what the GPU waits for the host: launches - time, where that is positive.
   void wait_for_launches(Segment& segment, const HostWork& work) const;

@@ -56,7 +56,7 @@ Segment LayerKernels::moe_before_forward() const {
     memory(segment, "permute", MemoryOp::kPermute,
            product(t * (model_.top_k + 1), model_.dispatch_width) * kBf16Bytes);
   }
-  if (!graph_.router) wait_for_launches(segment, {1, router_operations(model_, router_loss_).forward + host.before.forward});
+  if (!graph_.router) wait_for_launches(segment, {1, router_operations(model_, router_loss_).forward + host.before.forward, 0, 0});
   if (waits_for_counts_) {
     // The queue of launches has run dry when the counts arrive: the next kernel starts one launch later.
     segment.add("host sync", TimeClass::kHost,
@@ -86,7 +86,7 @@ Segment LayerKernels::moe_before_backward() const {
     mlp_backward(segment, model_.shared_ffn, recomputes(RecomputeModule::kSharedExperts));
   norm_backward(segment, tokens_.local, model_.hidden);
   memory(segment, "residual", MemoryOp::kAdd, 3.0 * product(tokens_.local, model_.hidden) * kBf16Bytes);
-  if (!graph_.router) wait_for_launches(segment, {1, router_operations(model_, router_loss_).backward + host.before.backward});
+  if (!graph_.router) wait_for_launches(segment, {1, router_operations(model_, router_loss_).backward + host.before.backward, 0, 0});
   return segment;
 }
 
@@ -128,7 +128,7 @@ Segment LayerKernels::moe_after_forward() const {
   if (model_.has_latent_experts()) forward(segment, {"latent up", t, model_.dispatch_width, model_.hidden});
   const double adds = model_.shared_ffn > 0 ? 6.0 : 3.0;  // residual, and the shared experts' output
   memory(segment, "residual", MemoryOp::kAdd, adds * product(tokens_.local, model_.hidden) * kBf16Bytes);
-  wait_for_launches(segment, {1, dispatch_operations(plan_.dispatcher).after.forward});
+  wait_for_launches(segment, {1, dispatch_operations(plan_.dispatcher).after.forward, 0, 0});
   return segment;
 }
 
@@ -140,7 +140,7 @@ Segment LayerKernels::moe_after_backward() const {
     memory(segment, "unpermute", MemoryOp::kPermute,
            product(t * (model_.top_k + 1), model_.dispatch_width) * kBf16Bytes);
   }
-  wait_for_launches(segment, {1, dispatch_operations(plan_.dispatcher).after.backward});
+  wait_for_launches(segment, {1, dispatch_operations(plan_.dispatcher).after.backward, 0, 0});
   return segment;
 }
 
@@ -207,7 +207,7 @@ Segment LayerKernels::experts_forward(std::span<const std::int64_t> tokens) cons
   grouped(segment, "experts fc2", tokens, width, expert_ffn_, GemmPass::kForward);
   memory(segment, "pad", MemoryOp::kCopy, padded);
   memory(segment, "sort by source", MemoryOp::kPermute, sorted);
-  wait_for_launches(segment, {static_cast<std::int64_t>(tokens.size()), dispatch_operations(plan_.dispatcher).experts.forward});
+  wait_for_launches(segment, {static_cast<std::int64_t>(tokens.size()), dispatch_operations(plan_.dispatcher).experts.forward, 2, 0});
   return segment;
 }
 
@@ -236,7 +236,7 @@ Segment LayerKernels::experts_backward(std::span<const std::int64_t> tokens) con
   grouped(segment, "experts fc1", tokens, up, width, GemmPass::kWeightGradient);
   memory(segment, "pad", MemoryOp::kCopy, padded);
   memory(segment, "sort by expert", MemoryOp::kPermute, sorted);
-  wait_for_launches(segment, {static_cast<std::int64_t>(tokens.size()), dispatch_operations(plan_.dispatcher).experts.backward});
+  wait_for_launches(segment, {static_cast<std::int64_t>(tokens.size()), dispatch_operations(plan_.dispatcher).experts.backward, 2, 2});
   return segment;
 }
 
