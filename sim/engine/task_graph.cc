@@ -18,6 +18,13 @@ base::TaskId TaskGraph::add_task(base::StreamId stream, base::Seconds duration) 
   return base::TaskId::from(durations_.size() - 1);
 }
 
+void TaskGraph::set_launch(base::TaskId task, base::Seconds launch, bool reads) {
+  const std::int64_t ps = base::Instant::at(launch).ps();
+  MOEPLAN_CHECK(ps >= 0 && stream_of_[task.index()].valid(), "a launch takes time and belongs to a stream");
+  if (launches_.size() <= task.index()) launches_.resize(task.index() + 1);
+  launches_[task.index()] = {ps, reads};
+}
+
 void TaskGraph::add_dependency(base::TaskId before, base::TaskId after) {
   dependencies_.emplace_back(before, after);
 }
@@ -32,6 +39,7 @@ void TaskGraph::clear() {
   streams_ = 0;
   durations_.clear();
   stream_of_.clear();
+  launches_.clear();
   dependencies_.clear();
 }
 

@@ -66,6 +66,7 @@ class Execution {
     timeline_.finish.resize(graph.tasks());
     timeline_.binding.resize(graph.tasks());
     timeline_.busy.resize(graph.streams());
+    if (!graph.launches().empty()) clock_.resize(graph.streams());
   }
 
   Timeline run() {
@@ -86,7 +87,17 @@ class Execution {
  private:
   void start(TaskId task, std::int64_t now) {
     timeline_.start[task.index()] = Instant::from_ps(now);
-    events_.push({now + graph_.duration_ps(task), task});
+    std::int64_t end = now + graph_.duration_ps(task);
+    if (task.index() < graph_.launches().size()) {
+      const TaskGraph::Launch launch = graph_.launches()[task.index()];
+      if (launch.ps > 0 || launch.reads) {
+        std::int64_t& clock = clock_[graph_.stream(task).index()];
+        clock += launch.ps;
+        end = std::max(end, clock);
+        if (launch.reads) clock = end;
+      }
+    }
+    events_.push({end, task});
   }
 
   void finish(const Event& event) {
@@ -116,6 +127,7 @@ class Execution {
   Adjacency adjacency_;
   Timeline timeline_;
   std::priority_queue<Event, std::vector<Event>, std::greater<>> events_;
+  std::vector<std::int64_t> clock_;  // [stream], ps: of its host; empty where no task has to be launched
   std::size_t finished_ = 0;
 };
 

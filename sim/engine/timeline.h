@@ -20,7 +20,7 @@ struct Timeline {
   base::Instant makespan;
   base::TaskId last;  ///< the task whose end came last, first in event order among equals; invalid: no tasks
 
-  /// The chain of bindings that ends in `task`, first task first. Its durations sum to finish[task].
+  /// The chain of bindings that ends in `task`, first task first. From start to finish they sum to finish[task].
   std::vector<base::TaskId> critical_path(base::TaskId task) const;
   std::vector<base::TaskId> critical_path() const { return critical_path(last); }
 };
@@ -31,7 +31,8 @@ struct Timeline {
 ///     while there are events, take the one least in (time, phase, sequence):    phase 0 = finish; sequence =
 ///     task
 ///       a task finishes: its stream goes on to its next task, its successors lose a reason to wait;
-///       whatever now waits for nothing starts at this time and will finish at time + duration
+///       whatever now waits for nothing starts at this time and will finish at time + duration, or when the
+///       host has launched it
 ///
 /// Deterministic. Throws InternalError where stream order and dependencies contradict each other (a
 /// deadlock). Cost: O((tasks + dependencies) log(running tasks)).

@@ -1,6 +1,7 @@
 #include "sim/schedule/chunk_graph.h"
 
 #include <algorithm>
+#include <limits>
 
 namespace moeplan::sim {
 
@@ -26,16 +27,21 @@ void ChunkBuilder::open(TaskGraph& graph) {
 
 TaskId ChunkBuilder::add(base::StreamId stream, const Segment& segment, std::size_t rank) {
   // Communication does not get slower with the GPU that takes part in it.
-  const bool is_compute = (stream.index() - first_stream_.index()) % kStreamsPerRank != kCommunication;
+  const std::size_t kind = (stream.index() - first_stream_.index()) % kStreamsPerRank;
+  const bool is_compute = kind != kCommunication;
+  const base::Seconds alone =
+      kind == kCompute ? segment.time() - segment.launch_wait() : segment.time();  // else as if it stood alone
   double factor = is_compute ? slow_[rank] : factors_.communication;
   if (is_compute && segment.time().s() > 0) {
     const CostSum& cost = segment.cost();
     const double products = cost.at(TimeClass::kGemm) + cost.at(TimeClass::kAttention);
     const double beside =
         products * (factors_.products - 1.0) + cost.at(TimeClass::kMemory) * (factors_.memory - 1.0);
-    factor *= 1.0 + beside / segment.time().s();
+    factor *= 1.0 + beside / std::max(alone.s(), std::numeric_limits<double>::min());
   }
-  const TaskId task = graph_->add_task(stream, segment.time() * factor);
+  const TaskId task = graph_->add_task(stream, alone * factor);
+  if (kind == kCompute && (segment.host().s() > 0.0 || segment.syncs()))
+    graph_->set_launch(task, segment.host(), segment.syncs());
   tasks_.resize(graph_->tasks());
   tasks_[task.index()] = {&segment, factor, static_cast<std::int32_t>(rank), layer_};
   return task;
@@ -236,6 +242,11 @@ void ChunkBuilder::append(const ChunkWork& work, Pass pass) {
 
 namespace {
 
+base::Seconds wait_for_host(const TaskGraph& graph, const Timeline& timeline, TaskId task) {
+  const base::Seconds span = timeline.finish[task.index()] - timeline.start[task.index()];
+  return span - base::Instant::from_ps(graph.duration_ps(task)).since_start();
+}
+
 /// Runs what a builder has built and reads off when each block is done. `ends`: last tasks of all ranks.
 ChunkTimes run_chunk(const StageRanks& stage, const TaskGraph& graph, const ChunkBuilder& builder,
                      const std::vector<std::vector<TaskId>>& ends, bool keep_bars) {
@@ -255,7 +266,12 @@ ChunkTimes run_chunk(const StageRanks& stage, const TaskGraph& graph, const Chun
     CostSum cost;
     for (const TaskId task : timeline.critical_path(last)) {
       const ChunkBuilder::Task& what = builder.tasks()[task.index()];
-      if (what.segment != nullptr) cost.add(what.segment->cost(), what.factor);
+      if (what.segment == nullptr) continue;
+      cost.add(what.segment->cost(), what.factor);
+      if (graph.stream(task).index() % kStreamsPerRank != kCompute) continue;
+      // What it really waits for the host, in place of what it would wait alone.
+      cost.add(TimeClass::kHost, exactly(what.segment->launch_wait(), Evidence::kAssumed), -what.factor);
+      cost.add(TimeClass::kHost, exactly(wait_for_host(graph, timeline, task), Evidence::kAssumed));
     }
     times.critical.push_back(cost);
     times.duration.push_back(last.valid() ? timeline.finish[last.index()].since_start() : base::Seconds());
@@ -268,7 +284,9 @@ ChunkTimes run_chunk(const StageRanks& stage, const TaskGraph& graph, const Chun
     const ChunkBuilder::Task& what = builder.tasks()[t];
     if (what.segment == nullptr || what.rank != shown) continue;
     const auto stream = static_cast<int>(graph.stream(TaskId::from(t)).index() % kStreamsPerRank);
-    times.bars.push_back({what.segment, what.factor, timeline.start[t], stream, what.layer});
+    const base::Seconds wait =
+        stream == kCompute ? wait_for_host(graph, timeline, TaskId::from(t)) : what.segment->launch_wait();
+    times.bars.push_back({what.segment, what.factor, timeline.start[t], wait, stream, what.layer});
   }
   return times;
 }

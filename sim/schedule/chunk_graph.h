@@ -48,6 +48,7 @@ struct ChunkBar {
   const Segment* segment = nullptr;
   double factor = 1;  ///< of the rank's slowness
   base::Instant start;
+  base::Seconds wait;  ///< for the host, behind the kernels
   int stream = 0;  ///< 0 compute, 1 communication, 2 shared experts
   int layer = -1;
 };
@@ -75,6 +76,11 @@ struct ChunkPlace {
 ///
 /// Shared experts beside the all-to-alls (shared_experts.h) have a stream of their own; no kernel of the
 /// compute stream runs while they do.
+///
+/// The host of a rank launches the segments of the compute stream in their order and runs ahead of them (the
+/// engine's host clock): a segment ends no earlier than its launches, and the host waits where it reads the
+/// tokens per expert. At the start of a chunk host and GPU are together. Not modelled: launches of collectives and
+/// of shared experts beside them hold no host; those wait as if they stood alone.
 ///
 /// A collective starts for all ranks of its group when the last of them is ready; each rank then takes its
 /// own time. Pieces: the dispatches of all pieces come before the combines on the communication stream.

@@ -59,7 +59,7 @@ Segment LayerKernels::moe_before_forward() const {
   if (!graph_.router) wait_for_launches(segment, {1, router_operations(model_, router_loss_).forward + host.before.forward, 0, 0});
   if (waits_for_counts_) {
     // The queue of launches has run dry when the counts arrive: the next kernel starts one launch later.
-    segment.add("host sync", TimeClass::kHost,
+    segment.add(kHostSync, TimeClass::kHost,
                 exactly(profile_.host_sync() + profile_.launch_overhead(), Evidence::kAssumed));
   }
   return segment;

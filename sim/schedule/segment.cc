@@ -5,12 +5,6 @@
 
 namespace moeplan::sim {
 
-namespace {
-
-constexpr std::string_view kLaunchWait = "launch wait";
-
-}  // namespace
-
 std::string_view name(TimeClass time_class) {
   switch (time_class) {
     case TimeClass::kGemm:
@@ -111,6 +105,9 @@ void Segment::add(const Part& part) {
   parts_.push_back(part);
   cost_.add(part.time_class, part.estimate);
   time_ += part.estimate.time.s();
+  host_ += part.host;
+  if (part.name == kLaunchWait) wait_ += part.estimate.time;
+  if (part.name == kHostSync) syncs_ = true;
 }
 
 void Segment::add_weight_gradient(std::string_view name, const Estimate& estimate, const Estimate& hidden) {
@@ -122,15 +119,17 @@ void Segment::append(const Segment& other) {
 }
 
 void Segment::add_launch_wait(const std::vector<base::Seconds>& host) {
-  for (std::size_t i = 0; i < parts_.size(); ++i) parts_[i].host = host[i];
+  host_ = {};
+  for (std::size_t i = 0; i < parts_.size(); ++i) {
+    parts_[i].host = i < host.size() ? host[i] : base::Seconds();
+    host_ += parts_[i].host;
+  }
   wait_for_launches();
 }
 
 void Segment::wait_for_launches() {
-  base::Seconds host;
-  for (const Part& part : parts_) host += part.host;
-  if (host.s() > time_)
-    add(kLaunchWait, TimeClass::kHost, exactly(base::Seconds::of(host.s() - time_), Evidence::kAssumed));
+  if (host_.s() > time_)
+    add(kLaunchWait, TimeClass::kHost, exactly(base::Seconds::of(host_.s() - time_), Evidence::kAssumed));
 }
 
 BackwardSegment::BackwardSegment(Segment segment) : whole(std::move(segment)) { whole.split(input, weight); }

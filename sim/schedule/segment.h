@@ -60,6 +60,11 @@ struct CostSum {
   Estimate estimate() const;
 };
 
+/// Name of the part that a segment waits for the host.
+inline constexpr std::string_view kLaunchWait = "launch wait";
+/// Name of the part in which the host reads from the GPU.
+inline constexpr std::string_view kHostSync = "host sync";
+
 /// One kernel or collective of a segment.
 struct Part {
   std::string_view name;  ///< static text
@@ -85,6 +90,12 @@ class Segment {
   void add_launch_wait(const std::vector<base::Seconds>& host);
 
   base::Seconds time() const { return base::Seconds::of(time_); }
+  /// Of that, what it waits for its launches where host and GPU begin it together.
+  base::Seconds launch_wait() const { return wait_; }
+  /// What the host needs for all of its parts.
+  base::Seconds host() const { return host_; }
+  /// The host reads from the GPU at its end.
+  bool syncs() const { return syncs_; }
   const CostSum& cost() const { return cost_; }
   const std::vector<Part>& parts() const { return parts_; }
   bool empty() const { return parts_.empty(); }
@@ -97,6 +108,8 @@ class Segment {
   std::vector<Part> parts_;
   CostSum cost_;
   double time_ = 0;
+  base::Seconds wait_, host_;
+  bool syncs_ = false;
 };
 
 /// A backward segment, whole and in its two halves.

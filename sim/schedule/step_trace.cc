@@ -68,10 +68,10 @@ PieceClock find_pieces(const PipelineStep& step, std::size_t first, Seconds dura
   return clock;
 }
 
-/// The kernels of one bar, one after the other.
+/// The kernels of one bar, one after the other, and what it waits for the host.
 void add_bar(const ChunkBar& bar, const PipelineTask& task, const PieceClock& clock, Trace& trace) {
   double offset = 0;
-  for (const Part& part : bar.segment->parts()) {
+  const auto add = [&](const Part& part, Seconds duration) {
     TraceEvent event;
     event.name = bar.layer >= 0 ? fmt::format("{} L{} mb{}", part.name, bar.layer, task.micro_batch)
                                 : fmt::format("{} mb{}", part.name, task.micro_batch);
@@ -79,11 +79,14 @@ void add_bar(const ChunkBar& bar, const PipelineTask& task, const PieceClock& cl
     event.process = task.stage;
     event.thread = thread_of(bar);
     event.start = clock.at((bar.start - Instant()) + Seconds::of(offset));
-    event.duration = part.estimate.time * bar.factor;
+    event.duration = duration;
     event.evidence = part.estimate.evidence;
     offset += event.duration.s();
     trace.events.push_back(std::move(event));
-  }
+  };
+  for (const Part& part : bar.segment->parts())
+    if (part.name != kLaunchWait) add(part, part.estimate.time * bar.factor);
+  if (bar.wait > Seconds()) add({kLaunchWait, TimeClass::kHost, exactly(bar.wait, Evidence::kAssumed)}, bar.wait);
 }
 
 void add_single(std::string event_name, std::string_view category, const PipelineTask& task, Instant start,
