@@ -46,9 +46,9 @@ std::string device_text(const Profile& profile) {
                         data.sustained->compute_factor, data.sustained->low, data.sustained->high,
                         name(data.sustained->evidence), data.sustained->source);
   }
-  text += fmt::format("\n  source: {}\n  host: an operation {}, a linear layer {}, a sync {} ({})\n",
+  text += fmt::format("\n  source: {}\n  host: an operation {}, a linear layer {}, {} times that a layer of the framework, a sync {} ({})\n",
                       data.device_source, base::pretty(data.launch_overhead),
-                      base::pretty(data.linear_overhead), base::pretty(data.host_sync), data.host_source);
+                      base::pretty(data.linear_overhead), data.framework_share, base::pretty(data.host_sync), data.host_source);
   return text;
 }
 

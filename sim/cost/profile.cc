@@ -37,6 +37,7 @@ int Profile::sm_count() const { return data_->sm_count; }
 double Profile::clock_mhz() const { return data_->clock_mhz; }
 base::Seconds Profile::launch_overhead() const { return data_->launch_overhead; }
 base::Seconds Profile::linear_overhead() const { return data_->linear_overhead; }
+double Profile::framework_share() const { return data_->framework_share; }
 base::Seconds Profile::host_sync() const { return data_->host_sync; }
 
 Estimate Profile::gemm(const GemmShape& shape) const {

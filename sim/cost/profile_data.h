@@ -253,6 +253,9 @@ struct ProfileData {
   base::Seconds launch_overhead;  ///< host time of one eager operation
   base::Seconds linear_overhead;  ///< host time of one linear layer of the framework, a pass
   base::Seconds host_sync;
+  /// Host time of an eager layer over that of the kernels it names (calls of linear layers, other operations): the
+  /// framework also runs views, casts, checks, hooks and the bookkeeping of autograd.
+  double framework_share = 4.9;
   std::array<base::FlopsPerSecond, kNumberFormats> peak{};
 
   std::string gemm_pass_source, grouped_pass_source;

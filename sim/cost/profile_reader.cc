@@ -400,6 +400,7 @@ void read_device(ObjectReader& top, ProfileData& data) {
                              ? base::Seconds::of(read_seconds(host, "linear_overhead"))
                              : data.launch_overhead;
   data.host_sync = base::Seconds::of(read_seconds(host, "host_sync"));
+  if (host.has("framework_share")) data.framework_share = read_positive(host, "framework_share", 100.0);
   host.finish();
 }
 

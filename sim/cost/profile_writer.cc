@@ -412,6 +412,8 @@ void write_device(Text& out, const ProfileData& data) {
   if (data.linear_overhead != data.launch_overhead)
     out.field(1, "linear_overhead", microseconds(data.linear_overhead.s()));
   out.field(1, "host_sync", microseconds(data.host_sync.s()));
+  if (data.framework_share != ProfileData().framework_share)
+    out.field(1, "framework_share", number(data.framework_share));
 }
 
 }  // namespace

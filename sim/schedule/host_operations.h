@@ -26,10 +26,10 @@ struct DispatchOperations {
 };
 DispatchOperations dispatch_operations(Dispatcher dispatcher);
 
-/// Host time of such an operation over `launch_overhead`: 86 host-bound steps of published dense models (vTrain on
-/// A100, not judged) take 3.4 ms a layer and micro-batch, whose forward runs twice: 2 (17 + 34) + 24 + 48 = 174
-/// operations by the same count, 19.5 us each.
-inline constexpr double kOperationShare = 2.87;
+/// Host time of such an operation over `launch_overhead`, as a share of the profile's `framework_share`: with the
+/// 4.9 of 86 host-bound steps of published dense models (vTrain on A100, not judged) a layer and micro-batch takes 3.4
+/// ms, its forward twice: 2 (17 + 34) + 24 + 48 = 174 operations by the same count, 19.5 us or 2.87 times 6.8 us each.
+inline constexpr double kOperationShare = 2.87 / 4.9;
 
 /// Launches (of `launch_overhead`) that quantise one operand of one expert where every expert is quantised on its
 /// own: a scale of the tensor needs its largest value (reset and search), the scale, the cast; scales of blocks come
@@ -37,10 +37,10 @@ inline constexpr double kOperationShare = 2.87;
 /// and csrc/extensions/cast.cpp (multi_tensor_quantize_impl).
 int quantise_launches(NumberFormat format);
 
-/// Host time of one weight's gradient over `launch_overhead`, where every expert's weight is a parameter of its own:
-/// the product adds to the main gradient, then autograd copies a stand-in (one launch) and the hook of data
-/// parallelism runs. Source: TransformerEngine 2.20.2, pytorch/module/grouped_linear.py (get_dummy_wgrad); without the
-/// launch 0.54 of an operation, timed on a CPU (scripts/count_framework_operations --parameters).
-inline constexpr double kWeightGradientShare = 1.0 + 0.54 * kOperationShare;
+/// Where every expert's weight is a parameter of its own, its gradient costs the host a launch and this share of an
+/// operation: the product adds to the main gradient, autograd copies a stand-in and the hook of data parallelism runs.
+/// Source: TransformerEngine 2.20.2, pytorch/module/grouped_linear.py (get_dummy_wgrad); the share is time on a CPU
+/// (scripts/count_framework_operations --parameters).
+inline constexpr double kHookShare = 0.54;
 
 }  // namespace moeplan::sim

@@ -25,13 +25,6 @@ constexpr double kProbabilityBytes = 4.0;
 
 double product(std::int64_t a, std::int64_t b) { return static_cast<double>(a) * static_cast<double>(b); }
 
-/// Host time of an eager layer over that of the kernels that a segment names: the framework also runs views,
-/// casts, bias additions, checks and the bookkeeping of autograd, which take the GPU no time. One number for
-/// every layer, fitted on 86 host-bound steps of published dense models (vTrain on A100, one node: hidden
-/// size 1,024, tp 1, micro-batches of one sequence, whose time does not change with tp), which are not
-/// judged.
-constexpr double kHostShare = 4.9;
-
 /// Kernels whose launches are among the counted operations of router and dispatcher.
 bool is_counted(std::string_view kernel) {
   static constexpr std::array<std::string_view, 6> kCounted{"router",    "aux loss",       "permute",
@@ -117,16 +110,17 @@ void LayerKernels::wait_for_launches(Segment& segment, const HostWork& work) con
   for (const Part& part : segment.parts()) {
     // Data and weight gradient of a layer are one call of the framework.
     const bool called = part.time_class == TimeClass::kGemm && part.name != before;
-    Seconds host = (called ? profile_.linear_overhead() : kernel) * kHostShare;
+    Seconds host = (called ? profile_.linear_overhead() : kernel) * profile_.framework_share();
     if (work.operations > 0 && is_counted(part.name)) host = Seconds();
     if (part.name.starts_with("experts") && !fusion_.experts)
       host += kernel * static_cast<double>(work.experts - 1);
     hosts.push_back(host);
     before = part.name;
   }
-  double launches = kOperationShare * work.operations;
+  const double operation = kOperationShare * profile_.framework_share();
+  double launches = operation * work.operations;
   if (!fusion_.experts) {
-    launches += static_cast<double>(work.experts * work.weights) * kWeightGradientShare;
+    launches += static_cast<double>(work.experts * work.weights) * (1.0 + kHookShare * operation);
     if (is_fp8()) launches += static_cast<double>(work.experts * work.quantised) * quantise_launches(precision_.gemm);
   }
   if (!hosts.empty()) hosts.front() += kernel * launches;
