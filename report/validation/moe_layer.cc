@@ -15,18 +15,32 @@ namespace {
 /// Parts of a segment that belong to the block around the layer or to the training loop.
 constexpr std::array<std::string_view, 2> kOutsideTheLayer = {"norm", "residual"};
 
-void add_inside(sim::CostSum& sum, const sim::Segment& segment) {
-  for (const sim::Part& part : segment.parts()) {
-    const bool outside =
-        std::find(kOutsideTheLayer.begin(), kOutsideTheLayer.end(), part.name) != kOutsideTheLayer.end();
-    if (!outside) sum.add(part.time_class, part.estimate);
-  }
-}
+/// The parts inside the layer, and what the host needs for them; it runs ahead over the whole pass.
+struct Inside {
+  sim::CostSum cost;
+  base::Seconds host;
 
-/// Balanced: every rank takes the same time up to rounding, and rank 0 stands for all.
-void add_inside(sim::CostSum& sum, const std::vector<sim::Segment>& ranks) {
-  if (!ranks.empty()) add_inside(sum, ranks.front());
-}
+  void add(const sim::Segment& segment) {
+    for (const sim::Part& part : segment.parts()) {
+      const bool outside =
+          std::find(kOutsideTheLayer.begin(), kOutsideTheLayer.end(), part.name) != kOutsideTheLayer.end();
+      if (outside || part.name == sim::kLaunchWait) continue;
+      cost.add(part.time_class, part.estimate);
+      host += part.host;
+    }
+  }
+  /// Balanced: every rank takes the same time up to rounding, and rank 0 stands for all.
+  void add(const std::vector<sim::Segment>& ranks) {
+    if (!ranks.empty()) add(ranks.front());
+  }
+  sim::Estimate estimate() const {
+    sim::CostSum sum = cost;
+    const double wait = host.s() - sum.total();
+    if (wait > 0.0)
+      sum.add(sim::TimeClass::kHost, sim::exactly(base::Seconds::of(wait), sim::Evidence::kAssumed));
+    return sum.estimate();
+  }
+};
 
 }  // namespace
 
@@ -46,17 +60,17 @@ MoeLayerTimes compute_moe_layer(const topology::Cluster& cluster, const sim::Pro
   const sim::MoeTimes moe =
       sim::build_moe_times(kernels, traffic, times, plan.chunk_degree, plan.backward_chunks());
 
-  sim::CostSum forward, backward;
-  add_inside(forward, kernels.moe_before_forward());
-  add_inside(forward, moe.dispatch);
-  add_inside(forward, moe.experts);
-  add_inside(forward, moe.combine);
-  add_inside(forward, kernels.moe_after_forward());
-  add_inside(backward, kernels.moe_after_backward());
-  add_inside(backward, moe.combine_gradient);
-  add_inside(backward, moe.experts_backward);
-  add_inside(backward, moe.dispatch_gradient);
-  add_inside(backward, kernels.moe_before_backward());
+  Inside forward, backward;
+  forward.add(kernels.moe_before_forward());
+  forward.add(moe.dispatch);
+  forward.add(moe.experts);
+  forward.add(moe.combine);
+  forward.add(kernels.moe_after_forward());
+  backward.add(kernels.moe_after_backward());
+  backward.add(moe.combine_gradient);
+  backward.add(moe.experts_backward);
+  backward.add(moe.dispatch_gradient);
+  backward.add(kernels.moe_before_backward());
   return {forward.estimate(), backward.estimate()};
 }
 

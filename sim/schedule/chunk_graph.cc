@@ -30,7 +30,7 @@ TaskId ChunkBuilder::add(base::StreamId stream, const Segment& segment, std::siz
   const std::size_t kind = (stream.index() - first_stream_.index()) % kStreamsPerRank;
   const bool is_compute = kind != kCommunication;
   const base::Seconds alone =
-      kind == kCompute ? segment.time() - segment.launch_wait() : segment.time();  // else as if it stood alone
+      kind == kCompute ? segment.gpu_time() : segment.time();  // else as if it stood alone
   double factor = is_compute ? slow_[rank] : factors_.communication;
   if (is_compute && segment.time().s() > 0) {
     const CostSum& cost = segment.cost();

@@ -60,9 +60,27 @@ RoutingMatrix mean_routing(const Job& job, int row, int sources, std::int64_t to
 
 double slowest(const std::vector<Segment>& segments) {
   double most = 0;
-  for (const Segment& segment : segments) most = std::max(most, segment.time().s());
+  for (const Segment& segment : segments) most = std::max(most, segment.gpu_time().s());
   return most;
 }
+
+/// Of the rank whose host has most to do.
+double most_host(const std::vector<Segment>& segments, int pieces) {
+  double most = 0;
+  for (const Segment& segment : segments) most = std::max(most, segment.host().s());
+  return most * pieces;
+}
+
+/// A pass through a layer: the GPU's time, or the host's where that is longer, since the host runs ahead over the
+/// segments of a pass.
+struct PassTime {
+  double gpu = 0, host = 0;
+  void add(const Segment& segment) {
+    gpu += segment.gpu_time().s();
+    host += segment.host().s();
+  }
+  double time() const { return std::max(gpu, host); }
+};
 
 /// Dispatch, work and combine in n pieces; the dispatches come first on the communication stream.
 double pipelined(double in, double work, double out, int pieces) {
@@ -85,15 +103,16 @@ double fused(const FusedWay& way) {
 }
 
 struct RoutedTimes {
-  double forward = 0, backward = 0, weight = 0;
+  PassTime forward, backward, weight;
 };
 
 /// Weight gradients of the rank whose experts take longest.
-double slowest_weights(const MoeTimes& moe) {
+PassTime slowest_weights(const MoeTimes& moe) {
   const auto slowest =
       std::max_element(moe.experts_backward.begin(), moe.experts_backward.end(),
-                       [](const Segment& a, const Segment& b) { return a.time() < b.time(); });
-  return BackwardSegment(*slowest).weight.time().s() * moe.backward_pieces;
+                       [](const Segment& a, const Segment& b) { return a.gpu_time() < b.gpu_time(); });
+  const Segment weight = BackwardSegment(*slowest).weight;
+  return {weight.gpu_time().s() * moe.backward_pieces, weight.host().s() * moe.backward_pieces};
 }
 
 RoutedTimes estimate_routed(const Job& job, const PlanSpec& plan, const StageModel& model,
@@ -115,16 +134,20 @@ RoutedTimes estimate_routed(const Job& job, const PlanSpec& plan, const StageMod
   if (plan.overlap.shared_experts) add_shared_experts(model.kernels(), moe);
   if (plan.overlap.tile_fused && plan.layout.ep > 1) {
     fuse_tiles(model.kernels(), traffic, moe);
-    return {fused(moe.fused_forward), fused(moe.fused_backward), slowest_weights(moe)};
+    return {{fused(moe.fused_forward), most_host(moe.experts, moe.pieces)},
+            {fused(moe.fused_backward), most_host(moe.experts_backward, moe.backward_pieces)},
+            slowest_weights(moe)};
   }
   // Shared experts beside an all-to-all: what comes next waits for the longer of the two.
   const auto both = [](const std::vector<Segment>& exchange, const std::vector<Segment>& shared) {
     return std::max(slowest(exchange), slowest(shared));
   };
-  return {pipelined(both(moe.dispatch, moe.shared_up), slowest(moe.experts),
-                    both(moe.combine, moe.shared_down), moe.pieces),
-          pipelined(both(moe.combine_gradient, moe.shared_down_backward), slowest(moe.experts_backward),
-                    both(moe.dispatch_gradient, moe.shared_up_backward), moe.backward_pieces),
+  return {{pipelined(both(moe.dispatch, moe.shared_up), slowest(moe.experts),
+                     both(moe.combine, moe.shared_down), moe.pieces),
+           most_host(moe.experts, moe.pieces)},
+          {pipelined(both(moe.combine_gradient, moe.shared_down_backward), slowest(moe.experts_backward),
+                     both(moe.dispatch_gradient, moe.shared_up_backward), moe.backward_pieces),
+           most_host(moe.experts_backward, moe.backward_pieces)},
           slowest_weights(moe)};
 }
 
@@ -139,21 +162,28 @@ LayerEstimate compute_layer(const Job& job, const PlanSpec& plan, const PlacedLa
     const std::vector<int> rows = has_real_routing(job) ? estimate_rows(job) : std::vector<int>{-1};
     for (const int row : rows) {
       const RoutedTimes one = estimate_routed(job, plan, model, network, row);
-      routed.forward += one.forward / static_cast<double>(rows.size());
-      routed.backward += one.backward / static_cast<double>(rows.size());
-      routed.weight += one.weight / static_cast<double>(rows.size());
+      const double share = 1.0 / static_cast<double>(rows.size());
+      for (const auto pass : {&RoutedTimes::forward, &RoutedTimes::backward, &RoutedTimes::weight}) {
+        (routed.*pass).gpu += (one.*pass).gpu * share;
+        (routed.*pass).host += (one.*pass).host * share;
+      }
     }
   }
-  const double feed_forward = t.before_forward.time().s() + routed.forward + t.after_forward.time().s();
-  estimate.forward = t.attention_forward.time().s() + feed_forward;
-  estimate.backward = t.attention_backward.whole.time().s() + t.before_backward.whole.time().s() +
-                      routed.backward + t.after_backward.whole.time().s();
-  estimate.weight = t.attention_backward.weight.time().s() + t.before_backward.weight.time().s() +
-                    routed.weight + t.after_backward.weight.time().s();
+  PassTime feed_forward = routed.forward, forward, backward = routed.backward, weight = routed.weight;
+  for (const Segment* s : {&t.before_forward, &t.after_forward}) feed_forward.add(*s);
+  forward = feed_forward;
+  forward.add(t.attention_forward);
+  for (const BackwardSegment* s : {&t.attention_backward, &t.before_backward, &t.after_backward}) {
+    backward.add(s->whole);
+    weight.add(s->weight);
+  }
+  estimate.forward = forward.time();
+  estimate.backward = backward.time();
+  estimate.weight = weight.time();
   if (plan.recompute.mode == RecomputeMode::kFull) estimate.backward += estimate.forward;
   if (t.is_moe && plan.recompute.mode == RecomputeMode::kSelective &&
       plan.recompute.has(RecomputeModule::kMoe)) {
-    estimate.backward += feed_forward;
+    estimate.backward += feed_forward.time();
   }
   return estimate;
 }

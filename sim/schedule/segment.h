@@ -92,6 +92,8 @@ class Segment {
   base::Seconds time() const { return base::Seconds::of(time_); }
   /// Of that, what it waits for its launches where host and GPU begin it together.
   base::Seconds launch_wait() const { return wait_; }
+  /// Without that wait.
+  base::Seconds gpu_time() const { return time() - wait_; }
   /// What the host needs for all of its parts.
   base::Seconds host() const { return host_; }
   /// The host reads from the GPU at its end.

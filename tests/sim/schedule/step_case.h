@@ -3,15 +3,25 @@
 #include <memory>
 #include <string>
 
+#include "sim/cost/profile_data.h"
 #include "sim/schedule/simulate.h"
 #include "tests/support/corpus.h"
 
 namespace moeplan::sim::test_data {
 
-/// A small job on real profiles: everything a Job refers to, and a plan.
+/// The same GPU beside a host that has nothing to do but launches.
+inline Profile without_framework(const Profile& profile) {
+  ProfileData data = profile.data();
+  data.framework_share = 0.0;
+  return Profile(data);
+}
+
+/// A small job on real profiles: everything a Job refers to, and a plan. The host costs next to nothing, so that times are
+/// the GPU's; `use_real_host` brings it back.
 struct StepCase {
   topology::Cluster cluster;
-  Profile profile = load_profile((test::source_root() / "configs/profiles/h100-sxm.yaml").string());
+  Profile real = load_profile((test::source_root() / "configs/profiles/h100-sxm.yaml").string());
+  Profile profile = without_framework(real);
   ModelSpec model = load_model((test::source_root() / "configs/models/qwen3-30b-a3b.json").string());
   RunSpec run;
   std::unique_ptr<ExpertLoads> loads;
@@ -36,6 +46,8 @@ struct StepCase {
     options.top_k = model.top_k;
     loads = load_expert_loads(load, options);
   }
+
+  void use_real_host() { profile = Profile(real.data()); }
 
   void lay_out(int tp, int pp, int vp, int ep) {
     plan.layout = {};
