@@ -23,6 +23,47 @@ TEST(Timeline, RunsAnEmptyGraphInNoTime) {
   EXPECT_TRUE(timeline.critical_path().empty());
 }
 
+// Durations 1, 5, 1 and launches 3, 1, 1: a ends when it is launched, at 3; b is launched at 4 while it runs to 8, c at 5
+// and ends at 9. Where the host reads from b, it launches c from 8 on: with a launch of 3 it ends at 11.
+TEST(Timeline, AHostRunsAheadUntilItReads) {
+  const auto ends = [](bool reads, double last) {
+    TaskGraph graph;
+    const auto stream = graph.add_stream();
+    const TaskId a = graph.add_task(stream, us(1));
+    const TaskId b = graph.add_task(stream, us(5));
+    const TaskId c = graph.add_task(stream, us(1));
+    graph.set_launch(a, us(3), false);
+    graph.set_launch(b, us(1), reads);
+    graph.set_launch(c, us(last), false);
+    const Timeline timeline = run(graph);
+    EXPECT_EQ(timeline.critical_path(), (std::vector<TaskId>{a, b, c}));
+    std::vector<std::int64_t> at;
+    for (const TaskId task : {a, b, c}) at.push_back(timeline.finish[task.index()].ps() / 1'000'000);
+    return at;
+  };
+  EXPECT_EQ(ends(false, 1), (std::vector<std::int64_t>{3, 8, 9}));
+  EXPECT_EQ(ends(false, 3), (std::vector<std::int64_t>{3, 8, 9}));
+  EXPECT_EQ(ends(true, 1), (std::vector<std::int64_t>{3, 8, 9}));
+  EXPECT_EQ(ends(true, 3), (std::vector<std::int64_t>{3, 8, 11}));
+}
+
+// Two streams have clocks of their own, and a task without a launch is not held by one.
+TEST(Timeline, EveryStreamHasAHostOfItsOwn) {
+  TaskGraph graph;
+  const auto one = graph.add_stream();
+  const auto other = graph.add_stream();
+  const TaskId a = graph.add_task(one, us(1));
+  const TaskId b = graph.add_task(other, us(1));
+  const TaskId c = graph.add_task(one, us(1));
+  graph.set_launch(a, us(4), false);
+  graph.set_launch(b, us(2), false);
+  const Timeline timeline = run(graph);
+  EXPECT_EQ(timeline.finish[a.index()].ps(), 4'000'000);
+  EXPECT_EQ(timeline.finish[b.index()].ps(), 2'000'000);
+  EXPECT_EQ(timeline.finish[c.index()].ps(), 5'000'000);
+  EXPECT_THROW(graph.set_launch(graph.add_join(), us(1), false), base::InternalError);
+}
+
 // compute: a(3) b(2)   comm: c(4), c after a, b after c.  a ends at 3, c at 7, b at 9; the path is a c b.
 TEST(Timeline, WaitsForDependenciesAcrossStreams) {
   TaskGraph graph;

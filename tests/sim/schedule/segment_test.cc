@@ -120,6 +120,7 @@ TEST(BackwardSegment, TheHalvesOfALayerAddUp) {
 // the host out of those two parts, a profile without launches out of all.
 TEST(Segment, AGraphTakesTheHostOutOfItsParts) {
   test_data::StepCase c;
+  c.use_real_host();
   c.run.seq_len = 1024;
   c.run.gate = GatePolicy::kForceBalanced;
   const double eager = c.simulate().breakdown.host.s();

@@ -225,6 +225,7 @@ TEST(WhatIf, WithoutBubbleTheBusiestStageIsTheStep) {
 
 TEST(WhatIf, WithoutLaunchCostAHostBoundStepIsShorter) {
   StepCase c("uniform", 4, "hgx-h100-1n");
+  c.use_real_host();
   c.run.seq_len = 256;
   c.run.global_batch = 8;
   c.plan.overlap_grad_reduce = c.plan.overlap_param_gather = false;
