@@ -31,6 +31,10 @@ DispatchOperations dispatch_operations(Dispatcher dispatcher);
 /// ms, its forward twice: 2 (17 + 34) + 24 + 48 = 174 operations by the same count, 19.5 us or 2.87 times 6.8 us each.
 inline constexpr double kOperationShare = 2.87 / 4.9;
 
+/// Of one expert whose second projection has a bias (LayerKernels::expert_bias), counted on Megatron-Core 0.16.1's
+/// TEGroupedMLP._apply_bias in the same way.
+inline constexpr PassOperations kBiasOperations{2, 9};
+
 /// Launches (of `launch_overhead`) that quantise one operand of one expert where every expert is quantised on its
 /// own: a scale of the tensor needs its largest value (reset and search), the scale, the cast; scales of blocks come
 /// with the cast. Source: TransformerEngine 2.20.2, csrc/quantizer.cpp (Float8CurrentScalingQuantizer::quantize_impl)

@@ -27,8 +27,8 @@ double product(std::int64_t a, std::int64_t b) { return static_cast<double>(a) *
 
 /// Kernels whose launches are among the counted operations of router and dispatcher.
 bool is_counted(std::string_view kernel) {
-  static constexpr std::array<std::string_view, 6> kCounted{"router",    "aux loss",       "permute",
-                                                            "unpermute", "sort by expert", "sort by source"};
+  static constexpr std::array<std::string_view, 7> kCounted{
+      "router", "aux loss", "permute", "unpermute", "sort by expert", "sort by source", "expert bias"};
   return std::find(kCounted.begin(), kCounted.end(), kernel) != kCounted.end();
 }
 

@@ -86,6 +86,13 @@ class LayerKernels {
   const Profile& profile() const { return profile_; }
 
  private:
+  /// What the host does for a segment besides the kernels that it names.
+  struct HostWork {
+    std::int64_t experts = 1;  ///< products that one grouped layer launches
+    int operations = 0;        ///< of router and dispatcher (host_operations.h), which stand for their kernels
+    int quantised = 0;         ///< operands of grouped layers, quantised expert by expert
+    int weights = 0;           ///< of an expert, whose gradients are handed over
+  };
   struct Linear {
     std::string_view name;
     std::int64_t tokens, in, out;
@@ -109,6 +116,8 @@ class LayerKernels {
   void norm_backward(Segment& segment, std::int64_t tokens, std::int64_t width) const;
   void activation(Segment& segment, std::int64_t tokens, std::int64_t width, bool backward) const;
   void expert_activation(Segment& segment, std::int64_t rows, bool backward) const;
+  void expert_bias(Segment& segment, std::int64_t rows, bool backward) const;
+  HostWork expert_host(std::int64_t experts, bool backward) const;
   void mlp_forward(Segment& segment, std::int64_t ffn) const;
   void mlp_backward(Segment& segment, std::int64_t ffn, bool recompute) const;
   void mlp_up_forward(Segment& segment, std::int64_t ffn) const;
@@ -135,13 +144,6 @@ class LayerKernels {
                std::int64_t k, GemmPass pass) const;
   /// Bytes of the local permutation between received tokens and rows sorted by expert.
   double sorted_bytes(std::int64_t rows, std::size_t slots) const;
-  /// What the host does for a segment besides the kernels that it names.
-  struct HostWork {
-    std::int64_t experts = 1;  ///< products that one grouped layer launches
-    int operations = 0;        ///< of router and dispatcher (host_operations.h), which stand for their kernels
-    int quantised = 0;         ///< operands of grouped layers, quantised expert by expert
-    int weights = 0;           ///< of an expert, whose gradients are handed over
-  };
   /// Adds what the GPU waits for the host: launches - time, where that is positive.
   void wait_for_launches(Segment& segment, const HostWork& work) const;
   void wait_for_launches(Segment& segment) const { wait_for_launches(segment, HostWork()); }

@@ -182,6 +182,38 @@ void LayerKernels::expert_activation(Segment& segment, std::int64_t rows, bool i
   activation(segment, rows, expert_ffn_, true);
 }
 
+/// The bias of the second product times the router's probability, expert by expert and in fp32, per value of the result:
+/// forward  bias times probability (4 B written); sum with the result (2 + 4 + 4); all experts together (4 + 4); cast (4 + 2)
+/// backward cast (2 + 4); of an expert cast (4 + 2), gradient times bias (4 + 4) and its sum (4), times probability (4 + 4)
+///          and its sum (4); all experts together (2 + 2)
+/// The first product holds its bias. Source: Megatron-Core 0.16.1, TEGroupedMLP._apply_bias.
+void LayerKernels::expert_bias(Segment& segment, std::int64_t rows, bool is_backward) const {
+  if (!model_.expert_bias || fusion_.epilogue) return;
+  const double values = product(rows, model_.dispatch_width);
+  if (!is_backward) {
+    for (const double bytes : {4.0, 10.0}) memory(segment, "expert bias", MemoryOp::kAdd, bytes * values);
+    memory(segment, "expert bias", MemoryOp::kCopy, 8.0 * values);
+    memory(segment, "expert bias", MemoryOp::kCast, 6.0 * values);
+    return;
+  }
+  for (const double bytes : {6.0, 6.0}) memory(segment, "expert bias", MemoryOp::kCast, bytes * values);
+  for (const double bytes : {8.0, 8.0}) memory(segment, "expert bias", MemoryOp::kAdd, bytes * values);
+  for (const double bytes : {4.0, 4.0}) memory(segment, "expert bias", MemoryOp::kReduce, bytes * values);
+  memory(segment, "expert bias", MemoryOp::kCopy, 4.0 * values);
+}
+
+LayerKernels::HostWork LayerKernels::expert_host(std::int64_t experts, bool is_backward) const {
+  const PassOperations around = dispatch_operations(plan_.dispatcher).experts;
+  const bool biased = model_.expert_bias && !fusion_.epilogue;
+  HostWork work;
+  work.experts = experts;
+  work.operations = is_backward ? around.backward : around.forward;
+  if (biased) work.operations += static_cast<int>(experts) * (is_backward ? kBiasOperations.backward : kBiasOperations.forward);
+  work.quantised = 2;
+  if (is_backward) work.weights = model_.expert_bias ? 4 : 2;
+  return work;
+}
+
 Segment LayerKernels::experts_forward(std::span<const std::int64_t> tokens) const {
   Segment segment;
   const std::int64_t rows = total(tokens);
@@ -205,9 +237,10 @@ Segment LayerKernels::experts_forward(std::span<const std::int64_t> tokens) cons
   if (is_fp8() && !fusion_.epilogue)
     memory(segment, "quantise", MemoryOp::kQuantise, product(rows, expert_ffn_) * small);
   grouped(segment, "experts fc2", tokens, width, expert_ffn_, GemmPass::kForward);
+  expert_bias(segment, rows, false);
   memory(segment, "pad", MemoryOp::kCopy, padded);
   memory(segment, "sort by source", MemoryOp::kPermute, sorted);
-  wait_for_launches(segment, {static_cast<std::int64_t>(tokens.size()), dispatch_operations(plan_.dispatcher).experts.forward, 2, 0});
+  wait_for_launches(segment, expert_host(static_cast<std::int64_t>(tokens.size()), false));
   return segment;
 }
 
@@ -228,6 +261,7 @@ Segment LayerKernels::experts_backward(std::span<const std::int64_t> tokens) con
     memory(segment, "transpose", MemoryOp::kTranspose,
            product(rows, 2 * width + (fusion_.epilogue ? 0 : expert_ffn_) + inner) * 2.0 * gemm_bytes);
   }
+  expert_bias(segment, rows, true);
   if (recomputes(RecomputeModule::kMoeAct)) activation(segment, rows, expert_ffn_, false);
   grouped(segment, "experts fc2", tokens, width, expert_ffn_, GemmPass::kDataGradient);
   grouped(segment, "experts fc2", tokens, width, expert_ffn_, GemmPass::kWeightGradient);
@@ -236,7 +270,7 @@ Segment LayerKernels::experts_backward(std::span<const std::int64_t> tokens) con
   grouped(segment, "experts fc1", tokens, up, width, GemmPass::kWeightGradient);
   memory(segment, "pad", MemoryOp::kCopy, padded);
   memory(segment, "sort by expert", MemoryOp::kPermute, sorted);
-  wait_for_launches(segment, {static_cast<std::int64_t>(tokens.size()), dispatch_operations(plan_.dispatcher).experts.backward, 2, 2});
+  wait_for_launches(segment, expert_host(static_cast<std::int64_t>(tokens.size()), true));
   return segment;
 }
 

@@ -52,6 +52,7 @@ struct ModelSpec {
   int top_k = 0;
   std::int64_t expert_ffn = 0;
   std::int64_t shared_ffn = 0;  ///< total width of the shared experts; 0 = none
+  bool expert_bias = false;        ///< the experts' projections have biases (gpt-oss)
   bool shared_gate = false;     ///< a sigmoid gate scales the shared expert's output (Qwen2-MoE and its kin)
   std::int64_t dispatch_width = 0;  ///< elements per token that the all-to-all carries: hidden, or the latent width
   int groups = 0;               ///< group-limited routing; 0 or 1 = none

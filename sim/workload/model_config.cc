@@ -169,6 +169,7 @@ void read_moe(ConfigReader& config, const std::string& model_type, ModelSpec& mo
   base::ObjectReader& reader = config.reader();
   model.dispatch_width = config.optional(kLatent, model.hidden, 1);
   read_shared_experts(config, model_type, model);
+  model.expert_bias = model_type.rfind("gpt_oss", 0) == 0;
   model.groups = config.count({"n_group", "moe_router_num_groups"}, 0);
   model.topk_groups = config.count({"topk_group", "moe_router_group_topk"}, 0);
   if (model.groups > 1) {

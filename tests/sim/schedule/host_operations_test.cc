@@ -74,6 +74,27 @@ TEST(HostOperations, LowPrecisionQuantisesExpertByExpert) {
   EXPECT_NEAR(block - bf16, 2.0 + 2.0 * 16.0 * 1.0, 1e-9);
 }
 
+// 16 experts with a bias on their second product: four passes over the result forward, seven backward, and the operations
+// and weights of every expert. 28 and 40 bytes a value of 32,768 rows.
+TEST(HostOperations, ABiasOfTheExpertsIsAddedExpertByExpert) {
+  HostCase c;
+  const std::vector<std::int64_t> rows(16, 2048);
+  const Segment forward = c.kernels().experts_forward(rows), backward = c.kernels().experts_backward(rows);
+  c.model.expert_bias = true;
+  const Segment biased = c.kernels().experts_forward(rows), biased_backward = c.kernels().experts_backward(rows);
+  EXPECT_EQ(biased.parts().size() - forward.parts().size(), 4U);
+  EXPECT_EQ(biased_backward.parts().size() - backward.parts().size(), 7U);
+  EXPECT_NEAR(c.launches(biased) - c.launches(forward), kOperationShare * 16 * 2, 1e-9);
+  EXPECT_NEAR(c.launches(biased_backward) - c.launches(backward),
+              kOperationShare * 16 * 9 + 32.0 * (1.0 + kHookShare * kOperationShare), 1e-9);
+  const double values = 32768.0 * static_cast<double>(c.model.hidden);
+  const double least = 28.0 * values / c.profile.hbm_bandwidth().bytes_per_s();
+  EXPECT_GT(biased.gpu_time().s() - forward.gpu_time().s(), least);
+  EXPECT_LT(biased.gpu_time().s() - forward.gpu_time().s(), 2.0 * least);
+  c.run.fusion.epilogue = c.run.fusion.experts = true;
+  EXPECT_EQ(c.kernels().experts_forward(rows).parts().size() + 4U + 1U, biased.parts().size());  // nor an activation
+}
+
 // A whole pass waits for the host only where the host needs longer than the GPU for all of it: with twice the framework
 // a step of short kernels takes longer by what the host adds, one of long ones does not.
 TEST(HostOperations, AHostThatRunsAheadDelaysOnlyWhatItDecides) {

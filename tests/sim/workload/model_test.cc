@@ -75,6 +75,14 @@ TEST(ModelSize, TotalsAgreeWithTheModelCards) {
   EXPECT_NEAR(static_cast<double>(active_parameters(deepseek)), 37e9, 0.6e9);
 }
 
+TEST(ModelConfig, ExpertsOfGptOssHaveBiases) {
+  const auto shipped = [](const std::string& name) {
+    return load_model((test::source_root() / "configs/models" / (name + ".json")).string());
+  };
+  EXPECT_TRUE(shipped("gpt-oss-120b").expert_bias);
+  EXPECT_FALSE(shipped("qwen3-30b-a3b").expert_bias);
+}
+
 // Causal attention over s tokens with a window of w: tokens past w see w keys, the first w see w/2 on
 // average, so w - w^2/(2s). gpt-oss alternates: 18 layers of 36 see 128 tokens.
 TEST(ModelSize, WindowedLayersCountTheKeysInTheirWindow) {
