@@ -73,8 +73,8 @@ void renew_likes(sim::ProfileData& profile) {
   }
 }
 
-void fit_gemm_section(sim::ProfileData& profile, const std::vector<Sample>& samples, const FitOptions& options,
-                      FitReport& report) {
+void fit_gemm_section(sim::ProfileData& profile, const std::vector<Sample>& samples,
+                      const FitOptions& options, FitReport& report) {
   const std::map<sim::NumberFormat, GemmSamples> by_format = gemm_samples(samples, profile.name);
   sim::ProfileData device = profile;
   device.sustained.reset();
@@ -92,8 +92,8 @@ void fit_gemm_section(sim::ProfileData& profile, const std::vector<Sample>& samp
       throw base::InputError(fmt::format("samples of {} on {}, whose data sheet states no peak of it",
                                          name(format), profile.name));
     if (fitted_rows(part.rows) < kLeastGemmRows) {
-      report.remarks.push_back(fmt::format("gemm {}: found {} samples to fit on, expected at least {}", name(format),
-                                           fitted_rows(part.rows), kLeastGemmRows));
+      report.remarks.push_back(fmt::format("gemm {}: found {} samples to fit on, expected at least {}",
+                                           name(format), fitted_rows(part.rows), kLeastGemmRows));
       continue;
     }
     sim::GemmTable table = fit_gemm(device, format, part.rows, launch_s, options.threads,
@@ -122,8 +122,9 @@ void fit_gemm_section(sim::ProfileData& profile, const std::vector<Sample>& samp
     return;
   }
   if (software.empty())
-    throw base::InputError(fmt::format("found too few GEMM samples of {}: {}", profile.name, report.remarks.back()),
-                           "rows of every fifth (n, k) and of m above 3,276 only judge");
+    throw base::InputError(
+        fmt::format("found too few GEMM samples of {}: {}", profile.name, report.remarks.back()),
+        "rows of every fifth (n, k) and of m above 3,276 only judge");
   renew_likes(profile);
   profile.software = join(software);
   profile.method = sim::TimingMethod::kBurst;

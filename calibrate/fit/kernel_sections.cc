@@ -130,8 +130,8 @@ void renew_likes(sim::ProfileData& profile) {
 
 }  // namespace
 
-void fit_grouped_section(sim::ProfileData& profile, const std::vector<Sample>& samples, const FitOptions& options,
-                         FitReport& report) {
+void fit_grouped_section(sim::ProfileData& profile, const std::vector<Sample>& samples,
+                         const FitOptions& options, FitReport& report) {
   bool any = false;
   for (const auto& [what, releases] : grouped_parts(samples, profile.name)) {
     const auto [format, kernel] = what;
@@ -146,7 +146,8 @@ void fit_grouped_section(sim::ProfileData& profile, const std::vector<Sample>& s
                       most_fitted(releases), name(format), name(kernel), profile.name, kLeastGroupedRows),
           "rows of every fifth (hidden, inter, experts of a rank) and of over 65,536 tokens on a rank only "
           "judge");
-    sim::GroupedTable table = fit_grouped(profile, format, kernel, newest->second.rows, *dense, options.threads);
+    sim::GroupedTable table =
+        fit_grouped(profile, format, kernel, newest->second.rows, *dense, options.threads);
     table.origin.source = join(newest->second.citations);
     table.origin.software = newest->first;
     report.fitted.push_back(

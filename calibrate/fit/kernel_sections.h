@@ -12,8 +12,8 @@ namespace moeplan::calibrate {
 /// of equal ones the one of more shapes. Formats without samples stay like another. Kept where nothing is
 /// there.
 /// The passes hold what is left of a weight gradient without its sums (weight_sums_fit.h, fitted before).
-void fit_grouped_section(sim::ProfileData& profile, const std::vector<Sample>& samples, const FitOptions& options,
-                         FitReport& report);
+void fit_grouped_section(sim::ProfileData& profile, const std::vector<Sample>& samples,
+                         const FitOptions& options, FitReport& report);
 
 /// The same of attention: forward on the GPU's own samples, backward on the pairs of any GPU.
 void fit_attention_section(sim::ProfileData& profile, const std::vector<Sample>& samples, int threads,

@@ -29,8 +29,8 @@ struct Pair {
 /// By GPU and software, then shape.
 using Pairs = std::map<std::pair<std::string, std::string>, std::map<Key, Pair>>;
 
-/// Of a shape that one GPU ran under several softwares only the pair with the shortest times: what a framework
-/// picks.
+/// Of a shape that one GPU ran under several softwares only the pair with the shortest times: what a
+/// framework picks.
 void keep_fastest(Pairs& pairs) {
   std::map<std::pair<std::string, Key>, double> best;
   const auto whole = [](const Pair& pair) { return pair.forward > 0.0 && pair.other > 0.0; };

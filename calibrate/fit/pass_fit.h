@@ -22,11 +22,11 @@ struct PassRatio {
 ///
 /// Pairs: one shape on one GPU in one set of samples; at least kLeastPairRows tokens an expert, or
 /// kLeastPairHeads heads, below which memory or an idle GPU decides and the models have terms of their own.
-/// Median of the GPU's pairs; a GPU without any takes those of the nearest chip that has some, else the geometric
-/// mean of the others' medians, assumed. The band is that of all pairs about their GPU's median. Another product
-/// of the same chip ("a100-pcie" for "a100-sxm") stands for the GPU, interpolated. Empty where there is no pair
-/// at all.
-/// apart: seconds of a sample that are not the product's, such as what the sums of weight gradients add.
+/// Median of the GPU's pairs; a GPU without any takes those of the nearest chip that has some, else the
+/// geometric mean of the others' medians, assumed. The band is that of all pairs about their GPU's median.
+/// Another product of the same chip ("a100-pcie" for "a100-sxm") stands for the GPU, interpolated. Empty
+/// where there is no pair at all. apart: seconds of a sample that are not the product's, such as what the
+/// sums of weight gradients add.
 struct GroupedPairs {
   std::vector<std::string> nearest;  ///< GPUs, nearest first
   std::function<double(const Sample&)> apart;

@@ -69,7 +69,8 @@ std::optional<Product> product_of(const Sample& sample) {
     const bool weight = s->shape.pass == sim::GemmPass::kWeightGradient;
     const std::int64_t tokens = weight ? s->shape.k : s->shape.m, other = weight ? s->shape.m : s->shape.k;
     return Product{{1, tokens, std::min(other, s->shape.n), std::max(other, s->shape.n)},
-                   s->shape.pass, s->shape.result};
+                   s->shape.pass,
+                   s->shape.result};
   }
   if (const auto* s = std::get_if<GroupedProductSample>(&sample.shape)) {
     if (s->format != sim::NumberFormat::kBf16) return std::nullopt;
@@ -99,7 +100,8 @@ std::map<std::string, Chip> pairs_by_chip(const std::vector<Sample>& samples, co
     if (layer.forward <= 0.0 || !hbm) continue;
     for (const Gradient& gradient : layer.gradients) {
       if (gradient.result == sim::WeightResult::kWriteBf16) continue;
-      const double values = static_cast<double>(groups) * static_cast<double>(narrow) * static_cast<double>(wide);
+      const double values =
+          static_cast<double>(groups) * static_cast<double>(narrow) * static_cast<double>(wide);
       Chip& chip = chips[std::string(chip_of(gpu))];
       chip.pairs.push_back(
           {tokens, layer.forward, gradient.seconds, values * sim::bytes_moved(gradient.result) / *hbm});
@@ -147,7 +149,7 @@ struct Found {
   std::vector<double> efficiencies;
 };
 
-double geometric_mean(const std::vector<Found>& found, double Found::* value) {
+double geometric_mean(const std::vector<Found>& found, double Found::*value) {
   double sum = 0.0;
   for (const Found& f : found) sum += std::log(f.*value);
   return std::exp(sum / static_cast<double>(found.size()));

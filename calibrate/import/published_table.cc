@@ -56,8 +56,8 @@ sim::GemmPass pass_of(const std::string& layout) {
   throw Skip{fmt::format("layout is {}, which names no pass", base::excerpt(layout))};
 }
 
-/// "..., accumulate=True, out_dtype=fp32": what a weight gradient does with its result; the format after `key`.
-/// Adds to fp32 sums where the notes do not say.
+/// "..., accumulate=True, out_dtype=fp32": what a weight gradient does with its result; the format after
+/// `key`. Adds to fp32 sums where the notes do not say.
 sim::WeightResult result_of(const TableRow& row, std::string_view key) {
   const std::string notes = row.optional_text("notes");
   if (notes.find("accumulate=False") != std::string::npos) return sim::WeightResult::kWriteBf16;

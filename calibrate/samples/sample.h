@@ -64,8 +64,8 @@ struct GroupedProductSample {
   sim::WeightResult result = sim::WeightResult::kAddFp32;  ///< of a weight gradient
 };
 
-/// A kernel that is bound by memory; bytes read plus written, each operand once. `variant` tells kernels of one
-/// class apart ("swiglu_backward").
+/// A kernel that is bound by memory; bytes read plus written, each operand once. `variant` tells kernels of
+/// one class apart ("swiglu_backward").
 struct MemorySample {
   sim::MemoryOp op = sim::MemoryOp::kCopy;
   std::string variant;

@@ -181,8 +181,8 @@ Sample read_sample(const base::Document& document, base::DiagnosticSink& sink) {
   ObjectReader top(document, sink, "sample");
   Sample sample;
   top.one_of("schema", {"moeplan.sample/1"});
-  const std::string kind = top.one_of(
-      "kind", {"gemm", "grouped_gemm", "attention", "collective", "expert_parallel", "grouped_product", "memory_op"});
+  const std::string kind = top.one_of("kind", {"gemm", "grouped_gemm", "attention", "collective",
+                                               "expert_parallel", "grouped_product", "memory_op"});
   sample.gpu = top.required<std::string>("gpu");
   sample.software = top.required<std::string>("software");
   sample.method = sim::parse_timing_method(top.one_of("method", {"burst", "sustained"}))

@@ -87,8 +87,8 @@ sim::RunSpec make_run(const StepRow& row, const sim::PrecisionRecipe& precision)
 bool overlaps_data_parallel(const StepRow& row) { return !row.release.starts_with("simumax"); }
 
 /// Sources do not state it: the default of what they ran. torchtitan gathers keys and values
-/// (context_parallel_rotate_method), SimuMax exchanges heads (cp_comm_type of its StrategyConfig), Megatron-Core passes
-/// keys and values round (--cp-comm-type).
+/// (context_parallel_rotate_method), SimuMax exchanges heads (cp_comm_type of its StrategyConfig),
+/// Megatron-Core passes keys and values round (--cp-comm-type).
 sim::ContextExchange context_exchange_of(const StepRow& row) {
   if (row.source.find("torchtitan") != std::string::npos) return sim::ContextExchange::kAllGather;
   return row.release.starts_with("simumax") ? sim::ContextExchange::kAllToAll : sim::ContextExchange::kP2p;

@@ -24,16 +24,19 @@ struct StepRow {
   double step_time_s = 0;
   std::optional<double> peak_bytes;
   std::string usable, why_not;
-  bool complete = false;  ///< every cell of the configuration is there; else only the columns up to here are read
+  bool complete =
+      false;  ///< every cell of the configuration is there; else only the columns up to here are read
   std::string method, dataset, aux_loss,
       tokens_key;  ///< LAER's table only; data set and loss decide the routing
 
   double tokens() const { return static_cast<double>(seq_len) * static_cast<double>(global_batch); }
   double tokens_per_s_per_gpu() const { return tokens() / step_time_s / gpus; }
-  /// Of the dense rows those that the sustained factor was fitted on (scripts/fit_sustained), and the steps that the
-  /// host decides (scripts/fit_host).
+  /// Of the dense rows those that the sustained factor was fitted on (scripts/fit_sustained), and the steps
+  /// that the host decides (scripts/fit_host).
   bool seen_by_fit() const { return !moe && (id % 2 == 0 || decided_by_host()); }
-  bool decided_by_host() const { return release.starts_with("simumax") && model == "llama3-70b-l12" && tp == 8; }
+  bool decided_by_host() const {
+    return release.starts_with("simumax") && model == "llama3-70b-l12" && tp == 8;
+  }
   bool is_usable() const { return usable == "yes"; }
 };
 

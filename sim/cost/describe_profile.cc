@@ -46,9 +46,11 @@ std::string device_text(const Profile& profile) {
                         data.sustained->compute_factor, data.sustained->low, data.sustained->high,
                         name(data.sustained->evidence), data.sustained->source);
   }
-  text += fmt::format("\n  source: {}\n  host: an operation {}, a linear layer {}, {} times that a layer of the framework, a sync {} ({})\n",
-                      data.device_source, base::pretty(data.launch_overhead),
-                      base::pretty(data.linear_overhead), data.framework_share, base::pretty(data.host_sync), data.host_source);
+  text += fmt::format(
+      "\n  source: {}\n  host: an operation {}, a linear layer {}, {} times that a layer of the framework, a "
+      "sync {} ({})\n",
+      data.device_source, base::pretty(data.launch_overhead), base::pretty(data.linear_overhead),
+      data.framework_share, base::pretty(data.host_sync), data.host_source);
   return text;
 }
 
@@ -79,8 +81,9 @@ std::string gemm_text(const Profile& profile) {
                         dense.relative_efficiency, grouped.relative_efficiency, name(dense.evidence));
   }
   if (data.sums)
-    text += fmt::format("  sums of weight gradients: {:.0f} % of HBM bandwidth, {:.0f} % of it beside the product ({})\n",
-                        100.0 * data.sums->share, 100.0 * data.sums->exposed, name(data.sums->evidence));
+    text += fmt::format(
+        "  sums of weight gradients: {:.0f} % of HBM bandwidth, {:.0f} % of it beside the product ({})\n",
+        100.0 * data.sums->share, 100.0 * data.sums->exposed, name(data.sums->evidence));
   return text;
 }
 

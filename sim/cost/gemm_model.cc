@@ -120,10 +120,9 @@ double sm_seconds_per_flop(const ProfileData& profile, NumberFormat format) {
 Estimate gemm_time(const ProfileData& profile, const GemmTable& table, const GemmShape& shape) {
   if (shape.m <= 0 || shape.n <= 0 || shape.k <= 0) return {};
   // A weight gradient that only writes loses as little against a forward product as a data gradient.
-  const GemmPass like =
-      shape.pass == GemmPass::kWeightGradient && !adds_to_sums(shape.pass, shape.result)
-          ? GemmPass::kDataGradient
-          : shape.pass;
+  const GemmPass like = shape.pass == GemmPass::kWeightGradient && !adds_to_sums(shape.pass, shape.result)
+                            ? GemmPass::kDataGradient
+                            : shape.pass;
   const PassFactor& factor = profile.gemm_passes[static_cast<std::size_t>(like)];
   double compute = compute_seconds(profile, table, shape) / factor.relative_efficiency;
   if (table.clock) compute = table.clock->apply(compute);
@@ -149,8 +148,8 @@ Estimate table_quantise_time(const ProfileData& profile, const GemmTable& table,
   double miss = 1.0;
   if (profile.l2_cache > base::Bytes{}) {
     const double bytes = elements * (kInputBytes + bytes_per_element(table.format));
-    miss = std::clamp((bytes / static_cast<double>(profile.l2_cache.count()) - kScanShare) / (1.0 - kScanShare),
-                      0.0, 1.0);
+    miss = std::clamp(
+        (bytes / static_cast<double>(profile.l2_cache.count()) - kScanShare) / (1.0 - kScanShare), 0.0, 1.0);
   }
   const double share = miss + (1.0 - miss) * table.quantise->l2_share;
   const double t = table.quantise->fixed_s +

@@ -40,13 +40,14 @@ double forward_memory(const ProfileData& profile, const GroupedTable& table, con
                       std::int64_t k) {
   const double element = bytes_per_element(table.format);
   const double area = static_cast<double>(load.active) * static_cast<double>(n) * static_cast<double>(k);
-  const double bytes = area * element + static_cast<double>(load.rows) * (static_cast<double>(k) * element +
-                                                                          static_cast<double>(n) * kOutputBytes);
+  const double bytes =
+      area * element + static_cast<double>(load.rows) *
+                           (static_cast<double>(k) * element + static_cast<double>(n) * kOutputBytes);
   return bytes / memory_rate(profile, table);
 }
 
-double gradient_memory(const ProfileData& profile, const GroupedTable& table, const Load& load, std::int64_t n,
-                       std::int64_t k, WeightResult result) {
+double gradient_memory(const ProfileData& profile, const GroupedTable& table, const Load& load,
+                       std::int64_t n, std::int64_t k, WeightResult result) {
   const double rate = memory_rate(profile, table);
   const double area = static_cast<double>(load.active) * static_cast<double>(n) * static_cast<double>(k);
   const double inputs =
@@ -145,8 +146,8 @@ Estimate grouped_gemm_time(const ProfileData& profile, const GroupedTable& table
   const bool only_writes = pass == GemmPass::kWeightGradient && !adds_to_sums(pass, result);
   const GemmPass like = only_writes ? GemmPass::kDataGradient : pass;
   const PassFactor& factor = profile.grouped_passes[static_cast<std::size_t>(like)];
-  const double t =
-      product_seconds(profile, table, tokens_per_expert, load, n, k, pass, result, factor.relative_efficiency);
+  const double t = product_seconds(profile, table, tokens_per_expert, load, n, k, pass, result,
+                                   factor.relative_efficiency);
   return with_sustained(with_pass(with_band(table.origin, t, inside(table, load, n, k)), factor), profile);
 }
 
@@ -165,8 +166,10 @@ Estimate expert_operation_time(const ProfileData& profile, const GroupedTable& t
   t += (rows * h * (2.0 * element + kOutputBytes) + static_cast<double>(tokens) * h * kOutputBytes) /
        (hbm * op.move_efficiency);
   if (load.rows > 0) {
-    t += product_seconds(profile, table, tokens_per_expert, load, 2 * inter, hidden, GemmPass::kForward, WeightResult::kWriteBf16, 1.0);
-    t += product_seconds(profile, table, tokens_per_expert, load, hidden, inter, GemmPass::kForward, WeightResult::kWriteBf16, 1.0);
+    t += product_seconds(profile, table, tokens_per_expert, load, 2 * inter, hidden, GemmPass::kForward,
+                         WeightResult::kWriteBf16, 1.0);
+    t += product_seconds(profile, table, tokens_per_expert, load, hidden, inter, GemmPass::kForward,
+                         WeightResult::kWriteBf16, 1.0);
   }
   return with_sustained(with_band(table.origin, std::max(t, op.floor_s), inside(table, load, hidden, inter)),
                         profile);

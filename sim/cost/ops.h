@@ -14,7 +14,8 @@ namespace moeplan::sim {
 enum class GemmPass { kForward, kDataGradient, kWeightGradient };
 inline constexpr int kGemmPasses = 3;
 
-/// What a weight gradient does with its result: adds it to fp32 or bf16 sums of the micro-batches, or writes it.
+/// What a weight gradient does with its result: adds it to fp32 or bf16 sums of the micro-batches, or writes
+/// it.
 enum class WeightResult : std::uint8_t { kAddFp32, kAddBf16, kWriteBf16 };
 /// Bytes read and written of each value.
 double bytes_moved(WeightResult result);

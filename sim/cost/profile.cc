@@ -50,8 +50,7 @@ Estimate Profile::gemm(const GemmShape& shape) const {
 Estimate Profile::grouped_gemm(std::span<const std::int64_t> tokens_per_expert, std::int64_t n,
                                std::int64_t k, NumberFormat format, GemmPass pass, GroupedKernel kernel,
                                WeightResult result) const {
-  if (kernel == GroupedKernel::kPerExpert)
-    return per_expert(tokens_per_expert, n, k, format, pass, result);
+  if (kernel == GroupedKernel::kPerExpert) return per_expert(tokens_per_expert, n, k, format, pass, result);
   const auto& kernels = data_->grouped[static_cast<std::size_t>(format)];
   const auto& asked = kernels[static_cast<std::size_t>(kernel)];
   const auto& table = asked ? asked : kernels[static_cast<std::size_t>(GroupedKernel::kDefault)];

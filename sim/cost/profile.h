@@ -68,7 +68,7 @@ class Profile {
   double clock_mhz() const;               ///< boost clock of the datasheet
   base::Seconds launch_overhead() const;  ///< CPU time of one eager operation, its launch included
   base::Seconds linear_overhead() const;  ///< CPU time of a linear layer of the framework, a pass
-  double framework_share() const;          ///< host time of an eager layer over that of the kernels it names
+  double framework_share() const;         ///< host time of an eager layer over that of the kernels it names
   base::Seconds host_sync() const;        ///< device -> host copy of a few bytes and the wait for it
 
   /// One matrix product, quantisation of its operands not included (that is memory_op(kQuantise)).

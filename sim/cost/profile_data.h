@@ -249,12 +249,12 @@ struct ProfileData {
   int sm_count = 0;
   base::BytesPerSecond hbm_bandwidth;
   base::Bytes memory;
-  base::Bytes l2_cache;  ///< of the whole GPU; 0: not stated, and nothing depends on it
+  base::Bytes l2_cache;           ///< of the whole GPU; 0: not stated, and nothing depends on it
   base::Seconds launch_overhead;  ///< host time of one eager operation
   base::Seconds linear_overhead;  ///< host time of one linear layer of the framework, a pass
   base::Seconds host_sync;
-  /// Host time of an eager layer over that of the kernels it names (calls of linear layers, other operations): the
-  /// framework also runs views, casts, checks, hooks and the bookkeeping of autograd.
+  /// Host time of an eager layer over that of the kernels it names (calls of linear layers, other
+  /// operations): the framework also runs views, casts, checks, hooks and the bookkeeping of autograd.
   double framework_share = 4.9;
   std::array<base::FlopsPerSecond, kNumberFormats> peak{};
 

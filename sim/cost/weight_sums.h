@@ -16,9 +16,10 @@ double sums_seconds(const ProfileData& profile, double values, WeightResult resu
 
 /// What of that traffic adds to the product instead of hiding behind it:
 ///   exposed min(1, 2048 / tokens) sums_seconds
-/// The more tokens a tile's product runs over, the more of the next tile's sums arrive behind it. Zero for what
-/// only writes and for profiles without `weight_sums`.
-/// Source: weight gradients beside forward products over 64 to 16,384 tokens (docs/models/compute.md, "GEMM").
-double exposed_sums_seconds(const ProfileData& profile, double values, std::int64_t tokens, WeightResult result);
+/// The more tokens a tile's product runs over, the more of the next tile's sums arrive behind it. Zero for
+/// what only writes and for profiles without `weight_sums`. Source: weight gradients beside forward products
+/// over 64 to 16,384 tokens (docs/models/compute.md, "GEMM").
+double exposed_sums_seconds(const ProfileData& profile, double values, std::int64_t tokens,
+                            WeightResult result);
 
 }  // namespace moeplan::sim

@@ -28,7 +28,8 @@ class TaskGraph {
   base::StreamId add_streams(std::size_t count);
   /// Requires duration >= 0. Rounded to whole picoseconds.
   base::TaskId add_task(base::StreamId stream, base::Seconds duration);
-  /// Requires a stream and launch >= 0. reads: the host waits for the task's end before it launches the next one.
+  /// Requires a stream and launch >= 0. reads: the host waits for the task's end before it launches the next
+  /// one.
   void set_launch(base::TaskId task, base::Seconds launch, bool reads);
   base::TaskId add_join() { return add_task(kNoStream, base::Seconds()); }
   void add_dependency(base::TaskId before, base::TaskId after);

@@ -20,7 +20,8 @@ struct Timeline {
   base::Instant makespan;
   base::TaskId last;  ///< the task whose end came last, first in event order among equals; invalid: no tasks
 
-  /// The chain of bindings that ends in `task`, first task first. From start to finish they sum to finish[task].
+  /// The chain of bindings that ends in `task`, first task first. From start to finish they sum to
+  /// finish[task].
   std::vector<base::TaskId> critical_path(base::TaskId task) const;
   std::vector<base::TaskId> critical_path() const { return critical_path(last); }
 };

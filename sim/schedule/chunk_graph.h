@@ -49,7 +49,7 @@ struct ChunkBar {
   double factor = 1;  ///< of the rank's slowness
   base::Instant start;
   base::Seconds wait;  ///< for the host, behind the kernels
-  int stream = 0;  ///< 0 compute, 1 communication, 2 shared experts
+  int stream = 0;      ///< 0 compute, 1 communication, 2 shared experts
   int layer = -1;
 };
 
@@ -79,8 +79,8 @@ struct ChunkPlace {
 ///
 /// The host of a rank launches the segments of the compute stream in their order and runs ahead of them (the
 /// engine's host clock): a segment ends no earlier than its launches, and the host waits where it reads the
-/// tokens per expert. At the start of a chunk host and GPU are together. Not modelled: launches of collectives and
-/// of shared experts beside them hold no host; those wait as if they stood alone.
+/// tokens per expert. At the start of a chunk host and GPU are together. Not modelled: launches of
+/// collectives and of shared experts beside them hold no host; those wait as if they stood alone.
 ///
 /// A collective starts for all ranks of its group when the last of them is ready; each rank then takes its
 /// own time. Pieces: the dispatches of all pieces come before the combines on the communication stream.

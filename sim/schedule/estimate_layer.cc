@@ -71,8 +71,8 @@ double most_host(const std::vector<Segment>& segments, int pieces) {
   return most * pieces;
 }
 
-/// A pass through a layer: the GPU's time, or the host's where that is longer, since the host runs ahead over the
-/// segments of a pass.
+/// A pass through a layer: the GPU's time, or the host's where that is longer, since the host runs ahead over
+/// the segments of a pass.
 struct PassTime {
   double gpu = 0, host = 0;
   void add(const Segment& segment) {

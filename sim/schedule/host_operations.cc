@@ -21,8 +21,6 @@ DispatchOperations dispatch_operations(Dispatcher dispatcher) {
   }
 }
 
-int quantise_launches(NumberFormat format) {
-  return format == NumberFormat::kFp8Tensor ? 4 : 1;
-}
+int quantise_launches(NumberFormat format) { return format == NumberFormat::kFp8Tensor ? 4 : 1; }
 
 }  // namespace moeplan::sim

@@ -121,7 +121,8 @@ void LayerKernels::wait_for_launches(Segment& segment, const HostWork& work) con
   double launches = operation * work.operations;
   if (!fusion_.experts) {
     launches += static_cast<double>(work.experts * work.weights) * (1.0 + kHookShare * operation);
-    if (is_fp8()) launches += static_cast<double>(work.experts * work.quantised) * quantise_launches(precision_.gemm);
+    if (is_fp8())
+      launches += static_cast<double>(work.experts * work.quantised) * quantise_launches(precision_.gemm);
   }
   if (!hosts.empty()) hosts.front() += kernel * launches;
   segment.add_launch_wait(hosts);
@@ -156,8 +157,8 @@ void LayerKernels::backward(Segment& segment, const Linear& l, const Estimate& g
     memory(segment, "transpose", MemoryOp::kTranspose, product(l.tokens, l.in + l.out) * 2.0 * small);
   }
   const Estimate dgrad = profile_.gemm({l.tokens, l.in, l.out, precision_.gemm, GemmPass::kDataGradient});
-  const Estimate wgrad = profile_.gemm(
-      {l.in, l.out, l.tokens, precision_.gemm, GemmPass::kWeightGradient, weight_result_});
+  const Estimate wgrad =
+      profile_.gemm({l.in, l.out, l.tokens, precision_.gemm, GemmPass::kWeightGradient, weight_result_});
   segment.add(l.name, TimeClass::kGemm, dgrad);
   segment.add("tp all-gather", TimeClass::kTpComm, exposed(gather, dgrad));
   add_weight_gradient(segment, l.name, wgrad, scatter);
@@ -291,9 +292,8 @@ Segment LayerKernels::head_backward() const {
   memory(segment, "cross entropy", MemoryOp::kCrossEntropy, bytes * product(tokens_.region, columns));
   const Estimate dgrad =
       profile_.gemm({tokens_.region, model_.hidden, columns, NumberFormat::kBf16, GemmPass::kDataGradient});
-  const Estimate wgrad =
-      profile_.gemm({model_.hidden, columns, tokens_.region, NumberFormat::kBf16, GemmPass::kWeightGradient,
-                     weight_result_});
+  const Estimate wgrad = profile_.gemm({model_.hidden, columns, tokens_.region, NumberFormat::kBf16,
+                                        GemmPass::kWeightGradient, weight_result_});
   segment.add("logits", TimeClass::kGemm, dgrad);
   segment.add("tp all-gather", TimeClass::kTpComm, exposed(gather(tokens_.region, model_.hidden), dgrad));
   add_weight_gradient(segment, "logits", wgrad, scatter(tokens_.region, model_.hidden));

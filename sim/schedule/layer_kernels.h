@@ -89,9 +89,9 @@ class LayerKernels {
   /// What the host does for a segment besides the kernels that it names.
   struct HostWork {
     std::int64_t experts = 1;  ///< products that one grouped layer launches
-    int operations = 0;        ///< of router and dispatcher (host_operations.h), which stand for their kernels
-    int quantised = 0;         ///< operands of grouped layers, quantised expert by expert
-    int weights = 0;           ///< of an expert, whose gradients are handed over
+    int operations = 0;  ///< of router and dispatcher (host_operations.h), which stand for their kernels
+    int quantised = 0;   ///< operands of grouped layers, quantised expert by expert
+    int weights = 0;     ///< of an expert, whose gradients are handed over
   };
   struct Linear {
     std::string_view name;
@@ -162,7 +162,7 @@ class LayerKernels {
   GraphScope graph_;
   RouterLoss router_loss_;
   WeightResult weight_result_;  // main gradients have the format they are reduced in
-  bool waits_for_counts_;  // the host reads tokens per expert before it can launch the dispatch
+  bool waits_for_counts_;       // the host reads tokens per expert before it can launch the dispatch
   LayerComm comm_;
   RankTokens tokens_;
   int tp_;

@@ -56,7 +56,9 @@ Segment LayerKernels::moe_before_forward() const {
     memory(segment, "permute", MemoryOp::kPermute,
            product(t * (model_.top_k + 1), model_.dispatch_width) * kBf16Bytes);
   }
-  if (!graph_.router) wait_for_launches(segment, {1, router_operations(model_, router_loss_).forward + host.before.forward, 0, 0});
+  if (!graph_.router)
+    wait_for_launches(segment,
+                      {1, router_operations(model_, router_loss_).forward + host.before.forward, 0, 0});
   if (waits_for_counts_) {
     // The queue of launches has run dry when the counts arrive: the next kernel starts one launch later.
     segment.add(kHostSync, TimeClass::kHost,
@@ -86,7 +88,9 @@ Segment LayerKernels::moe_before_backward() const {
     mlp_backward(segment, model_.shared_ffn, recomputes(RecomputeModule::kSharedExperts));
   norm_backward(segment, tokens_.local, model_.hidden);
   memory(segment, "residual", MemoryOp::kAdd, 3.0 * product(tokens_.local, model_.hidden) * kBf16Bytes);
-  if (!graph_.router) wait_for_launches(segment, {1, router_operations(model_, router_loss_).backward + host.before.backward, 0, 0});
+  if (!graph_.router)
+    wait_for_launches(segment,
+                      {1, router_operations(model_, router_loss_).backward + host.before.backward, 0, 0});
   return segment;
 }
 
@@ -182,9 +186,10 @@ void LayerKernels::expert_activation(Segment& segment, std::int64_t rows, bool i
   activation(segment, rows, expert_ffn_, true);
 }
 
-/// The bias of the second product times the router's probability, expert by expert and in fp32, per value of the result:
-/// forward  bias times probability (4 B written); sum with the result (2 + 4 + 4); all experts together (4 + 4); cast (4 + 2)
-/// backward cast (2 + 4); of an expert cast (4 + 2), gradient times bias (4 + 4) and its sum (4), times probability (4 + 4)
+/// The bias of the second product times the router's probability, expert by expert and in fp32, per value of
+/// the result: forward  bias times probability (4 B written); sum with the result (2 + 4 + 4); all experts
+/// together (4 + 4); cast (4 + 2) backward cast (2 + 4); of an expert cast (4 + 2), gradient times bias (4 +
+/// 4) and its sum (4), times probability (4 + 4)
 ///          and its sum (4); all experts together (2 + 2)
 /// The first product holds its bias. Source: Megatron-Core 0.16.1, TEGroupedMLP._apply_bias.
 void LayerKernels::expert_bias(Segment& segment, std::int64_t rows, bool is_backward) const {
@@ -208,7 +213,9 @@ LayerKernels::HostWork LayerKernels::expert_host(std::int64_t experts, bool is_b
   HostWork work;
   work.experts = experts;
   work.operations = is_backward ? around.backward : around.forward;
-  if (biased) work.operations += static_cast<int>(experts) * (is_backward ? kBiasOperations.backward : kBiasOperations.forward);
+  if (biased)
+    work.operations +=
+        static_cast<int>(experts) * (is_backward ? kBiasOperations.backward : kBiasOperations.forward);
   work.quantised = 2;
   if (is_backward) work.weights = model_.expert_bias ? 4 : 2;
   return work;

@@ -34,18 +34,20 @@ double shared_error(TimeClass time_class);
 
 /// A sum of times by what they are spent on and by evidence, with its band.
 ///
-/// Model:   h_i = t_i (high_i - low_i) / 2;  [T + m - w, T + m + w],  m = sum_i t_i ((low_i + high_i) / 2 - 1),
+/// Model:   h_i = t_i (high_i - low_i) / 2;  [T + m - w, T + m + w],  m = sum_i t_i ((low_i + high_i) / 2 -
+/// 1),
 ///          w^2 = sum_c (r_c H_c^2 + (1 - r_c) I_c^2)
-///          Classes have causes of their own, so they add in squares. Inside a class the errors of two kernels
-///          are correlated by r: 1 where one link or one assumed share stands behind all of them, 0.16 for
-///          products (shared_error). H adds h_i. I adds them in squares inside one sum of kernels; sums that are
-///          added to one another are taken as runs of the same kernels (layers, micro-batches), so their I add.
+///          Classes have causes of their own, so they add in squares. Inside a class the errors of two
+///          kernels are correlated by r: 1 where one link or one assumed share stands behind all of them,
+///          0.16 for products (shared_error). H adds h_i. I adds them in squares inside one sum of kernels;
+///          sums that are added to one another are taken as runs of the same kernels (layers, micro-batches),
+///          so their I add.
 struct CostSum {
   std::array<double, kTimeClasses> by_class{};  ///< s
   std::array<double, kEvidenceLevels> by_evidence{};
   std::array<double, kTimeClasses> half_width{};   ///< s, H of a class
   std::array<double, kTimeClasses> independent{};  ///< s, I of a class
-  double shift = 0;                               ///< s, from the sum of times to the middle of the band
+  double shift = 0;                                ///< s, from the sum of times to the middle of the band
 
   void add(TimeClass time_class, const Estimate& estimate, double factor = 1.0);
   void add(const CostSum& other, double factor = 1.0);

@@ -59,7 +59,8 @@ PieceClock find_pieces(const PipelineStep& step, std::size_t first, Seconds dura
   const PipelineTask& task = step.tasks[first];
   const double pieces = std::round(1.0 / task.fraction);
   PieceClock clock{{step.timeline.start[first]}, duration * task.fraction};
-  for (std::size_t t = first + 1; t < step.tasks.size() && static_cast<double>(clock.starts.size()) < pieces; ++t) {
+  for (std::size_t t = first + 1; t < step.tasks.size() && static_cast<double>(clock.starts.size()) < pieces;
+       ++t) {
     const PipelineTask& other = step.tasks[t];
     if (other.kind == task.kind && other.chunk == task.chunk && other.micro_batch == task.micro_batch &&
         other.block == task.block)
@@ -86,7 +87,8 @@ void add_bar(const ChunkBar& bar, const PipelineTask& task, const PieceClock& cl
   };
   for (const Part& part : bar.segment->parts())
     if (part.name != kLaunchWait) add(part, part.estimate.time * bar.factor);
-  if (bar.wait > Seconds()) add({kLaunchWait, TimeClass::kHost, exactly(bar.wait, Evidence::kAssumed)}, bar.wait);
+  if (bar.wait > Seconds())
+    add({kLaunchWait, TimeClass::kHost, exactly(bar.wait, Evidence::kAssumed)}, bar.wait);
 }
 
 void add_single(std::string event_name, std::string_view category, const PipelineTask& task, Instant start,

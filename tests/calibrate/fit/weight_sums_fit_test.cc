@@ -23,7 +23,8 @@ struct Truth {
 
 constexpr double kWidth = 2048.0 * 4096.0;
 
-Sample sample(const std::string& gpu, GemmPass pass, std::int64_t tokens, double seconds, WeightResult result) {
+Sample sample(const std::string& gpu, GemmPass pass, std::int64_t tokens, double seconds,
+              WeightResult result) {
   Sample s;
   s.gpu = gpu;
   s.software = "a stack";
@@ -36,8 +37,10 @@ Sample sample(const std::string& gpu, GemmPass pass, std::int64_t tokens, double
 
 /// A product takes 1 us a token; sums decide up to 256 tokens, are seen in part up to 2,048 and hide beyond.
 /// Every size of `tokens` with each of `results`.
-std::vector<Sample> pairs(const std::string& gpu, const Truth& truth, WeightResult result = WeightResult::kAddFp32,
-                          const std::vector<std::int64_t>& all = {64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384}) {
+std::vector<Sample> pairs(const std::string& gpu, const Truth& truth,
+                          WeightResult result = WeightResult::kAddFp32,
+                          const std::vector<std::int64_t>& all = {64, 128, 256, 512, 1024, 2048, 4096, 8192,
+                                                                  16384}) {
   std::vector<Sample> samples;
   for (const std::int64_t tokens : all) {
     const auto t = static_cast<double>(tokens);
@@ -123,8 +126,8 @@ TEST(WeightSumsFit, WithoutANearGpuTheGeometricMeanStands) {
   FitReport report;
   fit_weight_sums(data, samples, devices, report);
   ASSERT_TRUE(data.sums);
-  EXPECT_DOUBLE_EQ(data.sums->share, 0.6);      // sqrt(0.4 * 0.9)
-  EXPECT_DOUBLE_EQ(data.sums->exposed, 0.25);   // sqrt(0.5 * 0.125)
+  EXPECT_DOUBLE_EQ(data.sums->share, 0.6);                  // sqrt(0.4 * 0.9)
+  EXPECT_DOUBLE_EQ(data.sums->exposed, 0.25);               // sqrt(0.5 * 0.125)
   EXPECT_DOUBLE_EQ(pass(data).relative_efficiency, 0.849);  // sqrt(0.8 * 0.9)
 }
 
@@ -136,7 +139,8 @@ TEST(WeightSumsFit, WhatOnlyWritesOrHasNoMemoryFiguresIsNoPair) {
   fit_weight_sums(data, pairs("tiny", kTruth, WeightResult::kAddFp32, {64, 512, 1024, 8192}), {}, report);
   EXPECT_FALSE(data.sums);
   EXPECT_DOUBLE_EQ(pass(data).relative_efficiency, 0.5);
-  EXPECT_EQ(report.kept, (std::vector<std::string>{"gemm weight_sums", "gemm weight_sums", "gemm weight_sums"}));
+  EXPECT_EQ(report.kept,
+            (std::vector<std::string>{"gemm weight_sums", "gemm weight_sums", "gemm weight_sums"}));
 }
 
 TEST(WeightSumsFit, WithoutPairsOfFewTokensTheShareStays) {
@@ -174,7 +178,8 @@ TEST(WeightSumsFit, SamplesKeepWhatBecomesOfTheResult) {
   const std::vector<Sample> read = parse_samples(text, "samples.jsonl");
   ASSERT_EQ(read.size(), 4u);
   for (std::size_t i = 0; i < 3; ++i)
-    EXPECT_EQ(std::get<GemmSample>(read[i].shape).shape.result, std::get<GemmSample>(samples[i].shape).shape.result);
+    EXPECT_EQ(std::get<GemmSample>(read[i].shape).shape.result,
+              std::get<GemmSample>(samples[i].shape).shape.result);
   EXPECT_EQ(std::get<GroupedProductSample>(read[3].shape).result, WeightResult::kAddBf16);
 }
 

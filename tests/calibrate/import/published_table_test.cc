@@ -47,11 +47,14 @@ TEST(PublishedTable, RatesBecomeTimesOfAPass) {
 TEST(PublishedTable, NotesSayWhatAWeightGradientDoesWithItsResult) {
   const auto result_of = [](const std::string& op, const std::string& layout, const std::string& notes) {
     ImportResult result;
-    import_text("source,gpu,op,dtype,groups,m_per_group,n,k,layout,tflops,notes\n"
-                "someone/suite@abc:x.json,B200," + op + ",bf16,4,100,200,300," + layout + ",0.5,\"" + notes + "\"\n",
-                "p.csv", {}, result);
+    import_text(
+        "source,gpu,op,dtype,groups,m_per_group,n,k,layout,tflops,notes\n"
+        "someone/suite@abc:x.json,B200," +
+            op + ",bf16,4,100,200,300," + layout + ",0.5,\"" + notes + "\"\n",
+        "p.csv", {}, result);
     const auto* dense = std::get_if<GemmSample>(&result.samples.at(0).shape);
-    return dense != nullptr ? dense->shape.result : std::get<GroupedProductSample>(result.samples[0].shape).result;
+    return dense != nullptr ? dense->shape.result
+                            : std::get<GroupedProductSample>(result.samples[0].shape).result;
   };
   EXPECT_EQ(result_of("matmul", "NT", "accumulate=True, out_dtype=fp32"), sim::WeightResult::kAddFp32);
   EXPECT_EQ(result_of("matmul", "NT", "accumulate=True, out_dtype=bf16"), sim::WeightResult::kAddBf16);

@@ -42,7 +42,8 @@ TEST(Replay, ASteadyLoadMovesNothing) {
     EXPECT_EQ(track.changes(), 0) << track.name;
     EXPECT_EQ(track.moved().count(), 0) << track.name;
     for (std::size_t t = 0; t < track.rows.size(); ++t)
-      EXPECT_DOUBLE_EQ((track.rows[t].step_time - track.rows[t].planning).s(), result.planned().rows[t].step_time.s())
+      EXPECT_DOUBLE_EQ((track.rows[t].step_time - track.rows[t].planning).s(),
+                       result.planned().rows[t].step_time.s())
           << track.name;
   }
   EXPECT_EQ(result.tracks[2].plannings, 2);  // of iterations 2 .. 7: before 4 and 6

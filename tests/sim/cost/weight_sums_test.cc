@@ -1,4 +1,5 @@
-// Weight gradients that add to sums, against hand calculations on a profile with round figures (tiny_profile.h).
+// Weight gradients that add to sums, against hand calculations on a profile with round figures
+// (tiny_profile.h).
 #include "sim/cost/weight_sums.h"
 
 #include <array>
@@ -63,8 +64,8 @@ TEST(WeightSums, DecideOverFewTokens) {
 
 TEST(WeightSums, EachExpertOfAGroupHidesBehindItsOwnTokens) {
   const std::array<std::int64_t, 3> tokens{64, 0, 4096};
-  // The expert of 4,096 tokens has one tile: 81.92 + 0.5 us. 10^4 sums an expert are 0.16 us at 0.5 TB/s: 0.04
-  // us seen of the first, 0.02 of the last, none of the one without tokens.
+  // The expert of 4,096 tokens has one tile: 81.92 + 0.5 us. 10^4 sums an expert are 0.16 us at 0.5 TB/s:
+  // 0.04 us seen of the first, 0.02 of the last, none of the one without tokens.
   EXPECT_NEAR(profile()
                   .grouped_gemm(tokens, 100, 100, NumberFormat::kBf16, GemmPass::kWeightGradient,
                                 GroupedKernel::kDefault, WeightResult::kAddFp32)
@@ -87,13 +88,13 @@ TEST(WeightSums, AProfileSaysThemAndIsToldWhatIsWrong) {
   const auto error = [](const std::string& sums) {
     return test::input_error_of([&] { parse_profile(with_sums(sums), "tiny.yaml"); });
   };
-  EXPECT_THAT(error("share: 1.2, exposed: 0.25"), HasSubstr("found 1.2, expected a number above 0 and up to 1"));
+  EXPECT_THAT(error("share: 1.2, exposed: 0.25"),
+              HasSubstr("found 1.2, expected a number above 0 and up to 1"));
   EXPECT_THAT(error("share: 0.5, exposd: 0.25"), HasSubstr("did you mean \"exposed\"?"));
 }
 
 TEST(WeightSums, ResultsHaveNames) {
-  for (const WeightResult result :
-       {WeightResult::kAddFp32, WeightResult::kAddBf16, WeightResult::kWriteBf16})
+  for (const WeightResult result : {WeightResult::kAddFp32, WeightResult::kAddBf16, WeightResult::kWriteBf16})
     EXPECT_EQ(parse_weight_result(name(result)), result);
   EXPECT_FALSE(parse_weight_result("add"));
   EXPECT_DOUBLE_EQ(bytes_moved(WeightResult::kAddFp32), 8.0);

@@ -23,8 +23,9 @@ TEST(Timeline, RunsAnEmptyGraphInNoTime) {
   EXPECT_TRUE(timeline.critical_path().empty());
 }
 
-// Durations 1, 5, 1 and launches 3, 1, 1: a ends when it is launched, at 3; b is launched at 4 while it runs to 8, c at 5
-// and ends at 9. Where the host reads from b, it launches c from 8 on: with a launch of 3 it ends at 11.
+// Durations 1, 5, 1 and launches 3, 1, 1: a ends when it is launched, at 3; b is launched at 4 while it runs
+// to 8, c at 5 and ends at 9. Where the host reads from b, it launches c from 8 on: with a launch of 3 it
+// ends at 11.
 TEST(Timeline, AHostRunsAheadUntilItReads) {
   const auto ends = [](bool reads, double last) {
     TaskGraph graph;

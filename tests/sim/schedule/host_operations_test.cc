@@ -11,7 +11,8 @@
 namespace moeplan::sim {
 namespace {
 
-/// Host time of a segment in launches of a host whose framework takes a share of 1 (an operation: kOperationShare).
+/// Host time of a segment in launches of a host whose framework takes a share of 1 (an operation:
+/// kOperationShare).
 struct HostCase : test_data::StepCase {
   HostCase() {
     ProfileData data = real.data();
@@ -37,8 +38,8 @@ TEST(HostOperations, ALossAndSigmoidScoresTakeMore) {
   EXPECT_EQ(router_operations(model, RouterLoss::kSequence).backward, 45);
 }
 
-// Norm; 17 operations of the router and 30 of the dispatcher stand for the router's and the permutation's kernels. The
-// read of the counts is not launched here: routing is forced, but dropless.
+// Norm; 17 operations of the router and 30 of the dispatcher stand for the router's and the permutation's
+// kernels. The read of the counts is not launched here: routing is forced, but dropless.
 TEST(HostOperations, StandForTheKernelsOfRouterAndDispatcher) {
   HostCase c;
   c.plan.dispatcher = Dispatcher::kFlat;
@@ -52,16 +53,17 @@ TEST(HostOperations, EveryExpertIsAProductOfItsOwn) {
   HostCase c;
   const std::vector<std::int64_t> rows(16, 2048);
   EXPECT_NEAR(c.launches(c.kernels().experts_forward(rows)), 3.0 + 2.0 * 15.0 + kOperationShare * 14, 1e-9);
-  // Backward: a data and a weight gradient of each; one of each is the call of the layer, whose second launch counts
-  // as one operation of a share of 1. 16 x 2 weights hand over their gradient.
+  // Backward: a data and a weight gradient of each; one of each is the call of the layer, whose second launch
+  // counts as one operation of a share of 1. 16 x 2 weights hand over their gradient.
   const double hooks = 32.0 * (1.0 + kHookShare * kOperationShare);
-  EXPECT_NEAR(c.launches(c.kernels().experts_backward(rows)), 5.0 + 4.0 * 15.0 + kOperationShare * 9 + hooks, 1e-9);
+  EXPECT_NEAR(c.launches(c.kernels().experts_backward(rows)), 5.0 + 4.0 * 15.0 + kOperationShare * 9 + hooks,
+              1e-9);
   c.run.fusion.experts = true;
   EXPECT_NEAR(c.launches(c.kernels().experts_forward(rows)), 3.0 + kOperationShare * 14, 1e-9);
 }
 
-// Two operands of 16 experts, with four launches where a scale is the whole tensor's and one where it is a block's; the
-// two `quantise` kernels that the segment names are there already.
+// Two operands of 16 experts, with four launches where a scale is the whole tensor's and one where it is a
+// block's; the two `quantise` kernels that the segment names are there already.
 TEST(HostOperations, LowPrecisionQuantisesExpertByExpert) {
   HostCase c;
   const std::vector<std::int64_t> rows(16, 2048);
@@ -74,14 +76,15 @@ TEST(HostOperations, LowPrecisionQuantisesExpertByExpert) {
   EXPECT_NEAR(block - bf16, 2.0 + 2.0 * 16.0 * 1.0, 1e-9);
 }
 
-// 16 experts with a bias on their second product: four passes over the result forward, seven backward, and the operations
-// and weights of every expert. 28 and 40 bytes a value of 32,768 rows.
+// 16 experts with a bias on their second product: four passes over the result forward, seven backward, and
+// the operations and weights of every expert. 28 and 40 bytes a value of 32,768 rows.
 TEST(HostOperations, ABiasOfTheExpertsIsAddedExpertByExpert) {
   HostCase c;
   const std::vector<std::int64_t> rows(16, 2048);
   const Segment forward = c.kernels().experts_forward(rows), backward = c.kernels().experts_backward(rows);
   c.model.expert_bias = true;
-  const Segment biased = c.kernels().experts_forward(rows), biased_backward = c.kernels().experts_backward(rows);
+  const Segment biased = c.kernels().experts_forward(rows),
+                biased_backward = c.kernels().experts_backward(rows);
   EXPECT_EQ(biased.parts().size() - forward.parts().size(), 4U);
   EXPECT_EQ(biased_backward.parts().size() - backward.parts().size(), 7U);
   EXPECT_NEAR(c.launches(biased) - c.launches(forward), kOperationShare * 16 * 2, 1e-9);
@@ -92,11 +95,12 @@ TEST(HostOperations, ABiasOfTheExpertsIsAddedExpertByExpert) {
   EXPECT_GT(biased.gpu_time().s() - forward.gpu_time().s(), least);
   EXPECT_LT(biased.gpu_time().s() - forward.gpu_time().s(), 2.0 * least);
   c.run.fusion.epilogue = c.run.fusion.experts = true;
-  EXPECT_EQ(c.kernels().experts_forward(rows).parts().size() + 4U + 1U, biased.parts().size());  // nor an activation
+  EXPECT_EQ(c.kernels().experts_forward(rows).parts().size() + 4U + 1U,
+            biased.parts().size());  // nor an activation
 }
 
-// A whole pass waits for the host only where the host needs longer than the GPU for all of it: with twice the framework
-// a step of short kernels takes longer by what the host adds, one of long ones does not.
+// A whole pass waits for the host only where the host needs longer than the GPU for all of it: with twice the
+// framework a step of short kernels takes longer by what the host adds, one of long ones does not.
 TEST(HostOperations, AHostThatRunsAheadDelaysOnlyWhatItDecides) {
   const auto step = [](std::int64_t tokens, double share) {
     test_data::StepCase c("uniform", 4, "hgx-h100-1n");

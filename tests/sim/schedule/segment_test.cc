@@ -14,8 +14,8 @@ Estimate seconds(double t, double low, double high) {
   return {base::Seconds::of(t), low, high, Evidence::kMeasured};
 }
 
-// Two memory-bound kernels of 1 s with a half-width of 0.1 s each: together 0.2 s, one cause. A collective of 1 s
-// with 0.3 s has another: sqrt(0.2^2 + 0.3^2) = 0.3606 s around 3 s.
+// Two memory-bound kernels of 1 s with a half-width of 0.1 s each: together 0.2 s, one cause. A collective of
+// 1 s with 0.3 s has another: sqrt(0.2^2 + 0.3^2) = 0.3606 s around 3 s.
 TEST(CostSum, HalfWidthsAddInAClassAndInSquaresBetweenClasses) {
   CostSum sum;
   sum.add(TimeClass::kMemory, seconds(1.0, 0.9, 1.1));

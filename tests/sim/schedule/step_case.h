@@ -16,8 +16,8 @@ inline Profile without_framework(const Profile& profile) {
   return Profile(data);
 }
 
-/// A small job on real profiles: everything a Job refers to, and a plan. The host costs next to nothing, so that times are
-/// the GPU's; `use_real_host` brings it back.
+/// A small job on real profiles: everything a Job refers to, and a plan. The host costs next to nothing, so
+/// that times are the GPU's; `use_real_host` brings it back.
 struct StepCase {
   topology::Cluster cluster;
   Profile real = load_profile((test::source_root() / "configs/profiles/h100-sxm.yaml").string());
