@@ -50,6 +50,8 @@ struct GroupReport {
   std::vector<Skipped> skipped;
   /// Only some of the group's rows were asked for; limits do not apply.
   bool narrowed = false;
+  /// The figures of each kind stand apart.
+  bool by_kind = false;
 };
 
 /// What all groups gave, in the order of groups().

@@ -98,6 +98,7 @@ void judge_step_times(const Context& context, const std::vector<StepRow>& all, b
     one.band = predictions[i].band;
     one.evidence = predictions[i].evidence;
     one.gpu = row.gpu;
+    if (moe) one.kind = row.step_class();
     one.note = joined_notes(judged.jobs[i]);
     report.cases.push_back(std::move(one));
   }
@@ -105,7 +106,7 @@ void judge_step_times(const Context& context, const std::vector<StepRow>& all, b
 }
 
 GroupReport judge_steps(const Context& context) {
-  GroupReport report{"steps", {}, {}, false};
+  GroupReport report{"steps", {}, {}, false, true};
   for (const char* file : {"e2e/steps.csv", "e2e/laer_steps.csv"})
     judge_step_times(context, load_rows(context, file), true, report);
   return report;

@@ -95,7 +95,8 @@ void read_configuration(const Row& row, StepRow& step) {
 }
 
 /// Cells of rows that are not marked usable may be empty: such a row is read as far as it is whole.
-StepRow read_row(const base::CsvTable& table, std::size_t at, const std::string& file, base::DiagnosticSink& sink) {
+StepRow read_row(const base::CsvTable& table, std::size_t at, const std::string& file,
+                 base::DiagnosticSink& sink) {
   const Row row(table, at, sink);
   const StepRow head = read_head(row, file);
   StepRow step = head;
@@ -123,6 +124,16 @@ bool is_newer(const StepRow& a, const StepRow& b) {
 }
 
 }  // namespace
+
+std::string StepRow::step_class() const {
+  constexpr int kGpusPerNode = 8;
+  const bool small_blocks = precision == "mxfp8" || precision == "nvfp4";
+  std::string text = gpus <= kGpusPerNode ? "one node" : "several nodes";
+  if (release.starts_with("simumax")) text += ", SimuMax";
+  if (release.starts_with("LAER")) text += ", LAER";
+  if (small_blocks) text += ", MXFP8 or NVFP4";
+  return text;
+}
 
 std::vector<StepRow> load_steps(const std::string& path, const std::string& file) {
   const base::CsvTable table = base::load_csv(path);

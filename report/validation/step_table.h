@@ -38,6 +38,9 @@ struct StepRow {
     return release.starts_with("simumax") && model == "llama3-70b-l12" && tp == 8;
   }
   bool is_usable() const { return usable == "yes"; }
+  /// What figures stand apart for: nodes (of eight GPUs), the stack where it is not Megatron-Core on mixed
+  /// nodes, formats with scales of blocks of 16 or 32. "several nodes, MXFP8 or NVFP4".
+  std::string step_class() const;
 };
 
 /// Reads a table of steps. `file` is its name relative to the corpus. Throws InputError with every fault.

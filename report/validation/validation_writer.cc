@@ -85,6 +85,19 @@ std::string list_reasons(const GroupReport& group) {
   return text;
 }
 
+std::string list_kinds(const GroupReport& group) {
+  std::map<std::string, std::vector<Case>> kinds;
+  for (const Case& one : group.cases) kinds[one.kind].push_back(one);
+  std::string text;
+  for (const auto& [kind, cases] : kinds) {
+    const Statistics s = compute_statistics(cases, {});
+    text += fmt::format("    {}: {} cases, mape {}, median {}, worst {}, bias {}, naive {}\n", kind, s.cases,
+                        percent(s.mape), percent(s.median), percent(s.worst, true), percent(s.bias, true),
+                        percent(s.naive_mape));
+  }
+  return text;
+}
+
 std::string list_cases(const GroupReport& group) {
   std::string text;
   for (const Case& one : group.cases) {
@@ -145,6 +158,7 @@ std::string write_validation_table(const ValidationReport& report, bool verbose)
     if (s.asked_median)
       text += fmt::format("    by what plans ask for: median {}, p95 {}\n", percent(s.asked_median),
                           percent(s.asked_p95));
+    if (group.by_kind) text += list_kinds(group);
     if (!s.worst_case.empty()) text += fmt::format("    worst: {}\n", s.worst_case);
     if (verbose) text += list_cases(group);
     text += list_reasons(group);

@@ -42,6 +42,39 @@ TEST(StepTable, ReadsARowWithItsEmptyCellsAsDefaults) {
   EXPECT_DOUBLE_EQ(rows[0].tokens_per_s_per_gpu(), 64.0 * 4096.0 / 2.5 / 16.0);
 }
 
+TEST(StepTable, ClassesTellNodesStacksAndFormats) {
+  StepRow row;
+  row.gpus = 8;
+  row.precision = "bf16";
+  row.release = "megatron-bridge-skills";
+  EXPECT_EQ(row.step_class(), "one node");
+  row.release = "simumax-b200-v1.2";
+  EXPECT_EQ(row.step_class(), "one node, SimuMax");
+  row.gpus = 16;
+  row.release = "nemo-26.04";
+  row.precision = "mxfp8";
+  EXPECT_EQ(row.step_class(), "several nodes, MXFP8 or NVFP4");
+  row.release = "LAER-MoE-AE@72db5b7";
+  row.precision = "bf16";
+  EXPECT_EQ(row.step_class(), "several nodes, LAER");
+}
+
+// Dense rows of even number, and the tp 8 steps that the host decides, are those of the fits.
+TEST(StepTable, RowsOfTheFitsAreDense) {
+  StepRow row;
+  row.id = 377;
+  row.tp = 8;
+  row.release = "simumax-b200-v1.2";
+  row.model = "llama3-70b-l12";
+  EXPECT_TRUE(row.seen_by_fit());
+  row.tp = 4;
+  EXPECT_FALSE(row.seen_by_fit());
+  row.id = 376;
+  EXPECT_TRUE(row.seen_by_fit());
+  row.moe = true;
+  EXPECT_FALSE(row.seen_by_fit());
+}
+
 TEST(StepTable, RefusesAUsableRowWithoutATime) {
   EXPECT_THROW(load(row("7", "nemo-26.04", "bf16", "0")), base::InputError);
 }

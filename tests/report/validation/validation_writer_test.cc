@@ -65,5 +65,22 @@ TEST(ValidationTable, NamesTheWorstCaseAndWhyRowsAreSkipped) {
   EXPECT_THAT(table, testing::HasSubstr("1 skipped: no profile"));
 }
 
+// One case 25 % slow, one 50 % fast, of two kinds.
+TEST(ValidationTable, FiguresOfEachKindStandApartWhereAGroupAsksForIt) {
+  ValidationReport report = make_report();
+  report[0].cases[0].kind = "one node";
+  report[0].cases.push_back(report[0].cases[0]);
+  report[0].cases[1].kind = "several nodes";
+  report[0].cases[1].predicted = 1.0;
+  EXPECT_THAT(write_validation_table(report, false), testing::Not(testing::HasSubstr("one node:")));
+  report[0].by_kind = true;
+  const std::string table = write_validation_table(report, false);
+  EXPECT_THAT(
+      table,
+      testing::HasSubstr(
+          "    one node: 1 cases, mape 25.0%, median 25.0%, worst +25.0%, bias +25.0%, naive 50.0%\n"));
+  EXPECT_THAT(table, testing::HasSubstr("    several nodes: 1 cases, mape 50.0%"));
+}
+
 }  // namespace
 }  // namespace moeplan::report
