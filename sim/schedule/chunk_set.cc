@@ -107,7 +107,8 @@ const RoutedLayer& ChunkSimulator::routed_layer(const StageModel& model, std::si
 CacheKey ChunkSimulator::chunk_key(std::size_t chunk, const LoadSample& sample) const {
   const std::size_t kind = stage_class(chunk);
   CacheKey key{static_cast<std::int64_t>(kind), map_.is_first(static_cast<int>(chunk)),
-               map_.is_last(static_cast<int>(chunk)), sample.iteration, sample.micro_batch};
+               map_.is_last(static_cast<int>(chunk)), sample.iteration, sample.micro_batch,
+               sample.document};
   const bool same_routing = sample.is_balanced() && plan_.placement.is_contiguous() && !options_.keep_bars;
   for (const PlacedLayer& layer : layers_[chunk]) {
     key.push_back(models_[kind]->template_id(layer));
@@ -118,12 +119,12 @@ CacheKey ChunkSimulator::chunk_key(std::size_t chunk, const LoadSample& sample) 
 
 ChunkWork ChunkSimulator::chunk_work(std::size_t chunk, const LoadSample& sample) {
   const std::size_t kind = stage_class(chunk);
-  const StageModel& model = *models_[kind];
+  StageModel& model = *models_[kind];
   ChunkWork work;
   std::map<std::pair<int, std::int64_t>, const MoeTimes*>
       alike;  // balanced layers with the same slots do the same
   for (const PlacedLayer& placed : layers_[chunk]) {
-    ChunkLayer layer{&model.layer(placed), nullptr, placed.number};
+    ChunkLayer layer{&model.layer(placed, sample.document), nullptr, placed.number};
     if (layer.kernels->is_moe) {
       const MoeTimes*& moe = alike[{sample.is_balanced() ? -1 : placed.moe_index, digest(slots(placed))}];
       if (moe == nullptr) {

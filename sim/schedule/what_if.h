@@ -21,7 +21,7 @@ namespace moeplan::sim {
 ///
 /// `simulator` is the one of the step at hand; it simulates `iteration` again.
 std::vector<WhatIf> compute_what_if(const Job& job, const PlanSpec& plan, const SimulateOptions& options,
-                                    StepSimulator& simulator, int iteration, base::Seconds iteration_time,
+                                    StepSimulator& simulator, const StepSample& step, base::Seconds iteration_time,
                                     base::Seconds balanced_time, CostCache& cache, base::Seconds step_time);
 
 }  // namespace moeplan::sim

@@ -1,10 +1,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "sim/cost/format.h"
+#include "sim/workload/documents.h"
 
 namespace moeplan::sim {
 
@@ -69,6 +71,8 @@ struct RunSpec {
   bool fused_cross_entropy = true;
   KernelFusion fusion;
   GraphScope graph;
+  /// What the sequences are made of, where attention stays inside documents; nullopt: a sequence is one document.
+  std::optional<DocumentSpec> documents;
   std::string stack;  ///< software stack the run will use, for the record
   friend bool operator==(const RunSpec&, const RunSpec&) = default;
 };
