@@ -119,8 +119,7 @@ TEST(Packing, GoesRoundTheRingOrExchangesHeads) {
     c.plan.stated_cp_comm = exchange;
     c.run.documents.reset();
     const double whole = c.simulate().step_time.s();
-    // Open: a core too small to hide its hops came out 0.15 % longer than that of whole sequences.
-    EXPECT_LT(simulate(c, {512, 1024}).step_time.s(), 1.01 * whole);
+    EXPECT_LT(simulate(c, {512, 1024}).step_time.s(), whole);
   }
   c.plan.stated_cp_comm = ContextExchange::kAllGather;
   const std::vector<PlanFault> faults = find_faults(c.job(), c.plan);
