@@ -30,11 +30,17 @@ sim::ModelSpec load_model(const JobOptions& options) {
   return model;
 }
 
-std::string digest_of(const JobOptions& options, const std::string& profile, std::uint64_t seed) {
+std::string digest_of(const JobOptions& options, const sim::RunSpec& run, const std::string& profile,
+                      std::uint64_t seed) {
   base::Digest digest;
   digest.add(base::read_text_file(base::resolve_config("profiles", profile)));
-  for (const auto& [kind, name] : {std::pair<const char*, std::string>{"clusters", options.cluster}, {"models", options.model}, {"runs", options.run}}) {
+  for (const auto& [kind, name] : {std::pair<const char*, std::string>{"clusters", options.cluster},
+                                   {"models", options.model},
+                                   {"runs", options.run}}) {
     digest.add(base::read_text_file(base::resolve_config(kind, name)));
+  }
+  if (run.documents) {
+    for (const std::int64_t length : run.documents->lengths) digest.add(fmt::format("{} ", length));
   }
   digest.add(options.load);
   if (std::filesystem::is_regular_file(options.load)) digest.add(base::read_text_file(options.load));
@@ -52,13 +58,18 @@ JobFiles::JobFiles(const JobOptions& options, std::uint64_t seed)
       model_(load_model(options)),
       run_(sim::load_run(base::resolve_config("runs", options.run))),
       loads_(sim::load_expert_loads(options.load, load_options(options, model_, seed))),
-      digest_(digest_of(options, options.profile.empty() ? cluster_.profile() : options.profile, seed)),
-      seed_(seed) {}
+      digest_(digest_of(options, run_, options.profile.empty() ? cluster_.profile() : options.profile, seed)),
+      seed_(seed) {
+  if (run_.documents) run_.documents->seed = seed;
+}
 
 report::Inputs JobFiles::describe() const {
-  return {{"cluster", fmt::format("{}: {} GPUs ({} nodes x {})", cluster_.name(), cluster_.ranks(), cluster_.nodes(), cluster_.gpus_per_node())},
-          {"model", fmt::format("{}: {} layers, {} experts, top-{}", model_.name, model_.layers.size(), model_.experts, model_.top_k)},
-          {"run", fmt::format("{}: {} sequences of {} tokens a step, {}", run_.name, run_.global_batch, run_.seq_len, sim::name(run_.precision.gemm))},
+  return {{"cluster", fmt::format("{}: {} GPUs ({} nodes x {})", cluster_.name(), cluster_.ranks(),
+                                  cluster_.nodes(), cluster_.gpus_per_node())},
+          {"model", fmt::format("{}: {} layers, {} experts, top-{}", model_.name, model_.layers.size(),
+                                model_.experts, model_.top_k)},
+          {"run", fmt::format("{}: {} sequences of {} tokens a step, {}", run_.name, run_.global_batch,
+                              run_.seq_len, sim::name(run_.precision.gemm))},
           {"load", loads_->description()},
           {"profile", profile_.name()},
           {"inputs", digest_}};

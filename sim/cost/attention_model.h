@@ -20,7 +20,8 @@ namespace moeplan::sim {
 /// or no
 ///          mask is interpolated, qk != v (MLA) assumed.
 /// Source: fitted on causal forward tables; residuals in the profile.
-/// Not modelled: sliding windows, sinks, dropout, variable lengths.
+/// Not modelled: sinks, dropout. Sliding windows and packed documents are shapes of their own (LayerKernels::core_shape,
+/// sim/schedule/packing.h).
 Estimate attention_time(const ProfileData& profile, const AttentionShape& shape, AttentionPass pass);
 
 /// What the measured operation does beside the core: rotary embedding and KV-cache write, bytes of q, k, v

@@ -23,14 +23,16 @@ std::int64_t per_rank(int heads, int tp) { return std::max(1, heads / tp); }
 
 }  // namespace
 
-AttentionShape LayerKernels::core_shape(const LayerSpec& layer) const {
+AttentionShape LayerKernels::core_shape(const LayerSpec& layer, CorePart part, std::int64_t document) const {
   // Ranks that exchange heads see the tokens of all of them, and so many fewer heads.
   const int split = tp_ * plan_.cp_heads();
   const int ring = plan_.cp_ring();
   AttentionShape shape;
-  shape.batch = tokens_.sequences;
-  shape.seq_q = tokens_.seq_len / ring;
-  shape.seq_kv = tokens_.seq_len;
+  const std::int64_t length = document > 0 ? document : tokens_.seq_len;
+  const double documents = static_cast<double>(tokens_.seq_len) / static_cast<double>(length);
+  shape.batch = std::max<std::int64_t>(1, std::llround(static_cast<double>(tokens_.sequences) * documents));
+  shape.seq_q = std::max<std::int64_t>(1, length / ring);
+  shape.seq_kv = length;
   shape.heads = per_rank(model_.heads, split);
   if (layer.mixer == MixerKind::kMla) {
     shape.kv_heads = shape.heads;
@@ -42,10 +44,12 @@ AttentionShape LayerKernels::core_shape(const LayerSpec& layer) const {
     shape.v_dim = model_.value_dim();
   }
   // A window, and the balanced share of a context-parallel rank, as the same number of pairs without a mask.
-  const bool windowed = layer.window > 0 && layer.window < tokens_.seq_len;
-  if (windowed || ring > 1) {
-    const double keys =
-        windowed ? mean_keys(tokens_.seq_len, layer.window) : static_cast<double>(tokens_.seq_len) / 2.0;
+  const bool windowed = layer.window > 0 && layer.window < length;
+  if (part != CorePart::kAll) {
+    shape.causal = part == CorePart::kOwn;
+    shape.seq_kv = shape.causal ? shape.seq_q : std::max<std::int64_t>(1, shape.seq_q / 2);
+  } else if (windowed || ring > 1) {
+    const double keys = windowed ? mean_keys(length, layer.window) : static_cast<double>(length) / 2.0;
     shape.seq_kv = std::max<std::int64_t>(1, std::llround(keys));
     shape.causal = false;
   }
@@ -131,7 +135,7 @@ void LayerKernels::mla_backward(Segment& segment) const {
   }
 }
 
-Segment LayerKernels::attention_forward(const LayerSpec& layer) const {
+Segment LayerKernels::attention_forward(const LayerSpec& layer, std::int64_t document) const {
   Segment segment;
   if (layer.mixer == MixerKind::kNone) return segment;
   const bool mla = layer.mixer == MixerKind::kMla;
@@ -142,7 +146,7 @@ Segment LayerKernels::attention_forward(const LayerSpec& layer) const {
   } else {
     gqa_projections(segment, false);
   }
-  context_core(segment, layer, AttentionPass::kForward);
+  context_core(segment, layer, AttentionPass::kForward, document);
   forward(segment, {"out projection", tokens_.region, out_in, model_.hidden});
   leave_region(segment);
   memory(segment, "residual", MemoryOp::kAdd, 3.0 * product(tokens_.local, model_.hidden) * kBf16Bytes);
@@ -150,7 +154,7 @@ Segment LayerKernels::attention_forward(const LayerSpec& layer) const {
   return segment;
 }
 
-Segment LayerKernels::attention_backward(const LayerSpec& layer) const {
+Segment LayerKernels::attention_backward(const LayerSpec& layer, std::int64_t document) const {
   Segment segment;
   if (layer.mixer == MixerKind::kNone) return segment;
   const bool mla = layer.mixer == MixerKind::kMla;
@@ -164,7 +168,7 @@ Segment LayerKernels::attention_backward(const LayerSpec& layer) const {
     forward(segment,
             {"kv up", tokens_.region, model_.kv_lora_rank, heads * (model_.qk_nope_dim + model_.v_head_dim)});
   }
-  context_core(segment, layer, AttentionPass::kBackward);
+  context_core(segment, layer, AttentionPass::kBackward, document);
   if (mla) {
     mla_backward(segment);
   } else {

@@ -25,7 +25,8 @@ std::int64_t digest(std::span<const std::int32_t> slots) {
 /// Of all EP groups of a stage; 0 where they differ.
 int common_node_block(const topology::Cluster& cluster, const StageRanks& stage) {
   const int block = node_block(cluster, stage, 0);
-  for (std::size_t first = 0; first < stage.ranks.size(); first += static_cast<std::size_t>(stage.expert_group))
+  for (std::size_t first = 0; first < stage.ranks.size();
+       first += static_cast<std::size_t>(stage.expert_group))
     if (node_block(cluster, stage, first) != block) return 0;
   return block;
 }
@@ -73,7 +74,8 @@ RoutedLayer ChunkSimulator::compute_routed_layer(const StageModel& model, const 
   RoutedLayer result;
   result.traffic = map_to_ranks(routing, plan_.layout, slots(layer));
   if (!routing.sets.empty() && removes_duplicates(plan_.dispatcher))
-    count_touched(routing, plan_.layout, slots(layer), common_node_block(job_.cluster, model.ranks()), result.traffic);
+    count_touched(routing, plan_.layout, slots(layer), common_node_block(job_.cluster, model.ranks()),
+                  result.traffic);
   if (plan_.layout.ep * plan_.layout.etp > 1) {
     result.times = solve_all_to_alls(network_, model.ranks(), result.traffic,
                                      make_exchange(plan_, job_.model, model.kernels()));
@@ -106,8 +108,12 @@ const RoutedLayer& ChunkSimulator::routed_layer(const StageModel& model, std::si
 
 CacheKey ChunkSimulator::chunk_key(std::size_t chunk, const LoadSample& sample) const {
   const std::size_t kind = stage_class(chunk);
-  CacheKey key{static_cast<std::int64_t>(kind), map_.is_first(static_cast<int>(chunk)),
-               map_.is_last(static_cast<int>(chunk)), sample.iteration, sample.micro_batch};
+  CacheKey key{static_cast<std::int64_t>(kind),
+               map_.is_first(static_cast<int>(chunk)),
+               map_.is_last(static_cast<int>(chunk)),
+               sample.iteration,
+               sample.micro_batch,
+               sample.document};
   const bool same_routing = sample.is_balanced() && plan_.placement.is_contiguous() && !options_.keep_bars;
   for (const PlacedLayer& layer : layers_[chunk]) {
     key.push_back(models_[kind]->template_id(layer));
@@ -118,12 +124,12 @@ CacheKey ChunkSimulator::chunk_key(std::size_t chunk, const LoadSample& sample) 
 
 ChunkWork ChunkSimulator::chunk_work(std::size_t chunk, const LoadSample& sample) {
   const std::size_t kind = stage_class(chunk);
-  const StageModel& model = *models_[kind];
+  StageModel& model = *models_[kind];
   ChunkWork work;
   std::map<std::pair<int, std::int64_t>, const MoeTimes*>
       alike;  // balanced layers with the same slots do the same
   for (const PlacedLayer& placed : layers_[chunk]) {
-    ChunkLayer layer{&model.layer(placed), nullptr, placed.number};
+    ChunkLayer layer{&model.layer(placed, sample.document), nullptr, placed.number};
     if (layer.kernels->is_moe) {
       const MoeTimes*& moe = alike[{sample.is_balanced() ? -1 : placed.moe_index, digest(slots(placed))}];
       if (moe == nullptr) {
@@ -225,8 +231,8 @@ const ChunkTimes& ChunkSimulator::simulate_both(int forward_chunk, const LoadSam
   return overlapped_.emplace(std::move(key), std::move(times)).first->second;
 }
 
-/// A pair whose kernels the host launches one by one hides only kEagerHiding of what it could: it takes that share of
-/// the gain over one pass after the other. Its bars stay those of a pair that hides all.
+/// A pair whose kernels the host launches one by one hides only kEagerHiding of what it could: it takes that
+/// share of the gain over one pass after the other. Its bars stay those of a pair that hides all.
 ChunkTimes ChunkSimulator::launched_one_by_one(ChunkTimes pair, std::size_t forward_chunk,
                                                const LoadSample& forward_sample, std::size_t backward_chunk,
                                                const LoadSample& backward_sample) {

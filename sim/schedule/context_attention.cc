@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "sim/schedule/layer_kernels.h"
+#include "sim/schedule/packing.h"
 
 namespace moeplan::sim {
 
@@ -31,8 +32,21 @@ void LayerKernels::core(Segment& segment, const AttentionShape& shape, Attention
   segment.add("attention", TimeClass::kAttention, profile_.attention(shape, pass));
 }
 
-void LayerKernels::core(Segment& segment, const LayerSpec& layer, AttentionPass pass) const {
-  core(segment, core_shape(layer), pass);
+void LayerKernels::core(Segment& segment, const LayerSpec& layer, CorePart part, AttentionPass pass,
+                        std::int64_t document) const {
+  const AttentionShape whole = core_shape(layer, part);
+  if (document == 0) return core(segment, whole, pass);
+  Estimate least = profile_.attention(whole, pass);
+  const double tokens = product(tokens_.sequences, tokens_.seq_len);
+  for (const std::int64_t length : document_nodes(tokens_.seq_len)) {
+    if (length < document || length == tokens_.seq_len) continue;
+    const AttentionShape shape = core_shape(layer, part, length);
+    Estimate packed = profile_.attention(shape, pass);
+    packed.time = packed.time * (tokens / product(shape.batch, length));
+    if (packed.time < least.time) least = packed;
+  }
+  least.evidence = worst(least.evidence, Evidence::kInterpolated);
+  segment.add("attention", TimeClass::kAttention, least);
 }
 
 void LayerKernels::context_traffic(Segment& segment, const LayerSpec& layer, bool backward) const {
@@ -59,17 +73,13 @@ void LayerKernels::exchange_heads(Segment& segment, const LayerSpec& layer, doub
       comm_(LayerGroup::kContextHeads, CollectiveKind::kAllToAll, Bytes::rounded(own * plan_.cp_heads())));
 }
 
-/// Step i works on the keys and values that have come i hops; with early and late parts of the sequence on
+/// Step i works on the keys and values that have come i hops; with early and late parts of every document on
 /// every rank each step has as many pairs: of its own part a causal half, of every other half of the keys, or
 /// half of the queries.
-void LayerKernels::ring(Segment& segment, const LayerSpec& layer, AttentionPass pass) const {
+void LayerKernels::ring(Segment& segment, const LayerSpec& layer, AttentionPass pass,
+                        std::int64_t document) const {
   const int steps = plan_.cp_ring();
-  AttentionShape own = core_shape(layer);
-  own.seq_kv = own.seq_q;
-  own.causal = true;
-  AttentionShape other = own;
-  other.seq_kv = std::max<std::int64_t>(1, own.seq_q / 2);
-  other.causal = false;
+  const AttentionShape own = core_shape(layer, CorePart::kOwn);
   const double values = product(own.batch * own.seq_q, own.kv_heads * (own.qk_dim + own.v_dim));
   Estimate hop = comm_(LayerGroup::kContextRing, CollectiveKind::kAllGather,
                        Bytes::rounded(values * kBf16Bytes * steps));
@@ -77,7 +87,7 @@ void LayerKernels::ring(Segment& segment, const LayerSpec& layer, AttentionPass 
   const double out = product(own.batch * own.seq_q, own.heads * own.v_dim) * kBf16Bytes;
   for (int i = 0; i < steps; ++i) {
     Segment step;
-    core(step, i == 0 ? own : other, pass);
+    core(step, layer, i == 0 ? CorePart::kOwn : CorePart::kOther, pass, document);
     segment.append(step);
     if (pass == AttentionPass::kForward && i > 0) memory(segment, "cp merge", MemoryOp::kAdd, 3.0 * out);
     // Keys and values move on under all steps but the last; their gradients under all but the first.
@@ -90,13 +100,14 @@ void LayerKernels::ring(Segment& segment, const LayerSpec& layer, AttentionPass 
   if (pass == AttentionPass::kBackward) segment.add("cp ring", TimeClass::kTpComm, hop);
 }
 
-void LayerKernels::context_core(Segment& segment, const LayerSpec& layer, AttentionPass pass) const {
+void LayerKernels::context_core(Segment& segment, const LayerSpec& layer, AttentionPass pass,
+                                std::int64_t document) const {
   const bool backward = pass == AttentionPass::kBackward;
   const bool again = backward && recomputes(RecomputeModule::kCoreAttn);
   if (plan_.cp_heads() == 1 && (plan_.cp_ring() == 1 || plan_.cp_comm() == ContextExchange::kAllGather)) {
     context_traffic(segment, layer, backward);
-    if (again) core(segment, layer, AttentionPass::kForward);
-    core(segment, layer, pass);
+    if (again) core(segment, layer, CorePart::kAll, AttentionPass::kForward, document);
+    core(segment, layer, CorePart::kAll, pass, document);
     return;
   }
   const AttentionShape shape = core_shape(layer);
@@ -106,9 +117,9 @@ void LayerKernels::context_core(Segment& segment, const LayerSpec& layer, Attent
   const double out = heads * static_cast<double>(shape.heads * shape.v_dim);
   const auto work = [&](AttentionPass one) {
     if (plan_.cp_ring() > 1)
-      ring(segment, layer, one);
+      ring(segment, layer, one, document);
     else
-      core(segment, layer, one);
+      core(segment, layer, CorePart::kAll, one, document);
   };
   if (heads > 1.0) exchange_heads(segment, layer, backward ? out : in);
   if (again) work(AttentionPass::kForward);

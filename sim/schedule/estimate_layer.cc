@@ -5,6 +5,7 @@
 
 #include "base/files.h"
 #include "sim/schedule/load_sample.h"
+#include "sim/schedule/packing.h"
 #include "sim/schedule/shared_experts.h"
 #include "sim/schedule/tile_fused.h"
 
@@ -12,7 +13,7 @@ namespace moeplan::sim {
 
 namespace {
 
-enum KeyKind : std::int64_t { kLayerKey = 2, kEndKey = 3 };
+enum KeyKind : std::int64_t { kLayerKey = 2, kEndKey = 3, kDocumentKey = 4 };
 
 CacheKey layout_key(const Job& job, const PlanSpec& plan, KeyKind kind) {
   const ParallelLayout& l = plan.layout;
@@ -75,9 +76,9 @@ double most_host(const std::vector<Segment>& segments, int pieces) {
 /// the segments of a pass.
 struct PassTime {
   double gpu = 0, host = 0;
-  void add(const Segment& segment) {
-    gpu += segment.gpu_time().s();
-    host += segment.host().s();
+  void add(const Segment& segment, double share = 1.0) {
+    gpu += segment.gpu_time().s() * share;
+    host += segment.host().s() * share;
   }
   double time() const { return std::max(gpu, host); }
 };
@@ -151,10 +152,27 @@ RoutedTimes estimate_routed(const Job& job, const PlanSpec& plan, const StageMod
           slowest_weights(moe)};
 }
 
-LayerEstimate compute_layer(const Job& job, const PlanSpec& plan, const PlacedLayer& layer) {
+/// Lengths of documents and their mean shares of the tokens; one whole sequence where the run has none.
+std::vector<std::pair<std::int64_t, double>> mean_documents(const Job& job, CostCache& cache) {
+  if (!job.run.documents) return {{0, 1.0}};
+  const std::vector<std::int64_t> nodes = document_nodes(job.run.seq_len);
+  std::vector<std::pair<std::int64_t, double>> documents;
+  std::vector<double> mean;
+  for (std::size_t n = 0; n < nodes.size(); ++n) {
+    const double share = cache.number({kDocumentKey, static_cast<std::int64_t>(n)}, [&] {
+      if (mean.empty()) mean = even_packing(job.run).mean;
+      return mean[n];
+    });
+    if (share > 0.0) documents.emplace_back(n == 0 ? 0 : nodes[n], share);
+  }
+  return documents;
+}
+
+LayerEstimate compute_layer(const Job& job, const PlanSpec& plan, const PlacedLayer& layer,
+                            CostCache& cache) {
   const auto sharing = make_sharing({SharingMode::kBound, 0});
   const CommNetwork network(job.cluster, job.profile, *sharing);
-  const StageModel model(job, plan, network, 0, false);
+  StageModel model(job, plan, network, 0, false);
   const LayerTemplate& t = model.layer(layer);
   LayerEstimate estimate;
   RoutedTimes routed;
@@ -172,8 +190,13 @@ LayerEstimate compute_layer(const Job& job, const PlanSpec& plan, const PlacedLa
   PassTime feed_forward = routed.forward, forward, backward = routed.backward, weight = routed.weight;
   for (const Segment* s : {&t.before_forward, &t.after_forward}) feed_forward.add(*s);
   forward = feed_forward;
-  forward.add(t.attention_forward);
-  for (const BackwardSegment* s : {&t.attention_backward, &t.before_backward, &t.after_backward}) {
+  for (const auto& [document, share] : mean_documents(job, cache)) {
+    const LayerTemplate& packed = model.layer(layer, document);
+    forward.add(packed.attention_forward, share);
+    backward.add(packed.attention_backward.whole, share);
+    weight.add(packed.attention_backward.weight, share);
+  }
+  for (const BackwardSegment* s : {&t.before_backward, &t.after_backward}) {
     backward.add(s->whole);
     weight.add(s->weight);
   }
@@ -211,7 +234,7 @@ LayerEstimate estimate_layer(const Job& job, const PlanSpec& plan, const PlacedL
     }
     key.push_back(static_cast<std::int64_t>(digest.value()));
   }
-  return cache.layer_estimate(key, [&] { return compute_layer(job, plan, layer); });
+  return cache.layer_estimate(key, [&] { return compute_layer(job, plan, layer, cache); });
 }
 
 LayerEstimate estimate_end(const Job& job, const PlanSpec& plan, bool last, CostCache& cache) {

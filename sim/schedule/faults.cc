@@ -101,8 +101,21 @@ void check_batch(const Job& job, const PlanSpec& plan, Faults& faults) {
   check_micro_batches(plan, job.run.global_batch / per_round, faults);
 }
 
+/// Source: TransformerEngine, context_parallel.py: the gather of keys and values asserts that sequences are
+/// not packed (qkv_format thd); Megatron-Core's PackedSeqParams go round the ring, each document in an early
+/// and a late part a rank.
+void check_documents(const Job& job, const PlanSpec& plan, Faults& faults) {
+  if (!job.run.documents || plan.layout.cp == 1) return;
+  const bool gathers = plan.cp_comm() == ContextExchange::kAllGather;
+  if (gathers || (plan.cp_ring() > 1 && plan.cp_heads() > 1))
+    add(faults, "documents-cp", "cp_comm_type {} with packed documents: {}; expected p2p or a2a",
+        name(plan.cp_comm()),
+        gathers ? "TransformerEngine gathers keys and values of whole sequences alone" : "not modelled");
+}
+
 void check_sequence(const Job& job, const PlanSpec& plan, Faults& faults) {
   const ParallelLayout& l = plan.layout;
+  check_documents(job, plan, faults);
   // Causal balance: every context-parallel rank takes one early and one late part of the sequence.
   if (l.cp > 1 && job.run.seq_len % (2 * l.cp) != 0)
     add(faults, "cp-divides-sequence", "2 * cp {} does not divide the sequence of {}", l.cp, job.run.seq_len);
@@ -262,7 +275,8 @@ void check_data_parallel(const PlanSpec& plan, Faults& faults) {
         name(sharding), l.pp);
   if (shards_gradients(sharding) && plan.overlap.all_to_all)
     add(faults, "sharding-overlap",
-        "data_parallel {} with all-to-alls under another micro-batch: gathers and reductions beside pairs of passes "
+        "data_parallel {} with all-to-alls under another micro-batch: gathers and reductions beside pairs of "
+        "passes "
         "are not simulated; expected none or zero1",
         name(sharding));
   if (sharding != DataParallel::kHsdp) {
@@ -388,7 +402,8 @@ void check_graph(const Job& job, const PlanSpec& plan, Faults& faults) {
   if (!job.run.graph.whole_step || !job.model.is_moe() || plan.layout.ep < 2) return;
   if (job.run.gate == GatePolicy::kDropless && plan.dispatcher != Dispatcher::kHybridEp)
     add(faults, "whole-step-graph",
-        "cuda_graph whole_step with a dropless gate: dispatcher {} has the host read the tokens per expert, expected hybridep "
+        "cuda_graph whole_step with a dropless gate: dispatcher {} has the host read the tokens per expert, "
+        "expected hybridep "
         "(or a capacity gate)",
         name(plan.dispatcher));
 }

@@ -47,8 +47,9 @@ class LayerKernels {
   LayerKernels(const ModelSpec& model, const RunSpec& run, const PlanSpec& plan, const Profile& profile,
                LayerComm comm);
 
-  Segment attention_forward(const LayerSpec& layer) const;
-  Segment attention_backward(const LayerSpec& layer) const;
+  /// `document`: tokens of every document that the sequences are packed with; 0: each is one document.
+  Segment attention_forward(const LayerSpec& layer, std::int64_t document = 0) const;
+  Segment attention_backward(const LayerSpec& layer, std::int64_t document = 0) const;
   Segment dense_forward() const;
   Segment dense_backward() const;
   /// Norm, shared experts, router, permutation: what comes before the dispatch.
@@ -128,13 +129,20 @@ class LayerKernels {
   void mla_forward(Segment& segment) const;
   void mla_backward(Segment& segment) const;
   /// The attention core and what context parallelism exchanges for it (context_attention.cc).
-  void context_core(Segment& segment, const LayerSpec& layer, AttentionPass pass) const;
+  void context_core(Segment& segment, const LayerSpec& layer, AttentionPass pass,
+                    std::int64_t document) const;
   void router_loss(Segment& segment, bool backward) const;
-  void ring(Segment& segment, const LayerSpec& layer, AttentionPass pass) const;
+  void ring(Segment& segment, const LayerSpec& layer, AttentionPass pass, std::int64_t document) const;
   void exchange_heads(Segment& segment, const LayerSpec& layer, double width) const;
-  void core(Segment& segment, const LayerSpec& layer, AttentionPass pass) const;
+  /// What a core works on: all pairs of a rank; of a ring its own keys, or those of another rank.
+  enum class CorePart { kAll, kOwn, kOther };
+  /// Model: of documents of l tokens, a batch of T / l sequences of l, T tokens in all: the work of one
+  /// kernel over cumulative lengths. Never more than at a longer node, of which it is a part.
+  void core(Segment& segment, const LayerSpec& layer, CorePart part, AttentionPass pass,
+            std::int64_t document) const;
   void core(Segment& segment, const AttentionShape& shape, AttentionPass pass) const;
-  AttentionShape core_shape(const LayerSpec& layer) const;
+  AttentionShape core_shape(const LayerSpec& layer, CorePart part = CorePart::kAll,
+                            std::int64_t document = 0) const;
   /// Scores, fp16 or bf16, through memory (S values): product 2 S, softmax 4 S, dropout with its mask 5 S,
   /// product; backward four products, dropout 5 S, softmax 6 S. The causal half is not skipped.
   /// Source: Megatron-LM core attention of 2022 (scaled masked softmax fused, dropout and products not).

@@ -28,13 +28,25 @@ std::vector<int> sample_iterations(const Job& job, int limit) {
   return iterations;
 }
 
+std::vector<StepSample> sample_steps(const Job& job, int limit) {
+  const std::vector<int> iterations = sample_iterations(job, limit);
+  std::vector<StepSample> steps;
+  if (!job.run.documents) {
+    for (const int iteration : iterations) steps.push_back({iteration, -1});
+    return steps;
+  }
+  for (int i = 0; i < std::max(1, limit); ++i)
+    steps.push_back({iterations[static_cast<std::size_t>(i) % iterations.size()], i});
+  return steps;
+}
+
 std::vector<LoadSample> sample_micro_batches(const Job& job, const PlanSpec& plan, int iteration, int limit) {
   if (iteration < 0) return {LoadSample{}};
   const int have = std::max(1, job.loads.distinct_micro_batches(routing_shape(job, plan)));
   const int want = std::clamp(limit, 1, have);
   std::vector<LoadSample> samples;
   for (int i = 0; i < want; ++i)
-    samples.push_back({iteration, static_cast<int>((2LL * i + 1) * have / (2LL * want))});
+    samples.push_back({iteration, static_cast<int>((2LL * i + 1) * have / (2LL * want)), 0});
   return samples;
 }
 

@@ -11,6 +11,7 @@
 #include "sim/schedule/attribution.h"
 #include "sim/schedule/bound_gap.h"
 #include "sim/schedule/build_view.h"
+#include "sim/schedule/packing.h"
 #include "sim/schedule/speed_spread.h"
 #include "sim/schedule/step_notes.h"
 #include "sim/schedule/step_simulator.h"
@@ -31,7 +32,10 @@ void refuse_what_cannot_run(const Job& job, const PlanSpec& plan) {
   std::vector<base::Diagnostic> diagnostics;
   for (const std::string& kind : job.model.kinds_without_cost()) {
     diagnostics.push_back(
-        {job.model.name, {}, "", fmt::format("layers of kind \"{}\" have no cost model", kind),
+        {job.model.name,
+         {},
+         "",
+         fmt::format("layers of kind \"{}\" have no cost model", kind),
          fmt::format("--assume {}=attention costs them as full attention and says so", kind)});
   }
   for (const PlanFault& fault : find_faults(job, plan))
@@ -60,11 +64,12 @@ void fill_rates(const Job& job, const PlanSpec& plan, StepResult& result) {
   const double gpu_seconds = result.step_time.s() * plan.layout.world();
   result.tokens_per_s_per_gpu = tokens / gpu_seconds;
   result.model_flops_per_s_per_gpu =
-      result.tokens_per_s_per_gpu * training_flops_per_token(job.model, job.run.seq_len);
+      result.tokens_per_s_per_gpu * training_flops_per_token(job.model, job.run);
   result.peak_flops_per_s = job.profile.peak(job.run.precision.gemm).flops_per_s();
   result.mfu = result.peak_flops_per_s > 0 ? result.model_flops_per_s_per_gpu / result.peak_flops_per_s : 0;
   result.flop_formula =
       "megatron-core: 6 * (matrices + causal attention + output head) per token, no recomputation";
+  if (job.run.documents) result.flop_formula += "; attention inside documents";
 }
 
 /// What a whole step deviates by from the sum of its kernels, beyond their own bands: 90 % of measured /
@@ -114,9 +119,9 @@ void add_gap_note(const Job& job, const PlanSpec& plan, int iteration, StepResul
 
 /// Puts the steps under drawn rank speeds in the place of the one at named speeds.
 void spread_speeds(const Job& job, const PlanSpec& plan, const SimulateOptions& options,
-                   const std::vector<int>& iterations, CostSum& critical, StepResult& result) {
+                   const std::vector<StepSample>& steps, CostSum& critical, StepResult& result) {
   const Seconds named = result.step_time;
-  SpeedDraws draws = simulate_draws(job, plan, options, iterations);
+  SpeedDraws draws = simulate_draws(job, plan, options, steps);
   critical = draws.critical;
   fill_distribution(std::move(draws.times), result);
   result.notes.insert(result.notes.begin(),
@@ -130,25 +135,27 @@ Simulation simulate_step(const Job& job, const PlanSpec& plan, const SimulateOpt
   refuse_what_cannot_run(job, plan);
   const auto own_cache = make_cost_cache();
   CostCache& costs = cache != nullptr ? *cache : *own_cache;
-  StepSimulator simulator(job, plan, options.network, {false, options.trace, options.micro_batch_samples}, costs);
+  StepSimulator simulator(job, plan, options.network, {false, options.trace, options.micro_batch_samples},
+                          costs);
   Simulation simulation;
   StepResult& result = simulation.result;
 
-  const std::vector<int> iterations = sample_iterations(job, options.max_iterations);
+  const std::vector<StepSample> steps = sample_steps(job, options.max_iterations);
   std::vector<Seconds> times;
   CostSum critical;
-  const int middle = iterations[iterations.size() / 2];
-  for (const int iteration : iterations) {
-    const PipelineStep step = simulator.simulate(iteration);
+  const std::size_t middle_step = steps.size() / 2;
+  const StepSample middle = steps[middle_step];
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    const PipelineStep step = simulator.simulate(steps[i].iteration, steps[i].draw);
     times.push_back(step.time());
     critical.add(critical_cost(step));
-    if (options.trace && iteration == middle) simulation.trace = build_trace(step, simulator, plan);
-    if (options.view && iteration == middle) simulation.view = build_view(job, plan, step, iteration);
+    if (options.trace && i == middle_step) simulation.trace = build_trace(step, simulator, plan);
+    if (options.view && i == middle_step) simulation.view = build_view(job, plan, step, middle.iteration);
   }
-  const Seconds middle_time = times[iterations.size() / 2];
+  const Seconds middle_time = times[middle_step];
   result.notes = collect_notes(job, plan, options);
   fill_distribution(std::move(times), result);
-  if (options.speed_spread > 0) spread_speeds(job, plan, options, iterations, critical, result);
+  if (options.speed_spread > 0) spread_speeds(job, plan, options, steps, critical, result);
   fill_rates(job, plan, result);
   fill_band(critical, step_band(job), result);
 
@@ -158,11 +165,11 @@ Simulation simulate_step(const Job& job, const PlanSpec& plan, const SimulateOpt
   result.memory = compute_memory(job, plan);
   result.network_mode = options.network == NetworkMode::kFlow ? "flow" : "bound";
   result.distinct_matrices = simulator.distinct_matrices();
-  describe_load(job, plan, iterations, result);
-  if (options.network == NetworkMode::kBound) add_gap_note(job, plan, middle, result);
+  describe_load(job, plan, sample_iterations(job, options.max_iterations), result);
+  if (options.network == NetworkMode::kBound) add_gap_note(job, plan, middle.iteration, result);
   if (options.what_if) {
-    result.what_if = compute_what_if(job, plan, options, simulator, middle, middle_time, balanced.time(), costs,
-                                     result.step_time);
+    result.what_if = compute_what_if(job, plan, options, simulator, middle, middle_time, balanced.time(),
+                                     costs, result.step_time);
   }
   return simulation;
 }

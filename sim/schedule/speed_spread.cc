@@ -21,7 +21,7 @@ topology::Cluster draw_speeds(const topology::Cluster& cluster, double spread, s
 }
 
 SpeedDraws simulate_draws(const Job& job, const PlanSpec& plan, const SimulateOptions& options,
-                          const std::vector<int>& iterations) {
+                          const std::vector<StepSample>& steps) {
   SpeedDraws result;
   // Shared by all draws: collectives do not depend on how fast kernels are.
   CostCache cache;
@@ -29,8 +29,8 @@ SpeedDraws simulate_draws(const Job& job, const PlanSpec& plan, const SimulateOp
     const topology::Cluster cluster = draw_speeds(job.cluster, options.speed_spread, options.seed, draw);
     const Job drawn{cluster, job.profile, job.model, job.run, job.loads};
     StepSimulator simulator(drawn, plan, options.network, {false, false, options.micro_batch_samples}, cache);
-    for (const int iteration : iterations) {
-      const PipelineStep step = simulator.simulate(iteration);
+    for (const StepSample& sample : steps) {
+      const PipelineStep step = simulator.simulate(sample.iteration, sample.draw);
       result.times.push_back(step.time());
       result.critical.add(critical_cost(step));
     }

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "sim/schedule/load_sample.h"
 #include "sim/schedule/segment.h"
 #include "sim/schedule/simulate.h"
 
@@ -21,12 +22,12 @@ topology::Cluster draw_speeds(const topology::Cluster& cluster, double spread, s
 
 /// Steps under drawn speeds.
 struct SpeedDraws {
-  std::vector<base::Seconds> times;  ///< [draw][iteration]
+  std::vector<base::Seconds> times;  ///< [draw][step]
   CostSum critical;                  ///< over all of them
 };
 /// Cost: a draw simulates every stage apart, graphs of all chunks again; collectives are solved once for all
 /// draws.
 SpeedDraws simulate_draws(const Job& job, const PlanSpec& plan, const SimulateOptions& options,
-                          const std::vector<int>& iterations);
+                          const std::vector<StepSample>& steps);
 
 }  // namespace moeplan::sim

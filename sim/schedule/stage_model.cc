@@ -111,7 +111,7 @@ StageModel::StageModel(const Job& job, const PlanSpec& plan, const CommNetwork& 
       if (template_id(layer) >= 0) continue;
       specs_.push_back(layer.spec);
       template_is_mtp_.push_back(layer.is_mtp);
-      templates_.push_back(build_template(layer));
+      templates_.push_back(build_template(layer, 0));
     }
   }
   embedding_forward_ = kernels_.embedding_forward();
@@ -145,12 +145,20 @@ const LayerTemplate& StageModel::layer(const PlacedLayer& layer) const {
   return templates_[static_cast<std::size_t>(template_id(layer))];
 }
 
-LayerTemplate StageModel::build_template(const PlacedLayer& layer) const {
+const LayerTemplate& StageModel::layer(const PlacedLayer& placed, std::int64_t document) {
+  if (document == 0) return layer(placed);
+  const std::pair<int, std::int64_t> key(template_id(placed), document);
+  const auto found = packed_.find(key);
+  if (found != packed_.end()) return found->second;
+  return packed_.emplace(key, build_template(placed, document)).first->second;
+}
+
+LayerTemplate StageModel::build_template(const PlacedLayer& layer, std::int64_t document) const {
   LayerTemplate result;
   result.is_moe = layer.spec.ffn == FfnKind::kMoe;
   if (layer.is_mtp) result.attention_forward = kernels_.mtp_projection_forward();
-  result.attention_forward.append(kernels_.attention_forward(layer.spec));
-  Segment attention = kernels_.attention_backward(layer.spec);
+  result.attention_forward.append(kernels_.attention_forward(layer.spec, document));
+  Segment attention = kernels_.attention_backward(layer.spec, document);
   if (layer.is_mtp) attention.append(kernels_.mtp_projection_backward());
   Segment before, after;
   if (result.is_moe) {

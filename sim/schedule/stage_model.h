@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <map>
+#include <utility>
 #include <vector>
 
 #include "sim/collective/comm_network.h"
@@ -36,13 +37,15 @@ class StageModel {
   const std::vector<double>& slow() const { return slow_; }
   const LayerKernels& kernels() const { return kernels_; }
   const LayerTemplate& layer(const PlacedLayer& layer) const;
+  /// The same with sequences packed with documents of so many tokens; 0: whole ones. Stays valid.
+  const LayerTemplate& layer(const PlacedLayer& layer, std::int64_t document);
   /// Number of the layer's template: equal for layers that do the same.
   int template_id(const PlacedLayer& layer) const;
   ChunkEnds ends(bool first, bool last) const;
 
  private:
   Estimate solve_comm(LayerGroup group, CollectiveKind kind, base::Bytes buffer);
-  LayerTemplate build_template(const PlacedLayer& layer) const;
+  LayerTemplate build_template(const PlacedLayer& layer, std::int64_t document) const;
 
   const PlanSpec& plan_;
   const CommNetwork& network_;
@@ -54,6 +57,7 @@ class StageModel {
   std::vector<LayerSpec> specs_;  // [template], with MTP ones after the others
   std::vector<LayerTemplate> templates_;
   std::vector<bool> template_is_mtp_;
+  std::map<std::pair<int, std::int64_t>, LayerTemplate> packed_;  // [template, document]
   Segment embedding_forward_, head_forward_;
   BackwardSegment embedding_backward_, head_backward_;
 };

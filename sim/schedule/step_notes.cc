@@ -6,6 +6,7 @@
 
 #include "base/quantity_text.h"
 #include "sim/schedule/load_sample.h"
+#include "sim/schedule/packing.h"
 
 namespace moeplan::sim {
 
@@ -16,6 +17,27 @@ double rank_imbalance(std::span<const double> share, std::span<const std::int32_
   if (slots.empty()) return max_over_mean(share, ep);
   const std::vector<double> rank = rank_shares(share, slots, ep);
   return *std::max_element(rank.begin(), rank.end()) * ep;
+}
+
+/// What documents do to attention: pairs of the mean micro-batch and of the one with most, as documents of
+/// equal length would have them.
+std::string describe_packing(const Job& job, const PlanSpec& plan) {
+  const Packing packing = pack_step(job.run, plan, 0);
+  const auto length = [&](std::span<const double> share) {
+    double sum = 0;
+    for (std::size_t n = 0; n < share.size(); ++n) sum += share[n] * static_cast<double>(packing.nodes[n]);
+    return sum;
+  };
+  double most = 0;
+  const auto micro_batches = static_cast<int>(sim::micro_batches(plan, job.run.global_batch));
+  for (int m = 0; m < micro_batches; ++m) {
+    for (int rank = 0; rank < packing.ranks; ++rank) most = std::max(most, length(packing.at(m, rank)));
+  }
+  return fmt::format(
+      "attention stays inside documents ({}): as many pairs as documents of {:.0f} tokens on average, of "
+      "{:.0f} in "
+      "the micro-batch with most; padding of documents to parts of ranks and kernel blocks is not modelled",
+      describe(*job.run.documents), length(packing.mean), most);
 }
 
 constexpr std::size_t kNamed = 4;  ///< slow ranks and links that a note names
@@ -115,11 +137,13 @@ std::vector<std::string> collect_notes(const Job& job, const PlanSpec& plan, con
         fmt::format("{} micro-batches of an iteration are simulated apart, the others repeat them",
                     options.micro_batch_samples));
   }
+  if (job.run.documents) notes.push_back(describe_packing(job, plan));
   if (job.model.mtp_layers > 0 && moe)
     notes.emplace_back("multi-token-prediction blocks route like the last MoE layer");
   if (splits_backward(plan.schedule()))
     notes.emplace_back(
-        "weight gradients run as passes of their own, and every rank waits for the norm of all gradients before "
+        "weight gradients run as passes of their own, and every rank waits for the norm of all gradients "
+        "before "
         "it updates: an optimizer that starts earlier, as in the zero-bubble paper, is not modelled");
   if (plan.overlap.shared_experts)
     notes.emplace_back(
@@ -138,7 +162,8 @@ std::vector<std::string> collect_notes(const Job& job, const PlanSpec& plan, con
         "transfer");
   if (plan.pairs_passes())
     notes.emplace_back(
-        "a forward and a backward of two micro-batches share a rank layer by layer: all-to-alls of one run under "
+        "a forward and a backward of two micro-batches share a rank layer by layer: all-to-alls of one run "
+        "under "
         "kernels of the other, and either slows the other as the profile's interference says");
   if (plan.schedule() == PipelineSchedule::kDualPipe)
     notes.emplace_back("dualpipe holds two stages of the model on every rank");
@@ -152,10 +177,12 @@ std::vector<std::string> collect_notes(const Job& job, const PlanSpec& plan, con
         "the placement is scored on the load that it may have been made from: a load that drifts gains less");
   if (!job.run.graph.whole_step && (!job.run.graph.attention || !job.run.graph.router))
     notes.emplace_back(
-        "host launch times are one framework's on one CPU (profile, host): a slower host or a framework with more "
+        "host launch times are one framework's on one CPU (profile, host): a slower host or a framework with "
+        "more "
         "calls a layer takes longer outside CUDA graphs");
   notes.emplace_back(
-      "not modelled: gradient reductions and tensor-parallel traffic that slow GEMMs, data loading, checkpoints");
+      "not modelled: gradient reductions and tensor-parallel traffic that slow GEMMs, data loading, "
+      "checkpoints");
   return notes;
 }
 

@@ -1,6 +1,7 @@
 #include "sim/schedule/step_simulator.h"
 
 #include "sim/collective/point_to_point.h"
+#include "sim/schedule/chunk_mix.h"
 
 namespace moeplan::sim {
 
@@ -34,7 +35,7 @@ StepSimulator::StepSimulator(const Job& job, const PlanSpec& plan, NetworkMode m
   // other schedules' own code overlaps them.
   input_.blocking_transfers = plan.schedule() == PipelineSchedule::kOneForwardOneBackward;
   input_.both = [this](int f, int mf, int b, int mb) -> const ChunkTimes& {
-    return chunks_.simulate_both(f, sample_of(mf).load, b, sample_of(mb).load);
+    return simulate_both(f, mf, b, mb);
   };
   input_.overlap_reduce = plan.overlap_grad_reduce;
   input_.overlap_gather = plan.overlap_param_gather && plan.distributed_optimizer;
@@ -92,12 +93,85 @@ void StepSimulator::compute_exchanges() {
   }
 }
 
-PipelineStep StepSimulator::simulate(int iteration) {
+LoadSample StepSimulator::at_node(const LoadSample& load, std::size_t node) const {
+  LoadSample sample = load;
+  // The first node is a whole sequence.
+  if (packing_ && node > 0) sample.document = packing_->nodes[node];
+  return sample;
+}
+
+/// What the ranks of a stage do for one micro-batch; chunks that do the same are mixed once.
+const ChunkSample& StepSimulator::mix(int micro_batch) {
+  const PackedSample& sample = sample_of(micro_batch);
+  ChunkSample& result = mixed_.emplace_back();
+  result.load = sample.load;
+  const std::size_t shown = main_node(*packing_);
+  const std::vector<const ChunkPair*>& chunks = sample.nodes[shown]->chunks;
+  std::map<const ChunkPair*, const ChunkPair*> done;
+  for (std::size_t c = 0; c < chunks.size(); ++c) {
+    const ChunkPair*& pair = done[chunks[c]];
+    if (pair == nullptr) {
+      const StageRanks& ranks = chunks_.stage(input_.map.stage(static_cast<int>(c))).ranks();
+      const auto mixed = [&](ChunkTimes ChunkPair::*pass) {
+        NodeTimes nodes;
+        for (const auto& node : sample.nodes) nodes.push_back(node ? &(node->chunks[c]->*pass) : nullptr);
+        return mix_chunk(nodes, *packing_, micro_batch, ranks.block / ranks.tensor_group);
+      };
+      ChunkPair& one = mixed_pairs_.emplace_back();
+      one.forward = mixed(&ChunkPair::forward);
+      one.backward = mixed(&ChunkPair::backward);
+      if (!chunks[c]->input.duration.empty()) {
+        one.input = mixed(&ChunkPair::input);
+        one.weight = mixed(&ChunkPair::weight);
+      }
+      pair = &one;
+    }
+    result.chunks.push_back(pair);
+  }
+  return result;
+}
+
+const ChunkTimes& StepSimulator::simulate_both(int f, int mf, int b, int mb) {
+  const PackedSample& forward = sample_of(mf);
+  const PackedSample& backward = sample_of(mb);
+  if (!packing_) return chunks_.simulate_both(f, forward.load, b, backward.load);
+  const std::array<int, 4> key{f, mf, b, mb};
+  if (const auto found = mixed_both_.find(key); found != mixed_both_.end()) return found->second;
+  const std::size_t reference = main_node(*packing_);
+  const auto pair = [&](std::size_t fn, std::size_t bn) {
+    return &chunks_.simulate_both(f, at_node(forward.load, fn), b, at_node(backward.load, bn));
+  };
+  NodeTimes by_forward, by_backward;
+  for (std::size_t n = 0; n < packing_->nodes.size(); ++n) {
+    const bool used = packing_->mean[n] > 0.0;
+    by_forward.push_back(used ? pair(n, reference) : nullptr);
+    by_backward.push_back(used ? pair(reference, n) : nullptr);
+  }
+  const StageRanks& ranks = chunks_.stage(input_.map.stage(f)).ranks();
+  return mixed_both_
+      .emplace(key, mix_pair(by_forward, by_backward, *packing_, mf, mb, ranks.block / ranks.tensor_group))
+      .first->second;
+}
+
+PipelineStep StepSimulator::simulate(int iteration, int draw) {
   samples_.clear();
-  for (const LoadSample& sample : sample_micro_batches(job_, plan_, iteration, chunks_.options().micro_batch_samples))
-    samples_.push_back(chunks_.simulate(sample));
+  packing_.reset();
+  if (job_.run.documents) packing_ = draw < 0 ? even_packing(job_.run) : pack_step(job_.run, plan_, draw);
+  for (const LoadSample& load :
+       sample_micro_batches(job_, plan_, iteration, chunks_.options().micro_batch_samples)) {
+    PackedSample& sample = samples_.emplace_back();
+    sample.load = load;
+    for (std::size_t n = 0; n < (packing_ ? packing_->nodes.size() : 1); ++n) {
+      sample.nodes.emplace_back();
+      if (!packing_ || packing_->mean[n] > 0.0) sample.nodes.back() = chunks_.simulate(at_node(load, n));
+    }
+  }
+  mixed_.clear();
+  mixed_pairs_.clear();
+  mixed_both_.clear();
   input_.samples.clear();
-  for (int m = 0; m < input_.micro_batches; ++m) input_.samples.push_back(&sample_of(m));
+  for (int m = 0; m < input_.micro_batches; ++m)
+    input_.samples.push_back(packing_ ? &mix(m) : &*sample_of(m).nodes.front());
   return simulate_pipeline(input_);
 }
 

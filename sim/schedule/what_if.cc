@@ -19,11 +19,11 @@ topology::Cluster with_twice_the_nics(const topology::Cluster& cluster) {
 
 /// All collectives are solved again: cached values belong to one cluster.
 Seconds simulate_on(const topology::Cluster& cluster, const Job& job, const PlanSpec& plan,
-                    const SimulateOptions& options, int iteration) {
+                    const SimulateOptions& options, const StepSample& step) {
   const Job other{cluster, job.profile, job.model, job.run, job.loads};
   CostCache cache;
   return StepSimulator(other, plan, options.network, {false, false, options.micro_batch_samples}, cache)
-      .simulate(iteration)
+      .simulate(step.iteration, step.draw)
       .time();
 }
 
@@ -36,18 +36,18 @@ topology::Cluster without_faults(const topology::Cluster& cluster) {
 
 /// `cache` may be the job's: all-to-alls do not depend on the host.
 Seconds simulate_without_launches(const Job& job, const PlanSpec& plan, const SimulateOptions& options,
-                                  int iteration, CostCache& cache) {
+                                  const StepSample& step, CostCache& cache) {
   ProfileData data = job.profile.data();
   data.launch_overhead = data.linear_overhead = data.host_sync = Seconds();
   const Profile profile(std::move(data));
   const Job other{job.cluster, profile, job.model, job.run, job.loads};
   return StepSimulator(other, plan, options.network, {false, false, options.micro_batch_samples}, cache)
-      .simulate(iteration)
+      .simulate(step.iteration, step.draw)
       .time();
 }
 
-Seconds simulate_without_waits(StepSimulator& simulator, int iteration) {
-  simulator.simulate(iteration);
+Seconds simulate_without_waits(StepSimulator& simulator, const StepSample& step) {
+  simulator.simulate(step.iteration, step.draw);
   PipelineInput input = simulator.input();
   input.without_waits = true;
   return simulate_pipeline(input).time();
@@ -56,32 +56,39 @@ Seconds simulate_without_waits(StepSimulator& simulator, int iteration) {
 }  // namespace
 
 std::vector<WhatIf> compute_what_if(const Job& job, const PlanSpec& plan, const SimulateOptions& options,
-                                    StepSimulator& simulator, int iteration, Seconds iteration_time,
+                                    StepSimulator& simulator, const StepSample& step, Seconds iteration_time,
                                     Seconds balanced_time, CostCache& cache, Seconds step_time) {
   std::vector<WhatIf> changes;
   const auto add = [&](std::string change, Seconds time, std::string note) {
     const double ratio = time / iteration_time;
     changes.push_back({std::move(change), step_time * ratio, 1.0 - ratio, std::move(note)});
   };
-  if (iteration >= 0) add("balanced routing", balanced_time, "every expert gets the same share; simulated");
+  if (step.iteration >= 0) {
+    const bool packed = job.run.documents.has_value();
+    add("balanced routing", packed ? simulator.simulate(-1, step.draw).time() : balanced_time,
+        "every expert gets the same share; simulated");
+  }
+  if (job.run.documents) {
+    add("equal documents", simulator.simulate(step.iteration).time(),
+        "every micro-batch of every rank holds the mean documents; simulated");
+  }
   if (!job.cluster.spec().slow_ranks.empty() || !job.cluster.spec().degraded_links.empty()) {
-    add("equal ranks, whole links", simulate_on(without_faults(job.cluster), job, plan, options, iteration),
+    add("equal ranks, whole links", simulate_on(without_faults(job.cluster), job, plan, options, step),
         "simulated without the slow ranks and degraded links of the cluster file");
   }
   if (plan.layout.world() > job.cluster.gpus_per_node()) {
-    add("twice the NIC bandwidth",
-        simulate_on(with_twice_the_nics(job.cluster), job, plan, options, iteration),
+    add("twice the NIC bandwidth", simulate_on(with_twice_the_nics(job.cluster), job, plan, options, step),
         "simulated again on the faster cluster");
   }
   if (plan.layout.ep * plan.layout.etp * plan.layout.tp * plan.layout.cp > 1) {
     StepSimulator free(job, plan, options.network, {true, false, options.micro_batch_samples}, cache);
-    add("free communication inside layers", free.simulate(iteration).time(),
+    add("free communication inside layers", free.simulate(step.iteration, step.draw).time(),
         "the most that overlap of dispatch, combine and TP could give");
   }
-  add("no launch cost", simulate_without_launches(job, plan, options, iteration, cache),
+  add("no launch cost", simulate_without_launches(job, plan, options, step, cache),
       "the host takes no time for launches, calls and syncs; simulated");
   if (plan.layout.pp > 1) {
-    add("no pipeline bubble", simulate_without_waits(simulator, iteration),
+    add("no pipeline bubble", simulate_without_waits(simulator, step),
         "no pass waits for another stage; simulated");
   }
   return changes;

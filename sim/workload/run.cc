@@ -1,5 +1,6 @@
 #include "sim/workload/run.h"
 
+#include <cmath>
 #include <utility>
 
 #include <fmt/format.h>
@@ -12,6 +13,8 @@ namespace {
 
 constexpr std::int64_t kMaxGlobalBatch = 1'000'000'000;
 constexpr std::int64_t kMaxSeqLen = 100'000'000;
+/// Documents of a step that are drawn one by one.
+constexpr double kMaxDocuments = 5e6;
 
 /// Bytes per parameter that an optimizer keeps in fp32: the master weight and its moments.
 int default_optimizer_bytes(const std::string& optimizer) {
@@ -110,6 +113,26 @@ GraphScope read_graph(base::ObjectReader& reader) {
   return graph;
 }
 
+/// Faults that depend on the rest of the run.
+void read_packing(base::ObjectReader& reader, RunSpec& run, const std::string& file) {
+  auto documents = reader.optional_object("documents");
+  if (!documents) return;
+  run.documents = read_documents(*documents, file);
+  if (!run.fusion.attention)
+    reader.fault("documents", "documents need fused attention, found fusion: {attention: false}",
+                 "scores that pass through memory are computed between documents, too, and masked");
+  const bool whole = run.seq_len > 0 && run.documents->source == DocumentSpec::Source::kFixed &&
+                     run.documents->mean >= 1.0 && std::llround(run.documents->mean) % run.seq_len == 0;
+  if (whole) {  // every sequence is (part of) one document
+    run.documents.reset();
+    return;
+  }
+  const double tokens = static_cast<double>(run.global_batch) * static_cast<double>(run.seq_len);
+  if (run.documents->mean >= 1.0 && tokens / run.documents->mean > kMaxDocuments)
+    reader.fault("documents", fmt::format("found about {:.3g} documents a step, expected at most {:.3g}",
+                                          tokens / run.documents->mean, kMaxDocuments));
+}
+
 RunSpec read_run(const base::Document& document) {
   base::DiagnosticSink sink;
   base::ObjectReader reader(document, sink, "run");
@@ -127,6 +150,7 @@ RunSpec read_run(const base::Document& document) {
   run.fused_cross_entropy = reader.value_or("fused_cross_entropy", true);
   if (auto fusion = reader.optional_object("fusion")) run.fusion = read_fusion(*fusion);
   if (auto graph = reader.optional_object("cuda_graph")) run.graph = read_graph(*graph);
+  read_packing(reader, run, reader.file());
   run.stack = reader.value_or<std::string>("stack", "");
   reader.finish();
   sink.throw_if_any();
@@ -186,6 +210,7 @@ std::string describe(const RunSpec& run) {
     text += fmt::format("  {:<18} loss {}, biases {}\n", "router", name(run.router_loss),
                         run.router_bias_update ? "updated every step" : "fixed");
   text += fmt::format("  {:<18} {}\n", "cross entropy", run.fused_cross_entropy ? "fused" : "not fused");
+  if (run.documents) text += fmt::format("  {:<18} {}\n", "documents", describe(*run.documents));
   if (!run.stack.empty()) text += fmt::format("  {:<18} {}\n", "software", run.stack);
   return text;
 }

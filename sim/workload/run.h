@@ -1,10 +1,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "sim/cost/format.h"
+#include "sim/workload/documents.h"
 
 namespace moeplan::sim {
 
@@ -35,9 +37,9 @@ struct KernelFusion {
 
 /// What CUDA graphs launch at once, so that the host costs nothing there.
 struct GraphScope {
-  bool attention = false;  ///< norm and attention
-  bool router = false;     ///< router, shared experts and preparation of the dispatch
-  bool whole_step = false; ///< everything: the host neither launches nor reads the tokens per expert
+  bool attention = false;   ///< norm and attention
+  bool router = false;      ///< router, shared experts and preparation of the dispatch
+  bool whole_step = false;  ///< everything: the host neither launches nor reads the tokens per expert
   friend bool operator==(const GraphScope&, const GraphScope&) = default;
 };
 
@@ -69,6 +71,9 @@ struct RunSpec {
   bool fused_cross_entropy = true;
   KernelFusion fusion;
   GraphScope graph;
+  /// What the sequences are made of, where attention stays inside documents; nullopt: a sequence is one
+  /// document.
+  std::optional<DocumentSpec> documents;
   std::string stack;  ///< software stack the run will use, for the record
   friend bool operator==(const RunSpec&, const RunSpec&) = default;
 };

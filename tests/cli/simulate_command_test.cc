@@ -132,6 +132,22 @@ TEST(SimulateWhy, TellsTheChain) {
   EXPECT_NE(text.find("by kernel class and link:"), std::string::npos);
 }
 
+TEST(SimulateDocuments, AreDrawnByTheSeedAndTold) {
+  SmallStep step;
+  base::write_file_atomically(step.path("lengths.txt"), "100\n300\n1024\n");
+  base::write_file_atomically(step.path("run.yaml"),
+                              std::string(kRunText) + "documents: {lengths: file, file: lengths.txt}\n");
+  step.options.iterations = 3;
+  const std::string text = step.run();
+  EXPECT_NE(text.find("3 lengths of lengths.txt, mean 474.667 tokens"), std::string::npos) << text;
+  EXPECT_NE(text.find("equal documents"), std::string::npos) << text;
+  EXPECT_EQ(step.run(), text);
+  step.options.common.seed = 2;
+  EXPECT_NE(step.run(), text);
+  base::write_file_atomically(step.path("lengths.txt"), "100\nmany\n");
+  EXPECT_NE(step.refusal().find("lengths.txt:2:1: error: found \"many\""), std::string::npos) << step.refusal();
+}
+
 TEST(SimulateSpeedSpread, IsOffByDefaultAndDrawnWhereAsked) {
   SmallStep step;
   EXPECT_EQ(step.run().find("rank speeds"), std::string::npos);
