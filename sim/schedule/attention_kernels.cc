@@ -105,9 +105,9 @@ void LayerKernels::mla_forward(Segment& segment) const {
   }
   forward(segment, {"kv down", tokens_.local, model_.hidden, model_.kv_lora_rank + model_.qk_rope_dim});
   norm_forward(segment, tokens_.local, model_.kv_lora_rank);
-  segment.add("tp all-gather", TimeClass::kTpComm,
-              gather(tokens_.region, (model_.q_lora_rank > 0 ? model_.q_lora_rank : model_.hidden) +
-                                         model_.kv_lora_rank + model_.qk_rope_dim));
+  collective(segment, "tp all-gather",
+             gather(tokens_.region, (model_.q_lora_rank > 0 ? model_.q_lora_rank : model_.hidden) +
+                                        model_.kv_lora_rank + model_.qk_rope_dim));
   forward(segment,
           {"q up", tokens_.region, model_.q_lora_rank > 0 ? model_.q_lora_rank : model_.hidden, q_out});
   forward(segment,

@@ -55,11 +55,11 @@ void LayerKernels::context_traffic(Segment& segment, const LayerSpec& layer, boo
   const double bytes =
       product(tokens_.sequences * tokens_.seq_len, shape.kv_heads * (shape.qk_dim + shape.v_dim)) *
       kBf16Bytes;
-  segment.add("cp all-gather", TimeClass::kTpComm,
-              comm_(LayerGroup::kContext, CollectiveKind::kAllGather, Bytes::rounded(bytes)));
+  collective(segment, "cp all-gather",
+             comm_(LayerGroup::kContext, CollectiveKind::kAllGather, Bytes::rounded(bytes)));
   if (backward) {
-    segment.add("cp reduce-scatter", TimeClass::kTpComm,
-                comm_(LayerGroup::kContext, CollectiveKind::kReduceScatter, Bytes::rounded(bytes)));
+    collective(segment, "cp reduce-scatter",
+               comm_(LayerGroup::kContext, CollectiveKind::kReduceScatter, Bytes::rounded(bytes)));
   }
 }
 
@@ -68,8 +68,8 @@ void LayerKernels::exchange_heads(Segment& segment, const LayerSpec& layer, doub
   if (layer.mixer == MixerKind::kNone) return;
   const double own = static_cast<double>(tokens_.region) * width * kBf16Bytes;
   for (int pass = 0; pass < 2; ++pass) memory(segment, "cp reorder", MemoryOp::kCopy, 2.0 * own);
-  segment.add(
-      "cp all-to-all", TimeClass::kTpComm,
+  collective(
+      segment, "cp all-to-all",
       comm_(LayerGroup::kContextHeads, CollectiveKind::kAllToAll, Bytes::rounded(own * plan_.cp_heads())));
 }
 
@@ -93,11 +93,12 @@ void LayerKernels::ring(Segment& segment, const LayerSpec& layer, AttentionPass 
     // Keys and values move on under all steps but the last; their gradients under all but the first.
     const bool keys = i + 1 < steps;
     const bool gradients = pass == AttentionPass::kBackward && i > 0;
-    segment.add("cp ring", TimeClass::kTpComm,
-                exposed(hop, (keys ? 1.0 : 0.0) + (gradients ? 1.0 : 0.0), step));
+    const int transfers = (keys ? 1 : 0) + (gradients ? 1 : 0);
+    segment.add_calls(transfers);
+    segment.add("cp ring", TimeClass::kTpComm, exposed(hop, transfers, step));
   }
   // The last hop brings the gradients home.
-  if (pass == AttentionPass::kBackward) segment.add("cp ring", TimeClass::kTpComm, hop);
+  if (pass == AttentionPass::kBackward) collective(segment, "cp ring", hop);
 }
 
 void LayerKernels::context_core(Segment& segment, const LayerSpec& layer, AttentionPass pass,

@@ -109,6 +109,10 @@ void LayerKernels::wait_for_launches(Segment& segment, const HostWork& work) con
   std::string_view before;
   for (const Part& part : segment.parts()) {
     // Data and weight gradient of a layer are one call of the framework.
+    if (part.time_class == TimeClass::kTpComm) {  // counted as calls
+      hosts.emplace_back();
+      continue;
+    }
     const bool called = part.time_class == TimeClass::kGemm && part.name != before;
     Seconds host = (called ? profile_.linear_overhead() : kernel) * profile_.framework_share();
     if (work.operations > 0 && is_counted(part.name)) host = Seconds();
@@ -118,7 +122,7 @@ void LayerKernels::wait_for_launches(Segment& segment, const HostWork& work) con
     before = part.name;
   }
   const double operation = kOperationShare * profile_.framework_share();
-  double launches = operation * work.operations;
+  double launches = operation * work.operations + profile_.framework_share() * segment.calls();
   if (!fusion_.experts) {
     launches += static_cast<double>(work.experts * work.weights) * (1.0 + kHookShare * operation);
     if (is_fp8())
@@ -126,6 +130,13 @@ void LayerKernels::wait_for_launches(Segment& segment, const HostWork& work) con
   }
   if (!hosts.empty()) hosts.front() += kernel * launches;
   segment.add_launch_wait(hosts);
+}
+
+void LayerKernels::collective(Segment& segment, std::string_view name, const Estimate& traffic,
+                              const Estimate& behind) const {
+  if (traffic.time <= Seconds()) return;
+  segment.add_calls(1);
+  segment.add(name, TimeClass::kTpComm, exposed(traffic, behind));
 }
 
 void LayerKernels::memory(Segment& segment, std::string_view name, MemoryOp op, double moved) const {
@@ -141,12 +152,12 @@ void LayerKernels::forward(Segment& segment, const Linear& l) const {
 }
 
 void LayerKernels::add_weight_gradient(Segment& segment, std::string_view name, const Estimate& product,
-                                       const Estimate& traffic) {
+                                       const Estimate& traffic) const {
   const Estimate rest = exposed(traffic, product);
   Estimate hidden = traffic;
   hidden.time = traffic.time - rest.time;
   segment.add_weight_gradient(name, product, hidden);
-  segment.add("tp reduce-scatter", TimeClass::kTpComm, rest);
+  collective(segment, "tp reduce-scatter", traffic, product);
 }
 
 void LayerKernels::backward(Segment& segment, const Linear& l, const Estimate& gather,
@@ -160,7 +171,7 @@ void LayerKernels::backward(Segment& segment, const Linear& l, const Estimate& g
   const Estimate wgrad =
       profile_.gemm({l.in, l.out, l.tokens, precision_.gemm, GemmPass::kWeightGradient, weight_result_});
   segment.add(l.name, TimeClass::kGemm, dgrad);
-  segment.add("tp all-gather", TimeClass::kTpComm, exposed(gather, dgrad));
+  collective(segment, "tp all-gather", gather, dgrad);
   add_weight_gradient(segment, l.name, wgrad, scatter);
 }
 
@@ -178,11 +189,11 @@ Estimate LayerKernels::scatter(std::int64_t tokens, std::int64_t width) const {
 }
 
 void LayerKernels::enter_region(Segment& segment) const {
-  segment.add("tp all-gather", TimeClass::kTpComm, gather(tokens_.region, model_.hidden));
+  collective(segment, "tp all-gather", gather(tokens_.region, model_.hidden));
 }
 
 void LayerKernels::leave_region(Segment& segment) const {
-  segment.add("tp reduce-scatter", TimeClass::kTpComm, scatter(tokens_.region, model_.hidden));
+  collective(segment, "tp reduce-scatter", scatter(tokens_.region, model_.hidden));
 }
 
 void LayerKernels::norm_forward(Segment& segment, std::int64_t tokens, std::int64_t width) const {
@@ -295,7 +306,7 @@ Segment LayerKernels::head_backward() const {
   const Estimate wgrad = profile_.gemm({model_.hidden, columns, tokens_.region, NumberFormat::kBf16,
                                         GemmPass::kWeightGradient, weight_result_});
   segment.add("logits", TimeClass::kGemm, dgrad);
-  segment.add("tp all-gather", TimeClass::kTpComm, exposed(gather(tokens_.region, model_.hidden), dgrad));
+  collective(segment, "tp all-gather", gather(tokens_.region, model_.hidden), dgrad);
   add_weight_gradient(segment, "logits", wgrad, scatter(tokens_.region, model_.hidden));
   norm_backward(segment, tokens_.local, model_.hidden);
   return segment;

@@ -106,8 +106,11 @@ class LayerKernels {
     backward(segment, linear, Estimate{}, Estimate{});
   }
   /// A weight gradient and the part of `traffic` that does not fit behind it.
-  static void add_weight_gradient(Segment& segment, std::string_view name, const Estimate& product,
-                                  const Estimate& traffic);
+  void add_weight_gradient(Segment& segment, std::string_view name, const Estimate& product,
+                           const Estimate& traffic) const;
+  /// A collective that the host calls, and the part of it that does not fit `behind` a product.
+  void collective(Segment& segment, std::string_view name, const Estimate& traffic,
+                  const Estimate& behind = {}) const;
   void memory(Segment& segment, std::string_view name, MemoryOp op, double moved) const;
   void enter_region(Segment& segment) const;  ///< all-gather of the hidden states
   void leave_region(Segment& segment) const;  ///< reduce-scatter (or all-reduce) of the hidden states

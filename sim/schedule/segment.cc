@@ -116,6 +116,7 @@ void Segment::add_weight_gradient(std::string_view name, const Estimate& estimat
 
 void Segment::append(const Segment& other) {
   for (const Part& part : other.parts_) add(part);
+  calls_ += other.calls_;
 }
 
 void Segment::add_launch_wait(const std::vector<base::Seconds>& host) {
