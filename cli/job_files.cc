@@ -53,8 +53,9 @@ std::string digest_of(const JobOptions& options, const sim::RunSpec& run, const 
 
 JobFiles::JobFiles(const JobOptions& options, std::uint64_t seed)
     : cluster_(topology::load_cluster(base::resolve_config("clusters", options.cluster))),
-      profile_(sim::load_profile(
-          base::resolve_config("profiles", options.profile.empty() ? cluster_.profile() : options.profile))),
+      profile_(sim::load_profile(base::resolve_config("profiles", options.profile.empty() ? cluster_.profile()
+                                                                                          : options.profile))
+                   .at_sustained_clocks()),
       model_(load_model(options)),
       run_(sim::load_run(base::resolve_config("runs", options.run))),
       loads_(sim::load_expert_loads(options.load, load_options(options, model_, seed))),

@@ -102,7 +102,7 @@ Inputs load_inputs(const PlaceOptions& options) {
       refuse("--run and --roll do not go together", "layer times are those of one window");
     inputs.run = sim::load_run(base::resolve_config("runs", options.run));
     const std::string profile = options.profile.empty() ? inputs.cluster.profile() : options.profile;
-    inputs.profile = sim::load_profile(base::resolve_config("profiles", profile));
+    inputs.profile = sim::load_profile(base::resolve_config("profiles", profile)).at_sustained_clocks();
   } else if (options.split != "even" || !options.profile.empty() || options.sharing != "bound") {
     refuse("--split, --profile and --sharing are of simulated layer times", "add --model M --run R");
   }

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/config_files.h"
+#include "sim/cost/anchor.h"
 #include "sim/cost/profile_data.h"
 
 namespace moeplan::report {
@@ -23,13 +24,19 @@ const sim::Profile* ProfileShelf::find(std::string_view stem) {
   return profiles_.emplace(std::string(stem), std::move(profile)).first->second.get();
 }
 
-const sim::Profile* ProfileShelf::find_sustained(std::string_view stem) {
-  const auto known = sustained_.find(stem);
+const sim::Profile* ProfileShelf::find_sustained(std::string_view stem, double compute_rate) {
+  std::pair<std::string, double> key(stem, compute_rate);
+  const auto known = sustained_.find(key);
   if (known != sustained_.end()) return known->second.get();
   const sim::Profile* burst = find(stem);
   if (burst == nullptr) return nullptr;
   auto profile = std::make_unique<sim::Profile>(burst->at_sustained_clocks());
-  return sustained_.emplace(std::string(stem), std::move(profile)).first->second.get();
+  if (compute_rate != 1.0) {
+    sim::ProfileData data = profile->data();
+    data.anchor.emplace().compute_rate = {compute_rate, compute_rate, compute_rate, true};
+    profile = std::make_unique<sim::Profile>(std::move(data));
+  }
+  return sustained_.emplace(std::move(key), std::move(profile)).first->second.get();
 }
 
 std::string_view profile_stem_of_gpu(std::string_view gpu) {

@@ -56,6 +56,34 @@ bool has_transformer_engine_experts(const StepRow& row) {
 /// scripts/performance: grad_reduce_in_fp32 = False); the defaults of the others are fp32.
 bool has_bf16_gradients(const StepRow& row) { return row.release.starts_with("nemo-"); }
 
+/// Megatron-LM checks gradients and scales them apart by default. Megatron-Bridge's recipes average in the
+/// collective (src/megatron/bridge/recipes: ddp.average_in_collective), its performance scripts switch the
+/// check off (scripts/performance and scripts/performance/utils: ddp.check_for_nan_in_grad = False).
+sim::GradientPasses gradient_passes_of(const StepRow& row) {
+  sim::GradientPasses passes;
+  const bool performance = row.release.starts_with("nemo-");
+  passes.check = !performance;
+  passes.average_in_collective = performance || row.release.starts_with("megatron-bridge");
+  return passes;
+}
+
+/// What CUDA graphs a row captures; where it does not say, that of the recipe that its recompute is taken
+/// from. Source: NVIDIA-NeMo/Megatron-Bridge scripts/performance/configs/qwen/qwen3_workload_base_configs.py.
+std::string_view cuda_graph_of(const StepRow& row) {
+  if (row.cuda_graph == "unknown" &&
+      row.why_not.find("QWEN3_30B_A3B_PRETRAIN_CONFIG_H100_BF16_V1") != std::string::npos)
+    return "moe_router+moe_preprocess";
+  return row.cuda_graph;
+}
+
+/// The balance loss of what a row ran, where its router is known not to be fused
+/// (MooreThreads/SimuMax simu_tools/megatron_scripts/scripts/run_pretrain_deepseekv2.sh). Megatron-Bridge's
+/// performance recipes fuse router and loss (moe_router_fusion); what that costs the host is not counted.
+sim::RouterLoss router_loss_of(const StepRow& row) {
+  const bool unfused = row.moe && row.release.starts_with("simumax");
+  return unfused ? sim::RouterLoss::kSequence : sim::RouterLoss::kNone;
+}
+
 sim::RunSpec make_run(const StepRow& row, const sim::PrecisionRecipe& precision) {
   sim::RunSpec run;
   run.name = row.name;
@@ -63,16 +91,19 @@ sim::RunSpec make_run(const StepRow& row, const sim::PrecisionRecipe& precision)
   run.seq_len = row.seq_len;
   run.precision = precision;
   if (has_bf16_gradients(row)) run.precision.gradient_reduce = sim::NumberFormat::kBf16;
+  run.gradients = gradient_passes_of(row);
+  run.router_loss = router_loss_of(row);
   run.stack = row.release;
   // Steps of MoE models under one CUDA graph have no host to read token counts: their recipes run fused
   // grouped kernels (Megatron-Bridge 0.5.1 release notes: CuTeDSL fused grouped GEMM with full-iteration
   // graphs).
-  const bool whole_graph = row.moe && row.cuda_graph.starts_with("full") && row.precision == "mxfp8";
+  const std::string_view graph = cuda_graph_of(row);
+  const bool whole_graph = row.moe && graph.starts_with("full") && row.precision == "mxfp8";
   run.fusion.experts = whole_graph || !has_transformer_engine_experts(row);
   run.fusion.epilogue = whole_graph;
-  run.graph.whole_step = row.cuda_graph.starts_with("full");
-  run.graph.attention = row.cuda_graph.find("attn") != std::string::npos;
-  run.graph.router = row.cuda_graph.find("moe_router") != std::string::npos;
+  run.graph.whole_step = graph.starts_with("full");
+  run.graph.attention = graph.find("attn") != std::string_view::npos;
+  run.graph.router = graph.find("moe_router") != std::string_view::npos;
   if (row.routing == "forced_balance") {
     run.gate = sim::GatePolicy::kForceBalanced;
   } else if (row.routing == "padded_capacity") {
@@ -159,7 +190,10 @@ void note_missing_mechanisms(const StepRow& row, StepJob& job) {
   if (row.offloaded_layers > 0)
     job.notes.push_back(
         fmt::format("activation off-loading of {} layers is not modelled", row.offloaded_layers));
-  if (row.cuda_graph == "unknown") job.notes.push_back("CUDA graph unknown: launches are counted as without");
+  if (cuda_graph_of(row) == "unknown")
+    job.notes.push_back("CUDA graph unknown: launches are counted as without");
+  else if (row.cuda_graph == "unknown")
+    job.notes.push_back(fmt::format("CUDA graph {} of its recipe", cuda_graph_of(row)));
   if (row.gpu == "H100-96GB-HBM2e")
     job.notes.push_back("profile of the 700 W HBM3 part for a 500 W HBM2e one");
   if (job.notes.size() > before) job.floor = sim::worst(job.floor, sim::Evidence::kExtrapolated);
@@ -217,7 +251,8 @@ std::unique_ptr<sim::ExpertLoads> even_loads(const sim::ModelSpec& model) {
   return sim::load_expert_loads("uniform", options);
 }
 
-StepJobs::StepJobs(const Context& context) : context_(context), clusters_(context.corpus) {}
+StepJobs::StepJobs(const Context& context)
+    : context_(context), clusters_(context.corpus), stack_rates_(load_stack_rates()) {}
 
 const sim::ModelSpec* StepJobs::find_model(const std::string& id) {
   auto found = models_.find(id);
@@ -259,7 +294,8 @@ StepJobOrReason StepJobs::build(const StepRow& row) {
     return {std::nullopt, fmt::format("layers without a cost: {}", fmt::join(kinds, ", "))};
   }
   const std::string_view stem = profile_stem_of_gpu(row.gpu);
-  const sim::Profile* profile = context_.profiles.find_sustained(stem);
+  const double rate = compute_rate_of(stack_rates_, row.gpu, row.release);
+  const sim::Profile* profile = context_.profiles.find_sustained(stem, rate);
   if (profile == nullptr) return {std::nullopt, fmt::format("no profile of {} is shipped", row.gpu)};
   const auto precision = parse_precision(row.precision);
   if (!precision) return {std::nullopt, fmt::format("precision \"{}\" is not known", row.precision)};
@@ -287,6 +323,9 @@ StepJobOrReason StepJobs::build(const StepRow& row) {
   if (!recompute) return {std::nullopt, fmt::format("recompute \"{}\" is not known", row.recompute)};
   job.plan.recompute = *recompute;
   if (std::string why = add_split(row, job.plan); !why.empty()) return {std::nullopt, std::move(why)};
+  if (rate != 1.0)
+    job.notes.push_back(
+        fmt::format("computes at {:.3g} of the profile's rate, as dense steps of its stack do", rate));
   add_overlap(row, job);
   note_missing_mechanisms(row, job);
   job.loads = choose_loads(row, job);

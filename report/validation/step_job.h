@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "report/validation/cluster_table.h"
+#include "report/validation/stack_rates.h"
 #include "report/validation/step_table.h"
 #include "report/validation/validate.h"
 #include "sim/schedule/simulate.h"
@@ -57,6 +58,7 @@ class StepJobs {
 
   const Context& context_;
   ClusterTable clusters_;
+  std::vector<StackRate> stack_rates_;
   std::map<std::string, std::optional<sim::ModelSpec>> models_;
 };
 

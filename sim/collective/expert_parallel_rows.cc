@@ -65,7 +65,7 @@ LineRates line_rates(const Profile& profile, const EpRow& row) {
 }
 
 std::optional<Estimate> predict(const Profile& profile, const EpRow& row) {
-  const EpConstants* constants = profile.data().expert_parallel.find(row.ep_library, row.operation);
+  const EpConstants* constants = profile.expert_parallel().find(row.ep_library, row.operation);
   if (constants == nullptr) return std::nullopt;
   const EpBand band = band_over_nodes(*constants, row.nodes);
   Estimate estimate{

@@ -51,7 +51,7 @@ class Cheapest {
 
 std::optional<NcclModel> NcclModel::find(const topology::Cluster& cluster, const Profile& profile) {
   const auto table = [&](LinkClass link) -> const LinkTable& {
-    return profile.data().links[static_cast<std::size_t>(link)];
+    return profile.link(link);
   };
   NcclModel model;
   NcclMachine& machine = model.machine_;

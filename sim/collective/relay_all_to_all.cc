@@ -112,7 +112,7 @@ CommTimes solve_relay_all_to_all(const CommNetwork& network, const RelayTraffic&
                                  const RelayCall& call) {
   const topology::Cluster& cluster = network.cluster();
   const EpConstants* constants =
-      network.profile().data().expert_parallel.find(call.ep_library, call.operation);
+      network.profile().expert_parallel().find(call.ep_library, call.operation);
   MOEPLAN_CHECK(constants != nullptr, "the profile has the constants of the library");
   const auto n = static_cast<std::size_t>(traffic.group_size);
   Plan plan;

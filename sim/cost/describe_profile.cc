@@ -46,6 +46,7 @@ std::string device_text(const Profile& profile) {
                         data.sustained->compute_factor, data.sustained->low, data.sustained->high,
                         name(data.sustained->evidence), data.sustained->source);
   }
+  if (data.anchor) text += "\n  anchored\n  " + describe(*data.anchor);
   text += fmt::format(
       "\n  source: {}\n  host: an operation {}, a linear layer {}, {} times that a layer of the framework, a "
       "sync {} ({})\n",

@@ -10,7 +10,20 @@
 
 namespace moeplan::sim {
 
-Profile::Profile(ProfileData data) : data_(std::make_unique<const ProfileData>(std::move(data))) {}
+/// What communication reads, at the link rate of the anchor.
+struct Profile::Scaled {
+  std::array<LinkTable, kLinkClasses> links;
+  ExpertParallelTable expert_parallel;
+};
+
+Profile::Profile(ProfileData data) : data_(std::make_unique<const ProfileData>(std::move(data))) {
+  if (!data_->anchor || data_->anchor->link_rate.factor == 1.0) return;
+  const double factor = data_->anchor->link_rate.factor;
+  auto scaled = std::make_unique<Scaled>();
+  for (std::size_t c = 0; c < data_->links.size(); ++c) scaled->links[c] = scale_rates(data_->links[c], factor);
+  scaled->expert_parallel = scale_rates(data_->expert_parallel, factor);
+  scaled_ = std::move(scaled);
+}
 Profile::~Profile() = default;
 Profile::Profile(Profile&&) noexcept = default;
 Profile& Profile::operator=(Profile&&) noexcept = default;
@@ -95,8 +108,16 @@ Estimate Profile::memory_op(MemoryOp op, base::Bytes moved) const {
   return {base::Seconds::of(seconds), data_->memory_low, data_->memory_high, cost.evidence};
 }
 
+const LinkTable& Profile::link(LinkClass link) const {
+  return (scaled_ ? scaled_->links : data_->links)[static_cast<std::size_t>(link)];
+}
+
+const ExpertParallelTable& Profile::expert_parallel() const {
+  return scaled_ ? scaled_->expert_parallel : data_->expert_parallel;
+}
+
 const CommEfficiency& Profile::comm(LinkClass link, CollectiveKind kind) const {
-  return data_->links[static_cast<std::size_t>(link)].collectives[static_cast<std::size_t>(kind)];
+  return this->link(link).collectives[static_cast<std::size_t>(kind)];
 }
 
 }  // namespace moeplan::sim

@@ -14,6 +14,8 @@
 namespace moeplan::sim {
 
 struct ProfileData;  // the fitted tables; sim/cost/profile_data.h
+struct LinkTable;
+class ExpertParallelTable;
 
 /// How much of a link a collective reaches, and what it costs to start it.
 ///
@@ -93,16 +95,22 @@ class Profile {
   /// A kernel bound by memory: `moved` = bytes read + bytes written.
   Estimate memory_op(MemoryOp op, base::Bytes moved) const;
 
+  /// Tables of links and of expert-parallel libraries, at the link rate of an anchor.
+  const LinkTable& link(LinkClass link) const;
+  const ExpertParallelTable& expert_parallel() const;
   /// What a collective of `kind` reaches on `link`.
   const CommEfficiency& comm(LinkClass link, CollectiveKind kind) const;
 
+  /// As the file says, links before an anchor.
   const ProfileData& data() const { return *data_; }
 
  private:
   Estimate per_expert(std::span<const std::int64_t> tokens_per_expert, std::int64_t n, std::int64_t k,
                       NumberFormat format, GemmPass pass, WeightResult result) const;
 
+  struct Scaled;
   std::unique_ptr<const ProfileData> data_;
+  std::unique_ptr<const Scaled> scaled_;  // absent without an anchor
 };
 
 /// Reads a profile file. Throws base::InputError with every fault found (unknown keys, missing units, tables

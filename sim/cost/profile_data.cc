@@ -46,6 +46,9 @@ std::string collect_provenance(const ProfileData& data) {
     }
   }
   add_table("attention", data.attention.origin);
+  if (data.anchor) {
+    for (const AnchoredRun& run : data.anchor->runs) add(fmt::format("anchored on: {} ({})", run.log, run.plan));
+  }
   std::string text;
   for (const std::string& line : lines) text += line + "\n";
   return text;

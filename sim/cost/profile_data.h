@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/units.h"
+#include "sim/cost/anchor.h"
 #include "sim/cost/estimate.h"
 #include "sim/cost/expert_parallel.h"
 #include "sim/cost/format.h"
@@ -242,9 +243,12 @@ struct ProfileData {
   TimingMethod method = TimingMethod::kBurst;
   double power_limit_w = 0.0, clock_mhz = 0.0;
   std::optional<SustainedFactor> sustained;
+  std::optional<Anchor> anchor;  ///< tables are as they were before it; Profile scales them
   /// Share of the burst compute rate at which this profile computes: 1 for the bursts that a file holds, the
-  /// sustained factor in what Profile::at_sustained_clocks gives.
-  double compute_factor() const { return is_sustained() ? sustained->compute_factor : 1.0; }
+  /// sustained factor in what Profile::at_sustained_clocks gives, times what an anchor found.
+  double compute_factor() const {
+    return (is_sustained() ? sustained->compute_factor : 1.0) * (anchor ? anchor->compute_rate.factor : 1.0);
+  }
   bool is_sustained() const { return method == TimingMethod::kSustained && sustained.has_value(); }
   int sm_count = 0;
   base::BytesPerSecond hbm_bandwidth;

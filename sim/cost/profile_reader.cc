@@ -8,6 +8,7 @@
 
 #include "base/document.h"
 #include "base/object_reader.h"
+#include "sim/cost/anchor.h"
 #include "sim/cost/expert_parallel_reader.h"
 #include "sim/cost/link_reader.h"
 #include "sim/cost/profile.h"
@@ -450,6 +451,7 @@ Profile read_profile(const base::Document& document) {
   data.software = top.value_or<std::string>("software", "");
   data.power_limit_w = read_positive(top, "power_limit_w", 1e5);
   read_sustained(top, data);
+  data.anchor = read_anchor(top);
   read_device(top, data);
   read_gemm(top, data);
   read_grouped(top, data);

@@ -426,13 +426,14 @@ std::string write_profile(const ProfileData& data, const std::string& header) {
     at = end + 1;
   }
   write_key(out, data);
+  std::string head = out.take() + (data.anchor ? write_anchor(*data.anchor) : "");
   write_device(out, data);
   write_gemm(out, data);
   write_grouped(out, data);
   write_attention(out, data.attention);
   write_memory_ops(out, data);
   write_links(out, data);
-  std::string text = out.take() + write_expert_parallel(data.expert_parallel);
+  std::string text = head + out.take() + write_expert_parallel(data.expert_parallel);
   Text rest;
   write_interference(rest, data.interference);
   return text + rest.take();

@@ -82,7 +82,7 @@ int find_busiest_block(const PipelineStep& step, int stage) {
 
 Breakdown attribute_stage(const PipelineStep& step, const BusiestStage& where) {
   Attribution at;
-  Instant reduced, update_start;
+  Instant reduced, update_start, passes_start, passes_finish;
   bool updates = false;
   for (std::size_t t = 0; t < step.tasks.size(); ++t) {
     const PipelineTask& task = step.tasks[t];
@@ -93,10 +93,18 @@ Breakdown attribute_stage(const PipelineStep& step, const BusiestStage& where) {
       add_chunk(at, task, step.timeline.finish[t]);
     } else if (task.kind == Kind::kReduce) {
       reduced = std::max(reduced, step.timeline.finish[t]);
+    } else if (task.kind == Kind::kGradients) {
+      passes_start = step.timeline.start[t];
+      passes_finish = step.timeline.finish[t];
     } else if (!updates && is_update(task.kind)) {
       update_start = step.timeline.start[t];
       updates = true;
     }
+  }
+  if (at.cursor < passes_finish) {
+    add_wait(step, at, passes_start, TaskId());
+    at.parts.optimizer += passes_finish - at.cursor;
+    at.cursor = passes_finish;
   }
   if (at.cursor < reduced) {
     at.parts.exposed_comm += reduced - at.cursor;

@@ -34,6 +34,7 @@ std::optional<BarKind> bar_kind(Kind kind) {
     case Kind::kGather:
     case Kind::kLayerGather:
       return BarKind::kGather;
+    case Kind::kGradients:
     case Kind::kRouterBias:
     case Kind::kLossScale:
     case Kind::kNorm:

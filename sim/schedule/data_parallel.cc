@@ -85,6 +85,29 @@ Estimate scalar_all_reduce(const Job& job, int world) {
   return {comm.base_latency + comm.per_step * steps, comm.low, comm.high, comm.evidence};
 }
 
+/// Passes over the gradients of a rank before they are reduced. Bytes that it holds of them.
+double add_gradient_passes(const Job& job, const PlanSpec& plan, const RankParameters& parameters,
+                           Segment& passes) {
+  const double bytes = bytes_per_element(job.run.precision.gradient_reduce);
+  const double dense = static_cast<double>(parameters.dense) * bytes;
+  const double expert = static_cast<double>(parameters.expert) * bytes;
+  const GradientPasses& run = job.run.gradients;
+  if (run.check)
+    passes.add("check gradients", TimeClass::kOptimizer,
+               job.profile.memory_op(MemoryOp::kReduce, Bytes::rounded(dense + expert)));
+  const ParallelLayout& layout = plan.layout;
+  const int copies = layout.dp * layout.cp;
+  double scaled = 0.0;
+  if (!run.average_in_collective && copies > 1) scaled = dense + expert;
+  if (run.average_in_collective && layout.edp != copies) scaled = expert;
+  if (scaled > 0.0)
+    passes.add("scale gradients", TimeClass::kOptimizer,
+               job.profile.memory_op(MemoryOp::kAdd, Bytes::rounded(2.0 * scaled)));
+  if (!shards_gradients(plan.data_parallel())) return dense + expert;
+  const DataShards shards = data_shards(plan);
+  return dense / shards.dense + expert / shards.expert;
+}
+
 std::int64_t layer_dense(const ModelSpec& model, const LayerSpec& layer, int tp) {
   std::int64_t split = attention_parameters(model, layer);
   std::int64_t whole = 2 * model.hidden;
@@ -143,6 +166,7 @@ StageUpdate compute_update(const Job& job, const PlanSpec& plan, const CommNetwo
   const double updated = static_cast<double>(parameters.dense) / (shards.dense * copies) +
                          static_cast<double>(parameters.expert) / (shards.expert * copies);
   StageUpdate update;
+  const double held = add_gradient_passes(job, plan, parameters, update.gradients);
   if (job.run.router_bias_update && parameters.moe_layers > 0) {
     const StageRanks ranks = stage_ranks(layout, stage);
     const Bytes counts =
@@ -162,7 +186,7 @@ StageUpdate compute_update(const Job& job, const PlanSpec& plan, const CommNetwo
                           scalar_all_reduce(job, layout.world()));
     if (!job.run.graph.whole_step)
       update.loss_scale.add("host sync", TimeClass::kOptimizer,
-                          exactly(job.profile.host_sync(), Evidence::kAssumed));
+                            exactly(job.profile.host_sync(), Evidence::kAssumed));
   }
   update.norm.add("gradient norm", TimeClass::kOptimizer,
                   job.profile.memory_op(MemoryOp::kReduce, Bytes::rounded(updated * kFp32Bytes)));
@@ -175,6 +199,8 @@ StageUpdate compute_update(const Job& job, const PlanSpec& plan, const CommNetwo
       updated * (3.0 * kFp32Bytes + 2.0 * job.run.precision.optimizer_bytes_per_parameter + kBf16Bytes);
   update.optimizer.add("optimizer", TimeClass::kOptimizer,
                        job.profile.memory_op(MemoryOp::kOptimizer, Bytes::rounded(moved)));
+  update.optimizer.add("clear gradients", TimeClass::kOptimizer,
+                       job.profile.memory_op(MemoryOp::kCopy, Bytes::rounded(held)));
   // A rank that holds the first and the last chunk has one table for both.
   const bool end = stage == 0 || stage + 1 == layout.pp;
   if (job.model.tied_embeddings && layout.pp > 1 && end && !is_folded(map.schedule())) {

@@ -34,14 +34,24 @@ RankParameters chunk_parameters(const ModelSpec& model, const PlanSpec& plan,
 ///          updates biases of the router: an all-reduce of the tokens per expert of all MoE layers (fp32)
 ///          over the stage's ranks, before the norm. Source: Megatron-Core d98e8a6, optimizer/optimizer.py,
 ///          distributed/finalize_model_grads.py
+///          Every rank looks at all of its gradients for NaNs (reads them) and divides them by the number of
+///          data-parallel ranks (reads and writes them: all where the collective sums, those of experts where
+///          it averages and fewer ranks hold an expert than hold the rest) before they are reduced, and
+///          clears them for the next step (writes them). Where ranks keep shards of
+///          gradients, they clear the shard; checks and scaling, which run before every reduction there, are
+///          counted once. Source: megatron/core/distributed, param_and_grad_buffer.py
+///          (start_grad_sync, reset) and distributed_data_parallel.py (gradient_scaling_factor), core 0.15.
 /// Not modelled: buckets of another size than a layer, sequence-parallel norm gradients,
-///          casts to fp8 after the update, checkpoints, data loading.
+///          casts to fp8 after the update, checkpoints, data loading. Checks and scaling are taken to follow
+///          the backward; a rank that overlaps the reduction does them bucket by bucket inside of it, which
+///          takes as long.
 struct ChunkExchange {
   int pieces = 0;  ///< layers; 0: nothing to exchange
   Estimate reduce_piece;
   Estimate gather_piece;
 };
 struct StageUpdate {
+  Segment gradients;    ///< checked and scaled; empty where they are not
   Segment router_bias;  ///< empty where the run has none
   Segment loss_scale;   ///< with fp16
   Segment norm;

@@ -137,7 +137,7 @@ double step_tail(const Job& job, const PlanSpec& plan, const StageLoad& stage, d
       cache.number(stage_key(kGatherKey, plan, stage), [&] { return exchange().gather_piece.time.s(); });
   const double update = cache.number(stage_key(kUpdateKey, plan, stage), [&] {
     const StageUpdate u = compute_update(job, plan, network, 0, stage.parameters);
-    return (u.router_bias.time() + u.loss_scale.time() + u.norm.time() + u.optimizer.time() +
+    return (u.gradients.time() + u.router_bias.time() + u.loss_scale.time() + u.norm.time() + u.optimizer.time() +
             u.tied_embedding.time)
         .s();
   });

@@ -344,6 +344,11 @@ class PipelineBuilder {
   }
 
   TaskId reduce_stage(int stage, TaskId done, const StageUpdate& update) {
+    if (!update.gradients.empty()) {
+      const TaskId passes = add_update(stage, Kind::kGradients, update.gradients);
+      step_.graph.add_dependency(done, passes);
+      done = passes;
+    }
     TaskId last = done;
     for (int v = in_.map.chunks_per_stage() - 1; v >= 0; --v) {
       const auto c = static_cast<std::size_t>(in_.map.at(stage, v));
@@ -362,6 +367,15 @@ class PipelineBuilder {
     return reduced;
   }
 
+  TaskId add_update(int stage, Kind kind, const Segment& segment) {
+    PipelineTask what;
+    what.kind = kind;
+    what.stage = stage;
+    what.cost = &segment.cost();
+    what.time_class = TimeClass::kOptimizer;
+    return add(exchange_stream(stage), segment.time(), what);
+  }
+
   void update_stage(int stage, TaskId all) {
     const StageUpdate& update = in_.updates[static_cast<std::size_t>(stage)];
     TaskId last = all;
@@ -369,12 +383,7 @@ class PipelineBuilder {
          {std::pair(&update.router_bias, Kind::kRouterBias), std::pair(&update.loss_scale, Kind::kLossScale),
           std::pair(&update.norm, Kind::kNorm), std::pair(&update.optimizer, Kind::kOptimizer)}) {
       if (segment->empty() && (kind == Kind::kRouterBias || kind == Kind::kLossScale)) continue;
-      PipelineTask what;
-      what.kind = kind;
-      what.stage = stage;
-      what.cost = &segment->cost();
-      what.time_class = TimeClass::kOptimizer;
-      const TaskId task = add(exchange_stream(stage), segment->time(), what);
+      const TaskId task = add_update(stage, kind, *segment);
       step_.graph.add_dependency(last, task);
       last = task;
     }
@@ -406,10 +415,10 @@ class PipelineBuilder {
 
   const PipelineInput& in_;
   PipelineStep& step_;
-  std::vector<TaskId> first_, last_;                        // [cell]
-  std::vector<std::vector<TaskId>> gathers_;                // [c][piece]
-  std::vector<std::vector<TaskId>> reduces_;                // [c][piece]
-  std::vector<std::vector<TaskId>> gradients_;              // [c][block]: the last task that gives gradients
+  std::vector<TaskId> first_, last_;            // [cell]
+  std::vector<std::vector<TaskId>> gathers_;    // [c][piece]
+  std::vector<std::vector<TaskId>> reduces_;    // [c][piece]
+  std::vector<std::vector<TaskId>> gradients_;  // [c][block]: the last task that gives gradients
   /// A piece of a pass with the gather in front of it and the reduction behind it.
   struct Slot {
     bool gathers = false, reduces = false;

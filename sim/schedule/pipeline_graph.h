@@ -44,6 +44,7 @@ struct PipelineTask {
     kReduce,
     kGather,
     kLayerGather,
+    kGradients,
     kRouterBias,
     kLossScale,
     kNorm,

@@ -77,6 +77,8 @@ std::string what_of(Kind kind, int to) {
     case Kind::kGather:
     case Kind::kLayerGather:
       return "parameter gather";
+    case Kind::kGradients:
+      return "gradient passes";
     case Kind::kRouterBias:
       return "router bias";
     case Kind::kLossScale:

@@ -29,6 +29,8 @@ std::string_view exchange_name(Kind kind) {
     case Kind::kGather:
     case Kind::kLayerGather:
       return "parameter gather";
+    case Kind::kGradients:
+      return "gradient passes";
     case Kind::kRouterBias:
       return "router bias";
     case Kind::kLossScale:

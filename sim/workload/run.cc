@@ -113,6 +113,14 @@ GraphScope read_graph(base::ObjectReader& reader) {
   return graph;
 }
 
+GradientPasses read_gradients(base::ObjectReader& reader) {
+  GradientPasses gradients;
+  gradients.check = reader.value_or("check", gradients.check);
+  gradients.average_in_collective = reader.value_or("average_in_collective", gradients.average_in_collective);
+  reader.finish();
+  return gradients;
+}
+
 /// Faults that depend on the rest of the run.
 void read_packing(base::ObjectReader& reader, RunSpec& run, const std::string& file) {
   auto documents = reader.optional_object("documents");
@@ -150,6 +158,7 @@ RunSpec read_run(const base::Document& document) {
   run.fused_cross_entropy = reader.value_or("fused_cross_entropy", true);
   if (auto fusion = reader.optional_object("fusion")) run.fusion = read_fusion(*fusion);
   if (auto graph = reader.optional_object("cuda_graph")) run.graph = read_graph(*graph);
+  if (auto gradients = reader.optional_object("gradients")) run.gradients = read_gradients(*gradients);
   read_packing(reader, run, reader.file());
   run.stack = reader.value_or<std::string>("stack", "");
   reader.finish();

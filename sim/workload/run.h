@@ -43,6 +43,15 @@ struct GraphScope {
   friend bool operator==(const GraphScope&, const GraphScope&) = default;
 };
 
+/// Passes over the gradients that a rank holds, before they are reduced.
+struct GradientPasses {
+  bool check = true;  ///< for NaNs (Megatron's check_for_nan_in_grad, on by default)
+  /// The collective averages (--ddp-average-in-collective); false: gradients are scaled in a pass of their
+  /// own.
+  bool average_in_collective = false;
+  friend bool operator==(const GradientPasses&, const GradientPasses&) = default;
+};
+
 enum class GatePolicy {
   kDropless,  ///< every token reaches all its experts
   kCapacity,  ///< an expert takes at most capacity_factor x the mean load, and buffers are padded to that
@@ -71,6 +80,7 @@ struct RunSpec {
   bool fused_cross_entropy = true;
   KernelFusion fusion;
   GraphScope graph;
+  GradientPasses gradients;
   /// What the sequences are made of, where attention stays inside documents; nullopt: a sequence is one
   /// document.
   std::optional<DocumentSpec> documents;

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "report/validation/profile_shelf.h"
+#include "report/validation/stack_rates.h"
 #include "report/validation/step_prediction.h"
 
 namespace moeplan::report {
@@ -95,6 +97,23 @@ TEST(StepJob, WhatAnOverlapHidesOpensTheBand) {
   EXPECT_GT(pairs.band.high, plain.time.s());
   EXPECT_LT(open.band.low, plain.band.low);
   EXPECT_LE(open.band.low, pairs.time.s());
+}
+
+TEST(StackRates, BelongToAStackOnAGpu) {
+  const std::vector<StackRate> rates{{"B200", "stack-v1", 0.9, 16}};
+  EXPECT_EQ(compute_rate_of(rates, "B200", "stack-v1.2"), 0.9);
+  EXPECT_EQ(compute_rate_of(rates, "H100", "stack-v1.2"), 1.0);
+  EXPECT_EQ(compute_rate_of(rates, "B200", "stack-v10"), 1.0);
+  for (const StackRate& shipped : load_stack_rates()) EXPECT_GE(shipped.rows, 8) << shipped.stack;
+}
+
+TEST(ProfileShelf, AStackComputesAtItsOwnRate) {
+  ProfileShelf shelf;
+  const sim::Profile* own = shelf.find_sustained("b200-sxm");
+  const sim::Profile* slow = shelf.find_sustained("b200-sxm", 0.5);
+  EXPECT_EQ(shelf.find_sustained("b200-sxm", 0.5), slow);
+  const sim::GemmShape shape{8192, 8192, 8192, sim::NumberFormat::kBf16, sim::GemmPass::kForward};
+  EXPECT_NEAR(slow->gemm(shape).time / own->gemm(shape).time, 2.0, 0.1);
 }
 
 TEST(Evidence, OfAStepIsTheWorstLevelThatHoldsATenth) {

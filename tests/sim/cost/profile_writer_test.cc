@@ -56,6 +56,70 @@ TEST(ProfileWriter, TheKeyAndTheSustainedFactorAreWritten) {
   EXPECT_TRUE(write_profile(data, "first\nsecond").starts_with("# first\n# second\nschema: "));
 }
 
+Anchor two_constants() {
+  Anchor anchor;
+  anchor.compute_rate = {0.8, 0.75, 0.85, true};
+  anchor.link_rate = {0.5, 0.4, 0.6, true};
+  anchor.model = "a model";
+  anchor.repeat = 0.02;
+  anchor.transfer = 0.05;
+  anchor.runs.push_back({"tp 2", "0123", "train.log", base::Seconds::of(2.0), base::Seconds::of(1.5),
+                         base::Seconds::of(2.0), 50, 0.01});
+  return anchor;
+}
+
+TEST(ProfileWriter, AnAnchorIsWrittenAndReadBack) {
+  ProfileData data = parse_profile(test_data::tiny_profile(), "tiny.yaml").data();
+  data.anchor = two_constants();
+  const Profile again = parse_profile(write_profile(data), "again.yaml");
+  EXPECT_EQ(write_anchor(*again.data().anchor), write_anchor(*data.anchor));
+  EXPECT_TRUE(again.data().anchor == data.anchor);
+  EXPECT_EQ(again.data().anchor->find("0123")->log, "train.log");
+  EXPECT_EQ(again.data().anchor->find("4567"), nullptr);
+}
+
+TEST(Anchor, SlowsComputeAndLinksButNotMemory) {
+  const Profile bare = parse_profile(test_data::tiny_profile(), "tiny.yaml");
+  ProfileData data = bare.data();
+  data.anchor = two_constants();
+  const Profile anchored(std::move(data));
+  const GemmShape product{8192, 8192, 8192, NumberFormat::kBf16, GemmPass::kForward};
+  EXPECT_NEAR(anchored.gemm(product).time / bare.gemm(product).time, 1.0 / 0.8, 0.02);
+  EXPECT_EQ(anchored.memory_op(MemoryOp::kCopy, base::Bytes::of(1 << 30)).time,
+            bare.memory_op(MemoryOp::kCopy, base::Bytes::of(1 << 30)).time);
+  const CommEfficiency& before = bare.comm(LinkClass::kNvlink, CollectiveKind::kAllToAll);
+  const CommEfficiency& after = anchored.comm(LinkClass::kNvlink, CollectiveKind::kAllToAll);
+  EXPECT_DOUBLE_EQ(after.bandwidth_fraction, 0.5 * before.bandwidth_fraction);
+  EXPECT_EQ(after.base_latency, before.base_latency);
+}
+
+std::string fault_of_anchor(const std::string& section) {
+  try {
+    parse_profile(test_data::tiny_profile() + section, "tiny.yaml");
+  } catch (const base::InputError& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(Anchor, FaultsNameWhatWasFound) {
+  const std::string tail =
+      "  link_rate: {factor: 1, identified: false}\n  band: {repeat: 0.02, transfer: 0.05}\n";
+  const std::string run =
+      "  runs:\n    - {plan: a, digest: b, log: c, measured: 1 s, before: 1 s, after: 1 s, iterations: 5, "
+      "spread: 0.1}\n";
+  const std::string head = "anchor:\n  model: m\n  compute_rate: ";
+  EXPECT_EQ(fault_of_anchor(head + "{factor: 0.9, identified: true}\n" + tail + run), "");
+  EXPECT_NE(fault_of_anchor(head + "{factor: 9, identified: true}\n" + tail + run).find("factor"),
+            std::string::npos);
+  EXPECT_NE(fault_of_anchor(head + "{factor: 0.9, identified: false}\n" + tail + run)
+                .find("found 0.9 of a constant that is not identified, expected 1"),
+            std::string::npos);
+  EXPECT_NE(fault_of_anchor(head + "{factor: 0.9, identified: true}\n" + tail + "  runs: []\n")
+                .find("found no run"),
+            std::string::npos);
+}
+
 TEST(ProfileWriter, TheL2TheRereadsAndTheSoftmaxAreWritten) {
   ProfileData data = parse_profile(test_data::tiny_profile(), "tiny.yaml").data();
   data.l2_cache = base::Bytes::from_mib(50);

@@ -67,6 +67,14 @@ TEST(Segment, TheGpuWaitsForWhatTheHostNeedsBeyondTheKernels) {
 
 // Norm 1 s, data gradient 3 s, weight gradient 2 s that hides 1.5 s of a reduce-scatter of 2 s. Without it
 // beside the reduce-scatter takes its 2 s: input 1 + 3 + 1.5 + 0.5 = 6, weight 2, whole 6.5.
+TEST(Segment, CallsAreCountedHiddenOnesToo) {
+  Segment one, both;
+  one.add_calls(2);
+  both.add_calls(1);
+  both.append(one);
+  EXPECT_EQ(both.calls(), 3);
+}
+
 TEST(BackwardSegment, TrafficThatHidBehindWeightGradientsComesBack) {
   Segment segment;
   segment.add("norm", TimeClass::kMemory, seconds(1.0, 1.0, 1.0));

@@ -62,6 +62,33 @@ TEST(StepTasks, GradientsInFp16AreUnscaledAndLookedAt) {
   EXPECT_EQ(scale.parts()[2].estimate.time, c.profile.host_sync());
 }
 
+// A million dense and two million expert parameters on a rank, main gradients in fp32: all are read for NaNs;
+// all are read and written where the collective sums, those of experts where it averages and 4 of 32 ranks
+// hold an expert.
+TEST(StepTasks, GradientsAreCheckedScaledAndCleared) {
+  StepCase c;
+  ASSERT_EQ(c.plan.layout.edp, 4);
+  const RankParameters parameters{1'000'000, 2'000'000, 1};
+  const auto passes = [&] { return update_of(c, parameters).gradients; };
+  const auto time = [&](MemoryOp op, std::int64_t bytes) {
+    return c.profile.memory_op(op, base::Bytes::of(bytes)).time;
+  };
+  ASSERT_EQ(passes().parts().size(), 2U);
+  EXPECT_EQ(passes().parts()[0].estimate.time, time(MemoryOp::kReduce, 12'000'000));
+  EXPECT_EQ(passes().parts()[1].estimate.time, time(MemoryOp::kAdd, 24'000'000));
+  EXPECT_EQ(events(c, "gradient passes"), 1);
+  EXPECT_EQ(update_of(c, parameters).optimizer.parts().back().estimate.time,
+            time(MemoryOp::kCopy, 12'000'000));
+  const base::Seconds with = c.simulate().step_time;
+  c.run.gradients = {false, true};
+  ASSERT_EQ(passes().parts().size(), 1U);
+  EXPECT_EQ(passes().parts()[0].estimate.time, time(MemoryOp::kAdd, 16'000'000));
+  EXPECT_LT(c.simulate().step_time, with);
+  c.plan.stated_data_parallel = DataParallel::kFsdp;  // each clears its 32nd, and its quarter of the experts
+  EXPECT_EQ(update_of(c, parameters).optimizer.parts().back().estimate.time,
+            time(MemoryOp::kCopy, 2'125'000));
+}
+
 // The loss sums probabilities in every MoE layer; tokens an expert are counted over the tensor- and
 // context-parallel group, or over all ranks, so that only the last travels where both are 1.
 TEST(StepTasks, TheRoutersLossIsReducedInEveryLayer) {

@@ -212,7 +212,8 @@ TEST(WhatIf, WithoutBubbleTheBusiestStageIsTheStep) {
   for (std::size_t t = 0; t < waiting.tasks.size(); ++t) {
     const PipelineTask& task = waiting.tasks[t];
     if (task.stage == 3 &&
-        (task.kind == PipelineTask::Kind::kNorm || task.kind == PipelineTask::Kind::kOptimizer))
+        (task.kind == PipelineTask::Kind::kGradients || task.kind == PipelineTask::Kind::kNorm ||
+         task.kind == PipelineTask::Kind::kOptimizer))
       update += waiting.timeline.finish[t] - waiting.timeline.start[t];
   }
   for (int stage = 0; stage < 4; ++stage)

@@ -1,0 +1,70 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/object_reader.h"
+#include "base/units.h"
+#include "sim/cost/expert_parallel.h"
+#include "sim/cost/nccl_cost.h"
+#include "sim/cost/profile.h"
+
+namespace moeplan::sim {
+
+struct LinkTable;
+
+/// A constant that a measured run gave, with its 90 % interval. One that no run tells stays at 1.
+struct AnchoredConstant {
+  double factor = 1.0;
+  double low = 1.0, high = 1.0;
+  bool identified = false;
+  friend bool operator==(const AnchoredConstant&, const AnchoredConstant&) = default;
+};
+
+/// One run that a profile was anchored on.
+struct AnchoredRun {
+  std::string plan;    ///< in short, for people
+  std::string digest;  ///< of model, run and plan; a step of the same digest is this run again
+  std::string log;
+  base::Seconds measured;
+  base::Seconds before;  ///< predicted with both constants at 1
+  base::Seconds after;   ///< predicted with the constants found
+  int iterations = 0;    ///< that the median stands on; 0: steps of a profiler trace
+  double spread = 0.0;   ///< half of the 90 % interval of its iterations, of the median
+  friend bool operator==(const AnchoredRun&, const AnchoredRun&) = default;
+};
+
+/// What a user's own runs say of a profile: two constants that re-scale it, and the band that is left.
+///
+/// Model:   every compute term of products and attention takes 1 / compute_rate as long (the clock under this
+///          power limit, cooling and software: docs/models/compute.md, "Sustained"); links carry
+///          link_rate times what the profile's tables say, collectives and the kernels of expert-parallel
+///          libraries alike. Launches, latencies and kernels bound by memory stay.
+/// Symbols: repeat = half width of the 90 % band of measured / predicted for an anchored run; transfer = the
+///          same for other plans of the same model
+/// Source:  the user's own runs, which `runs` names
+/// Not modelled: host overheads of the run's own machine, memory bandwidth, a rate of NVLink apart from the
+///          NICs'.
+struct Anchor {
+  AnchoredConstant compute_rate, link_rate;
+  std::string model;  ///< whose runs they are
+  double repeat = 0.0;
+  double transfer = 0.0;
+  std::vector<AnchoredRun> runs;
+  friend bool operator==(const Anchor&, const Anchor&) = default;
+
+  const AnchoredRun* find(const std::string& digest) const;
+};
+
+/// Tables of links as an anchored link rate leaves them: rates times `factor`, latencies as they are.
+LinkTable scale_rates(LinkTable table, double factor);
+ExpertParallelTable scale_rates(const ExpertParallelTable& table, double factor);
+
+/// Section `anchor` of a profile; absent: nothing.
+std::optional<Anchor> read_anchor(base::ObjectReader& profile);
+/// The same as YAML.
+std::string write_anchor(const Anchor& anchor);
+/// For people: constants and runs, a line each.
+std::string describe(const Anchor& anchor);
+
+}  // namespace moeplan::sim
