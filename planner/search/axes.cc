@@ -20,18 +20,18 @@ using sim::LayerOverlap;
 
 constexpr int kMaxGroup = 1'000'000;
 
-constexpr std::array kOpenAxes = {
-    std::pair(std::string_view("cp"), &OpenAxes::cp),
-    std::pair(std::string_view("etp"), &OpenAxes::etp),
-    std::pair(std::string_view("sharding"), &OpenAxes::sharding),
-    std::pair(std::string_view("overlap"), &OpenAxes::overlap),
-    std::pair(std::string_view("dispatcher"), &OpenAxes::dispatcher),
-    std::pair(std::string_view("chunks"), &OpenAxes::chunks)};
+constexpr std::array kOpenAxes = {std::pair(std::string_view("cp"), &OpenAxes::cp),
+                                  std::pair(std::string_view("etp"), &OpenAxes::etp),
+                                  std::pair(std::string_view("sharding"), &OpenAxes::sharding),
+                                  std::pair(std::string_view("overlap"), &OpenAxes::overlap),
+                                  std::pair(std::string_view("dispatcher"), &OpenAxes::dispatcher),
+                                  std::pair(std::string_view("chunks"), &OpenAxes::chunks)};
 
-constexpr std::array kOverlaps = {std::pair(std::string_view("shared_experts"), &LayerOverlap::shared_experts),
-                                  std::pair(std::string_view("all_to_all"), &LayerOverlap::all_to_all),
-                                  std::pair(std::string_view("delay_weight_gradients"), &LayerOverlap::delay_weight_gradients),
-                                  std::pair(std::string_view("tile_fused"), &LayerOverlap::tile_fused)};
+constexpr std::array kOverlaps = {
+    std::pair(std::string_view("shared_experts"), &LayerOverlap::shared_experts),
+    std::pair(std::string_view("all_to_all"), &LayerOverlap::all_to_all),
+    std::pair(std::string_view("delay_weight_gradients"), &LayerOverlap::delay_weight_gradients),
+    std::pair(std::string_view("tile_fused"), &LayerOverlap::tile_fused)};
 
 /// "WORD:8" -> 8, and `word` without it; 0 where there is no colon.
 int take_size(std::string_view& word, std::string_view axis) {
@@ -39,18 +39,31 @@ int take_size(std::string_view& word, std::string_view axis) {
   if (colon == std::string_view::npos) return 0;
   const auto size = base::parse_integer(word.substr(colon + 1));
   if (!size || *size < 2 || *size > kMaxGroup) {
-    throw base::InputError(fmt::format("--pin {}: found \"{}\", expected a whole number from 2 behind the colon", axis, word));
+    throw base::InputError(
+        fmt::format("--pin {}: found \"{}\", expected a whole number from 2 behind the colon", axis, word),
+        fmt::format("for example {}:4; without a number the search takes one that fits the layout",
+                    word.substr(0, colon)));
   }
   word = word.substr(0, colon);
   return static_cast<int>(*size);
+}
+
+[[noreturn]] void refuse_axis(std::string_view word) {
+  std::vector<std::string> words;
+  for (const auto& [name, member] : kOpenAxes) words.emplace_back(name);
+  const std::string near = base::nearest_word(std::string(word), words);
+  throw base::InputError(
+      fmt::format("--open: found \"{}\", expected {} or all", word, fmt::join(words, ", ")),
+      near.empty() ? "the other axes are searched without being opened; --pin AXIS=VALUE holds one still"
+                   : fmt::format("did you mean \"{}\"?", near));
 }
 
 }  // namespace
 
 OpenAxes parse_open_axes(std::string_view text) {
   OpenAxes open;
-  while (!text.empty()) {
-    const std::size_t comma = std::min(text.find(','), text.size());
+  while (true) {
+    const std::size_t comma = text.find(',');
     const std::string_view word = text.substr(0, comma);
     bool known = word == "all";
     for (const auto& [name, member] : kOpenAxes) {
@@ -58,13 +71,10 @@ OpenAxes parse_open_axes(std::string_view text) {
       open.*member = true;
       known = true;
     }
-    if (!known) {
-      throw base::InputError(fmt::format("--open: unknown axis \"{}\"", word),
-                             "axes are cp, etp, sharding, overlap, dispatcher, chunks, or all of them: all; the others are searched anyway");
-    }
-    text.remove_prefix(std::min(comma + 1, text.size()));
+    if (!known) refuse_axis(word);
+    if (comma == std::string_view::npos) return open;
+    text.remove_prefix(comma + 1);
   }
-  return open;
 }
 
 ContextValue parse_context_value(std::string_view word) {
@@ -72,7 +82,8 @@ ContextValue parse_context_value(std::string_view word) {
   const int size = take_size(word, "cp_comm");
   const auto kind = sim::find_context_exchange(word);
   if (!kind || (size > 0 && *kind != ContextExchange::kAllToAllP2p)) {
-    throw base::InputError(fmt::format("--pin cp_comm: found \"{}\", expected one of {}", whole, fmt::join(sim::context_exchange_words(), ", ")),
+    throw base::InputError(fmt::format("--pin cp_comm: found \"{}\", expected one of {}", whole,
+                                       fmt::join(sim::context_exchange_words(), ", ")),
                            "a2a+p2p may name the ranks that exchange heads: a2a+p2p:4");
   }
   return {kind, size};
@@ -83,7 +94,8 @@ ShardingValue parse_sharding_value(std::string_view word) {
   const int group = take_size(word, "sharding");
   const auto kind = sim::find_data_parallel(word);
   if (!kind || (group > 0 && *kind != DataParallel::kHsdp)) {
-    throw base::InputError(fmt::format("--pin sharding: found \"{}\", expected one of {}", whole, fmt::join(sim::data_parallel_words(), ", ")),
+    throw base::InputError(fmt::format("--pin sharding: found \"{}\", expected one of {}", whole,
+                                       fmt::join(sim::data_parallel_words(), ", ")),
                            "hsdp may name its shard group: hsdp:8");
   }
   return {*kind, group};
@@ -95,10 +107,13 @@ LayerOverlap parse_overlap_value(std::string_view words) {
   while (true) {
     const std::size_t plus = words.find('+');
     const std::string_view word = words.substr(0, plus);
-    const auto* const found = std::find_if(kOverlaps.begin(), kOverlaps.end(), [word](const auto& one) { return one.first == word; });
+    const auto* const found = std::find_if(kOverlaps.begin(), kOverlaps.end(),
+                                           [word](const auto& one) { return one.first == word; });
     if (found == kOverlaps.end()) {
-      throw base::InputError(fmt::format("--pin overlap: found \"{}\", expected none, or words of a plan's overlap joined by +", word),
-                             "words are shared_experts, all_to_all, delay_weight_gradients, tile_fused");
+      throw base::InputError(
+          fmt::format("--pin overlap: found \"{}\", expected none, or words of a plan's overlap joined by +",
+                      word),
+          "words are shared_experts, all_to_all, delay_weight_gradients, tile_fused");
     }
     overlap.*(found->second) = true;
     if (plus == std::string_view::npos) return overlap;
@@ -115,21 +130,29 @@ std::string overlap_value_words(const LayerOverlap& overlap) {
 }
 
 std::vector<ContextValue> all_context_values() {
-  return {{}, {ContextExchange::kP2p, 0}, {ContextExchange::kAllToAll, 0}, {ContextExchange::kAllToAllP2p, 0}};
+  return {
+      {}, {ContextExchange::kP2p, 0}, {ContextExchange::kAllToAll, 0}, {ContextExchange::kAllToAllP2p, 0}};
 }
 
 /// zero3 and fsdp are one thing.
 std::vector<ShardingValue> all_sharding_values() {
-  return {{DataParallel::kZero1, 0}, {DataParallel::kNone, 0}, {DataParallel::kZero2, 0}, {DataParallel::kFsdp, 0}, {DataParallel::kHsdp, 0}};
+  return {{DataParallel::kZero1, 0},
+          {DataParallel::kNone, 0},
+          {DataParallel::kZero2, 0},
+          {DataParallel::kFsdp, 0},
+          {DataParallel::kHsdp, 0}};
 }
 
 std::vector<LayerOverlap> all_overlap_values() {
   std::vector<LayerOverlap> all;
-  for (const char* words : {"none", "shared_experts", "all_to_all", "all_to_all+delay_weight_gradients", "tile_fused"}) all.push_back(parse_overlap_value(words));
+  for (const char* words :
+       {"none", "shared_experts", "all_to_all", "all_to_all+delay_weight_gradients", "tile_fused"})
+    all.push_back(parse_overlap_value(words));
   return all;
 }
 
-std::optional<ContextValue> fit_to_layout(const ContextValue& value, const sim::ParallelLayout& layout, int nvlink_domain) {
+std::optional<ContextValue> fit_to_layout(const ContextValue& value, const sim::ParallelLayout& layout,
+                                          int nvlink_domain) {
   if (layout.cp == 1) return ContextValue{};  // nothing to exchange
   if (value.kind != ContextExchange::kAllToAllP2p || value.a2a_size > 0) return value;
   for (int size = layout.cp / 2; size >= 2; --size) {
@@ -138,7 +161,8 @@ std::optional<ContextValue> fit_to_layout(const ContextValue& value, const sim::
   return std::nullopt;
 }
 
-std::optional<ShardingValue> fit_to_layout(const ShardingValue& value, const sim::ParallelLayout& layout, int nvlink_domain) {
+std::optional<ShardingValue> fit_to_layout(const ShardingValue& value, const sim::ParallelLayout& layout,
+                                           int nvlink_domain) {
   if (value.kind != DataParallel::kHsdp || value.group > 0) return value;
   const int group = std::max(nvlink_domain, layout.ep * layout.etp) / layout.tp;
   const int ranks = layout.dp * layout.cp;

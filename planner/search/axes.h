@@ -20,7 +20,8 @@ struct ContextValue {
 /// What data parallelism shares out: one value of axis sharding.
 struct ShardingValue {
   sim::DataParallel kind = sim::DataParallel::kZero1;
-  int group = 0;  ///< with hsdp; 0 = the ranks of an NVLink domain, or more where a group has to hold all experts
+  int group =
+      0;  ///< with hsdp; 0 = the ranks of an NVLink domain, or more where a group has to hold all experts
   friend bool operator==(const ShardingValue&, const ShardingValue&) = default;
 };
 
@@ -31,7 +32,7 @@ struct OpenAxes {
   friend bool operator==(const OpenAxes&, const OpenAxes&) = default;
 };
 
-/// "cp,overlap", or "all". Throws InputError with the known axes.
+/// "cp,overlap", or "all"; at least one word. Throws InputError with the known axes.
 OpenAxes parse_open_axes(std::string_view text);
 
 /// "p2p", "all_gather", "a2a", "a2a+p2p" or "a2a+p2p:2". Throws InputError.
@@ -50,8 +51,10 @@ std::vector<sim::LayerOverlap> all_overlap_values();
 
 /// The value on a layout, with what depends on it filled in; empty where the layout leaves none.
 /// Rule of a2a_size: the largest divisor of cp below it whose tp * a2a_size ranks share an NVLink domain.
-std::optional<ContextValue> fit_to_layout(const ContextValue& value, const sim::ParallelLayout& layout, int nvlink_domain);
+std::optional<ContextValue> fit_to_layout(const ContextValue& value, const sim::ParallelLayout& layout,
+                                          int nvlink_domain);
 /// Rule of group: max(NVLink domain, ep * etp) / tp ranks.
-std::optional<ShardingValue> fit_to_layout(const ShardingValue& value, const sim::ParallelLayout& layout, int nvlink_domain);
+std::optional<ShardingValue> fit_to_layout(const ShardingValue& value, const sim::ParallelLayout& layout,
+                                           int nvlink_domain);
 
 }  // namespace moeplan::planner
