@@ -49,13 +49,19 @@ int take_size(std::string_view& word, std::string_view axis) {
 }
 
 [[noreturn]] void refuse_axis(std::string_view word) {
+  static constexpr std::array<std::string_view, 7> kNeverClosed = {"tp", "pp",        "vp",       "ep",
+                                                                   "mb", "recompute", "placement"};
   std::vector<std::string> words;
   for (const auto& [name, member] : kOpenAxes) words.emplace_back(name);
   const std::string near = base::nearest_word(std::string(word), words);
+  std::string hint = "the other axes are searched without being opened; --pin AXIS=VALUE holds one still";
+  if (std::find(kNeverClosed.begin(), kNeverClosed.end(), word) != kNeverClosed.end()) {
+    hint = fmt::format("{0} is searched without being opened; --pin {0}=VALUE holds it still", word);
+  } else if (!near.empty()) {
+    hint = fmt::format("did you mean \"{}\"?", near);
+  }
   throw base::InputError(
-      fmt::format("--open: found \"{}\", expected {} or all", word, fmt::join(words, ", ")),
-      near.empty() ? "the other axes are searched without being opened; --pin AXIS=VALUE holds one still"
-                   : fmt::format("did you mean \"{}\"?", near));
+      fmt::format("--open: found \"{}\", expected {} or all", word, fmt::join(words, ", ")), hint);
 }
 
 }  // namespace
