@@ -177,21 +177,41 @@ class Search {
     }
   }
 
-  /// In which order points are estimated: as they stand, or with a wall budget those of closed axes first and
-  /// the others spread over the space, so that those that are reached in time are a sample of it.
+  /// In which order points are estimated: as they stand, or with a wall budget those of closed axes first,
+  /// then what is opened on their layouts, then the other layouts. Those are spread over the space, so that
+  /// what is reached in time is a sample of it, and are taken whole, because points of a layout share the
+  /// costs of its layers.
   std::vector<std::size_t> order_of_sieve(std::size_t& closed) const {
     std::vector<std::size_t> order(points_.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
     closed = order.size();
     if (options_.wall_budget <= Seconds()) return order;
-    const auto opened = std::stable_partition(
-        order.begin(), order.end(), [this](std::size_t i) { return space_.is_closed(points_[i].candidate); });
-    closed = static_cast<std::size_t>(opened - order.begin());
-    const std::vector<std::size_t> rest(opened, order.end());
-    std::size_t stride = rest.size() * 5 / 8 + 1;
-    while (std::gcd(stride, rest.size()) > 1) ++stride;
-    for (std::size_t k = 0; k < rest.size(); ++k) order[closed + k] = rest[k * stride % rest.size()];
+    const auto same_layout = [this](std::size_t a, std::size_t b) {
+      return points_[a].candidate.layout == points_[b].candidate.layout;
+    };
+    std::vector<std::size_t> firsts;
+    for (std::size_t i = 0; i < points_.size(); ++i) {
+      if (i == 0 || !same_layout(i, i - 1)) firsts.push_back(i);
+    }
+    std::size_t stride = firsts.size() * 5 / 8 + 1;
+    while (std::gcd(stride, firsts.size()) > 1) ++stride;
+    order.clear();
+    for (const int pass : {0, 1, 2}) {
+      for (std::size_t k = 0; k < firsts.size(); ++k) {
+        const std::size_t first = firsts[k * stride % firsts.size()];
+        for (std::size_t i = first; i < points_.size() && same_layout(i, first); ++i) {
+          if (distance_from_closed(points_[i].candidate) == pass) order.push_back(i);
+        }
+      }
+      if (pass == 0) closed = order.size();
+    }
     return order;
+  }
+
+  /// 0: what is searched anyway; 1: something opened on a layout of these; 2: another layout.
+  int distance_from_closed(const Candidate& candidate) const {
+    if (space_.is_closed(candidate)) return 0;
+    return candidate.layout.cp == space_.cp.front() && candidate.layout.etp == space_.etp.front() ? 1 : 2;
   }
 
   /// Memory and estimate of every point; with a wall budget, half of it for those that opened axes add.

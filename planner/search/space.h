@@ -69,8 +69,8 @@ struct Space {
   std::vector<sim::LayerOverlap> overlap;
   std::vector<sim::Dispatcher> dispatcher;
   OpenAxes given;  ///< axes that were opened or pinned
-  std::optional<sim::PipelineSchedule>
-      schedule;  ///< of every plan: pinned, not searched; empty: 1F1B, interleaved with VP > 1
+  /// Of every plan: pinned, not searched; empty: 1F1B, interleaved with VP > 1.
+  std::optional<sim::PipelineSchedule> schedule;
 
   /// In a fixed order; without VP > 1 where there is no pipeline.
   std::vector<sim::ParallelLayout> layouts() const;
