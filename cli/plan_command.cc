@@ -6,6 +6,7 @@
 #include <utility>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "base/config_files.h"
 #include "base/diagnostics.h"
@@ -69,6 +70,7 @@ planner::SearchOptions search_options(const PlanOptions& options) {
   std::string pins;
   for (const std::string& pin : options.pins) pins += (pins.empty() ? "" : ",") + pin;
   search.pins = planner::parse_pins(pins);
+  if (!options.open.empty()) search.open = planner::parse_open_axes(fmt::format("{}", fmt::join(options.open, ",")));
   return search;
 }
 

@@ -111,7 +111,10 @@ class Program {
         ->capture_default_str();
     verb->add_option("--budget", plan_.budget,
                      "simulations (2000), or wall-clock time (5s: the result then depends on the machine)");
-    verb->add_option("--pin", plan_.pins, "fix axes, e.g. tp=2,ep=8; may repeat");
+    verb->add_option("--pin", plan_.pins, "fix axes, e.g. tp=2,ep=8 or sharding=hsdp:8; may repeat");
+    verb->add_option("--open", plan_.open,
+                     "search more axes, of cp (and cp_comm), etp, sharding, overlap, dispatcher, chunks, or all; each "
+                     "multiplies the points; may repeat");
     add_search_flags(verb, plan_.common);
     add_result_flags(verb, plan_.common,
                      "folder for plan-K.yaml, report.html, trace-1.json and framework arguments");

@@ -39,6 +39,14 @@ void check_world(const PlanContext& c, const PlanSpec& plan, Faults& f) {
             fmt::format("{} tokens are not a multiple of 2 x CP {}", c.run.seq_len, l.cp));
 }
 
+/// TransformerEngine (transformer_engine/pytorch/attention, attn_forward_func_with_cp): keys wider than values go round
+/// a ring only.
+void check_context_exchange(const PlanContext& c, const PlanSpec& plan, Faults& f) {
+  const bool rings = plan.cp_comm() == sim::ContextExchange::kP2p || plan.cp_comm() == sim::ContextExchange::kAllToAllP2p;
+  f.require(plan.layout.cp == 1 || !c.model.is_mla() || rings, "context-mla",
+            fmt::format("--cp-comm-type {} with multi-latent attention, expected p2p or a2a+p2p", sim::name(plan.cp_comm())));
+}
+
 void check_widths(const PlanContext& c, const PlanSpec& plan, Faults& f) {
   const int tp = plan.layout.tp;
   const sim::ModelSpec& m = c.model;
@@ -221,6 +229,7 @@ std::vector<PlanFault> find_megatron_faults(const PlanContext& context, const Pl
   check_widths(context, plan, f);
   check_pipeline(context, plan, f);
   check_recompute(context, plan, f);
+  check_context_exchange(context, plan, f);
   check_data_parallel(plan, f);
   check_moe_layer(plan, f);
   check_shared_overlap(context, plan, f);
@@ -231,7 +240,7 @@ std::vector<PlanFault> find_megatron_faults(const PlanContext& context, const Pl
 }
 
 std::vector<std::string> megatron_rule_keys() {
-  return {"batch-divides", "chunk-degree", "context-divides", "dispatch-format", "dispatcher", "ep-divides-experts",
+  return {"batch-divides", "chunk-degree", "context-divides", "context-mla", "dispatch-format", "dispatcher", "ep-divides-experts",
           "ep-needs-experts", "expert-ffn-divides", "expert-world-divides", "ffn-divides", "gradient-format",
           "groups-divide", "heads-divide", "interleaving-micro-batches", "kv-heads-divide", "layer-kinds",
           "layers-fill-stages", "layout-adds-up", "one-window", "optimizer", "optimizer-states", "overlap-all-to-all", "overlap-param-gather",

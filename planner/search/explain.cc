@@ -96,6 +96,16 @@ std::string describe_account(const SearchResult& result) {
   return fmt::format("Searched {} points: {} simulated{}{}.\n", result.searched, result.evaluated, list.empty() ? "" : "; ruled out ", list);
 }
 
+std::string context_words(const sim::PlanSpec& plan) {
+  return fmt::format("{}{}", sim::name(plan.cp_comm()), plan.cp_a2a_size > 0 ? fmt::format(":{}", plan.cp_a2a_size) : "");
+}
+
+/// "zero1" for none, too: that is a flag of its own, "distributed optimizer".
+std::string sharding_words(const sim::PlanSpec& plan) {
+  if (!sim::shards_gradients(plan.data_parallel())) return "zero1";
+  return fmt::format("{}{}", sim::name(plan.data_parallel()), plan.shard_group > 0 ? fmt::format(":{}", plan.shard_group) : "");
+}
+
 /// A change of the input and whether `plan` fits after it.
 struct Change {
   std::string words;
@@ -127,12 +137,21 @@ std::string describe_difference(const sim::PlanSpec& other, const sim::PlanSpec&
   axis("TP", other.layout.tp, base.layout.tp);
   axis("PP", other.layout.pp, base.layout.pp);
   axis("VP", other.layout.vp, base.layout.vp);
+  axis("CP", other.layout.cp, base.layout.cp);
   axis("EP", other.layout.ep, base.layout.ep);
+  axis("ETP", other.layout.etp, base.layout.etp);
   axis("DP", other.layout.dp, base.layout.dp);
   axis("micro-batch", other.micro_batch, base.micro_batch);
   if (!(other.recompute == base.recompute)) {
     add(text, fmt::format("recompute {} instead of {}", recompute_words(other.recompute), recompute_words(base.recompute)));
   }
+  const auto words = [&text](const char* name, const std::string& a, const std::string& b) {
+    if (a != b) add(text, fmt::format("{} {} instead of {}", name, a, b));
+  };
+  if (other.layout.cp > 1 && base.layout.cp > 1) words("cp_comm_type", context_words(other), context_words(base));
+  words("sharding", sharding_words(other), sharding_words(base));
+  words("overlap", overlap_value_words(other.overlap), overlap_value_words(base.overlap));
+  words("dispatcher", std::string(sim::name(other.dispatcher)), std::string(sim::name(base.dispatcher)));
   axis("token chunks", other.chunk_degree, base.chunk_degree);
   if (!(other.split == base.split)) add(text, "another split of layers");
   if (other.placement.algorithm != base.placement.algorithm) {

@@ -15,17 +15,25 @@ namespace moeplan::planner {
 struct SearchOptions {
   std::string framework = "megatron";  ///< or "any": only what arithmetic forbids is left out
   int top = 5;
-  std::int64_t budget = 0;             ///< simulated plans; 0 = kDefaultBudget
-  base::Seconds wall_budget;           ///< zero = none; else no simulation starts after it, and the result is not deterministic
+  std::int64_t budget = 0;  ///< simulated plans; 0 = default_budget
+  /// Zero = none; else half of it goes to the points that opened axes add, no simulation starts after it, and
+  /// the result is not deterministic.
+  base::Seconds wall_budget;
   Pins pins;
+  OpenAxes open;
   int threads = 0;
-  int iterations = 8;                  ///< of a load trace, for the plans that are shown
+  int iterations = 8;  ///< of a load trace, for the plans that are shown
 };
 
 inline constexpr std::int64_t kDefaultBudget = 96;
-/// Candidates whose estimate is this much above the K-th best estimate are not simulated. Simulation / estimate was
-/// 0.97 to 1.02 on 121 plans of Qwen3-30B-A3B on 32 H100 under lognormal:0.6, and 0.98 to 1.13 under zipf:1.0, so a
-/// plan half as slow again in the estimate is out of reach.
+/// Every axis that is opened adds so many, so that its values do not crowd out the layouts.
+inline constexpr std::int64_t kBudgetOfAnAxis = 48;
+inline std::int64_t default_budget(const OpenAxes& open) {
+  return kDefaultBudget + kBudgetOfAnAxis * open.count();
+}
+/// Candidates whose estimate is this much above the K-th best estimate are not simulated. Simulation /
+/// estimate was 0.97 to 1.02 on 121 plans of Qwen3-30B-A3B on 32 H100 under lognormal:0.6, and 0.98 to 1.13
+/// under zipf:1.0, so a plan half as slow again in the estimate is out of reach.
 inline constexpr double kBoundFactor = 1.5;
 /// Below this difference two plans are equally fast as far as measurements go. Source: DESIGN section 6
 inline constexpr double kNoise = 0.03;
@@ -40,7 +48,7 @@ struct RankedPlan {
 /// A plan that would be worth it and does not fit.
 struct Misfit {
   sim::PlanSpec plan;
-  base::Bytes over;          ///< past the limit on the worst rank
+  base::Bytes over;  ///< past the limit on the worst rank
   int stage = 0;
   std::string largest_part;  ///< "activations 41.3 GiB"
   base::Seconds estimate;    ///< of its step time, if it fitted
@@ -51,29 +59,31 @@ struct SearchResult {
   bool feasible = false;
   bool deterministic = true;
   std::int64_t searched = 0;
-  std::int64_t evaluated = 0;                 ///< simulated
-  std::map<std::string, std::int64_t> pruned; ///< rule -> points that it ruled out first
-  std::vector<RankedPlan> plans;              ///< best first, at most top
-  std::vector<Misfit> misfits;                ///< most promising first, at most three
-  std::string why;                            ///< the answer in words, several lines
+  std::int64_t evaluated = 0;                  ///< simulated
+  std::map<std::string, std::int64_t> pruned;  ///< rule -> points that it ruled out first
+  std::vector<RankedPlan> plans;               ///< best first, at most top
+  std::vector<Misfit> misfits;                 ///< most promising first, at most three
+  std::string why;                             ///< the answer in words, several lines
 };
 
 /// Searches the space for the plans with the shortest step.
 ///
 /// Model:   enumerate; rules of the framework; memory; estimate_step_time ranks; the best `budget` within
 ///          kBoundFactor of the top-th estimate are simulated; the best of those again with all iterations.
-///          Plans that differ only in virtual stages or placement are one family: its best stands, and half of the
-///          budget goes to the best estimate of each family.
-/// Keys of `pruned`: those of megatron_rule_keys() and find_faults(), tp-within-nvlink, memory, bound, budget, placement-gains-nothing,
-///          wall-budget.
+///          Plans that differ only in virtual stages, placement, overlap, dispatcher or the exchange of
+///          context parallelism are one family: its best stands, and half of the budget goes to the best
+///          estimate of each family.
+/// Keys of `pruned`: those of megatron_rule_keys() and find_faults(), tp-within-nvlink, memory, bound,
+/// budget,
+///          placement-gains-nothing, wall-budget.
 /// Deterministic for any number of threads unless a wall budget is set. Throws InputError where the framework
 /// cannot run the job under any plan, or a layer kind has no cost.
 SearchResult search_plans(const sim::Job& job, const SearchOptions& options);
 
 /// Changes to the plan one has, ranked by what they gain: every plan one axis away, simulated; then the best
-/// combination, found by repeating from the best neighbour until nothing gains. Unlike search_plans the base plan
-/// may break the framework's rules: it runs already. plans[0..] are the changed plans, best first; result.why says
-/// what the run takes now.
+/// combination, found by repeating from the best neighbour until nothing gains. Unlike search_plans the base
+/// plan may break the framework's rules: it runs already. plans[0..] are the changed plans, best first;
+/// result.why says what the run takes now.
 SearchResult search_neighbours(const sim::Job& job, const sim::PlanSpec& base, const SearchOptions& options);
 
 }  // namespace moeplan::planner

@@ -15,12 +15,15 @@ namespace {
 
 using sim::RecomputeModule;
 
-constexpr int kMaxTp = 16;           // past one NVLink domain nobody gains; the rule says so where it is pruned
+constexpr int kMaxCp = 16;
+constexpr int kMaxEtp = 8;
+constexpr int kMaxTp = 16;  // past one NVLink domain nobody gains; the rule says so where it is pruned
 constexpr std::array kVirtual = {1, 2, 3, 4, 5, 6, 8, 10, 12, 16};
 constexpr std::array kMicroBatches = {1, 2, 4, 8};
 constexpr std::array kChunks = {1, 2, 4};
-constexpr std::array kModules = {RecomputeModule::kCoreAttn, RecomputeModule::kMoeAct, RecomputeModule::kLayernorm,
-                                 RecomputeModule::kMlaUpProj, RecomputeModule::kMlp, RecomputeModule::kMoe,
+constexpr std::array kModules = {RecomputeModule::kCoreAttn,     RecomputeModule::kMoeAct,
+                                 RecomputeModule::kLayernorm,    RecomputeModule::kMlaUpProj,
+                                 RecomputeModule::kMlp,          RecomputeModule::kMoe,
                                  RecomputeModule::kSharedExperts};
 
 std::vector<int> divisors(int n, int limit) {
@@ -36,7 +39,9 @@ void keep_chunks_of(sim::PipelineSchedule schedule, std::vector<int>& vp) {
   if (schedule == sim::PipelineSchedule::kInterleaved) {
     std::erase(vp, 1);
   } else {
-    vp = {schedule == sim::PipelineSchedule::kZeroBubbleV || schedule == sim::PipelineSchedule::kDualPipeV ? 2 : 1};
+    vp = {schedule == sim::PipelineSchedule::kZeroBubbleV || schedule == sim::PipelineSchedule::kDualPipeV
+              ? 2
+              : 1};
   }
 }
 
@@ -52,7 +57,8 @@ int read_pin_number(std::string_view key, std::string_view value) {
   return static_cast<int>(*number);
 }
 
-constexpr std::array kDispatchers = {sim::Dispatcher::kFlat, sim::Dispatcher::kDeepEp, sim::Dispatcher::kHybridEp};
+constexpr std::array kDispatchers = {sim::Dispatcher::kFlat, sim::Dispatcher::kDeepEp,
+                                     sim::Dispatcher::kHybridEp};
 
 void set_pin(Pins& pins, std::string_view key, std::string_view value) {
   const auto number = [&] { return read_pin_number(key, value); };
@@ -64,6 +70,16 @@ void set_pin(Pins& pins, std::string_view key, std::string_view value) {
     pins.vp = number();
   } else if (key == "ep") {
     pins.ep = number();
+  } else if (key == "cp") {
+    pins.cp = number();
+  } else if (key == "etp") {
+    pins.etp = number();
+  } else if (key == "cp_comm") {
+    pins.cp_comm = parse_context_value(value);
+  } else if (key == "sharding") {
+    pins.sharding = parse_sharding_value(value);
+  } else if (key == "overlap") {
+    pins.overlap = parse_overlap_value(value);
   } else if (key == "mb") {
     pins.micro_batch = number();
   } else if (key == "chunks") {
@@ -73,7 +89,8 @@ void set_pin(Pins& pins, std::string_view key, std::string_view value) {
     pins.recompute = std::string(value);
   } else if (key == "placement") {
     if (value != "contiguous" && value != "greedy") {
-      throw base::InputError(fmt::format("--pin placement: found \"{}\", expected contiguous or greedy", value));
+      throw base::InputError(
+          fmt::format("--pin placement: found \"{}\", expected contiguous or greedy", value));
     }
     pins.placement = std::string(value);
   } else if (key == "dispatcher") {
@@ -81,17 +98,21 @@ void set_pin(Pins& pins, std::string_view key, std::string_view value) {
       if (sim::name(one) == value) pins.dispatcher = one;
     }
     if (!pins.dispatcher) {
-      throw base::InputError(fmt::format("--pin dispatcher: found \"{}\", expected flat, deepep or hybridep", value),
-                             "Megatron runs no other; `moeplan simulate` takes pairwise, two_level, leader, split_pipe and rail_relay in a plan file");
+      throw base::InputError(
+          fmt::format("--pin dispatcher: found \"{}\", expected flat, deepep or hybridep", value),
+          "Megatron runs no other; `moeplan simulate` takes pairwise, two_level, leader, split_pipe and "
+          "rail_relay in a plan file");
     }
   } else if (key == "schedule") {
     pins.schedule = sim::find_schedule(value);
     if (!pins.schedule) {
-      throw base::InputError(fmt::format("--pin schedule: found \"{}\", expected one of {}", value, fmt::join(sim::schedule_words(), ", ")));
+      throw base::InputError(fmt::format("--pin schedule: found \"{}\", expected one of {}", value,
+                                         fmt::join(sim::schedule_words(), ", ")));
     }
   } else {
     throw base::InputError(fmt::format("--pin: unknown axis \"{}\"", key),
-                           "axes are tp, pp, vp, ep, mb, chunks, recompute, placement, dispatcher, schedule");
+                           "axes are tp, pp, vp, cp, cp_comm, ep, etp, mb, chunks, recompute, placement, "
+                           "dispatcher, overlap, sharding, schedule");
   }
 }
 
@@ -105,10 +126,12 @@ sim::Recompute parse_recompute(std::string_view words) {
   while (true) {
     const std::size_t plus = words.find('+');
     const std::string_view word = words.substr(0, plus);
-    const auto found = std::find_if(kModules.begin(), kModules.end(), [word](RecomputeModule m) { return sim::name(m) == word; });
+    const auto found = std::find_if(kModules.begin(), kModules.end(),
+                                    [word](RecomputeModule m) { return sim::name(m) == word; });
     if (found == kModules.end()) {
-      throw base::InputError(fmt::format("found recompute \"{}\", expected none, full, or modules joined by +", word),
-                             "modules are core_attn, moe_act, layernorm, mla_up_proj, mlp, moe, shared_experts");
+      throw base::InputError(
+          fmt::format("found recompute \"{}\", expected none, full, or modules joined by +", word),
+          "modules are core_attn, moe_act, layernorm, mla_up_proj, mlp, moe, shared_experts");
     }
     recompute.modules.push_back(*found);
     if (plus == std::string_view::npos) break;
@@ -136,7 +159,8 @@ Pins parse_pins(std::string_view text) {
     const std::string_view item = text.substr(0, comma);
     const std::size_t equals = item.find('=');
     if (equals == std::string_view::npos) {
-      throw base::InputError(fmt::format("--pin: found \"{}\", expected AXIS=VALUE", item), "for example tp=2,ep=8");
+      throw base::InputError(fmt::format("--pin: found \"{}\", expected AXIS=VALUE", item),
+                             "for example tp=2,ep=8");
     }
     set_pin(pins, item.substr(0, equals), item.substr(equals + 1));
     text.remove_prefix(std::min(comma + 1, text.size()));
@@ -144,35 +168,71 @@ Pins parse_pins(std::string_view text) {
   return pins;
 }
 
-std::vector<Candidate> Space::enumerate(const sim::ModelSpec& model) const {
-  std::vector<Candidate> points;
-  const auto add_schedules = [&](const sim::ParallelLayout& layout) {
-    const int per_rank = model.is_moe() ? model.experts / layout.ep : 1;
-    const bool placeable = layout.ep > 1 && per_rank > 1;
-    for (const int mb : micro_batch) {
-      for (std::size_t r = 0; r < recompute.size(); ++r) {
-        for (const int chunks : chunk_degree) {
-          for (const bool g : greedy) {
-            if (g && !placeable) continue;
-            points.push_back({layout, mb, chunks, static_cast<int>(r), g});
-          }
-        }
-      }
-    }
+std::vector<sim::ParallelLayout> Space::layouts() const {
+  std::vector<sim::ParallelLayout> all;
+  const auto add = [&](sim::ParallelLayout layout) {
+    layout.dp = std::max(1, gpus / (layout.tp * layout.pp * layout.cp));
+    layout.edp = std::max(1, gpus / (layout.ep * layout.etp * layout.pp));
+    all.push_back(layout);
   };
   for (const int t : tp) {
     for (const int p : pp) {
       for (const int v : vp) {
         if (p == 1 && v > 1 && vp.size() > 1) continue;
-        for (const int e : ep) {
-          sim::ParallelLayout layout;
-          layout.tp = t;
-          layout.pp = p;
-          layout.vp = v;
-          layout.ep = e;
-          layout.dp = std::max(1, gpus / (t * p));
-          layout.edp = std::max(1, gpus / (e * p));
-          add_schedules(layout);
+        for (const int c : cp) {
+          for (const int e : ep) {
+            for (const int et : etp) {
+              sim::ParallelLayout layout;
+              layout.tp = t, layout.pp = p, layout.vp = v;
+              layout.cp = c, layout.ep = e, layout.etp = et;
+              add(layout);
+            }
+          }
+        }
+      }
+    }
+  }
+  return all;
+}
+
+std::vector<Candidate> Space::variants_of(const sim::ParallelLayout& layout) const {
+  const bool held_twice = layout.dp * layout.cp > 1 || layout.edp > 1;
+  std::vector<Candidate> variants;
+  for (std::size_t s = 0; s < sharding.size(); ++s) {
+    if (!held_twice && s > 0) break;
+    const auto shared = fit_to_layout(sharding[s], layout, nvlink_domain);
+    if (!shared) continue;
+    for (std::size_t c = 0; c < context.size(); ++c) {
+      if (layout.cp == 1 && c > 0) break;
+      const auto exchange = fit_to_layout(context[c], layout, nvlink_domain);
+      if (!exchange) continue;
+      for (std::size_t d = 0; d < dispatcher.size(); ++d) {
+        if (layout.ep == 1 && d > 0) break;
+        for (std::size_t o = 0; o < overlap.size(); ++o) {
+          if (layout.ep == 1 && o > 0) break;
+          variants.push_back({layout, micro_batch.front(), chunk_degree.front(), 0, greedy.front(), *exchange,
+                              *shared, static_cast<int>(o), static_cast<int>(d)});
+        }
+      }
+    }
+  }
+  return variants;
+}
+
+std::vector<Candidate> Space::points_of(const Candidate& variant, const sim::ModelSpec& model) const {
+  const int per_rank = model.is_moe() ? model.experts / variant.layout.ep : 1;
+  const bool placeable = variant.layout.ep > 1 && per_rank > 1;
+  std::vector<Candidate> points;
+  for (const int mb : micro_batch) {
+    for (std::size_t r = 0; r < recompute.size(); ++r) {
+      for (const int chunks : chunk_degree) {
+        for (const bool g : greedy) {
+          if (g && !placeable) continue;
+          points.push_back(variant);
+          points.back().micro_batch = mb;
+          points.back().recompute = static_cast<int>(r);
+          points.back().chunk_degree = chunks;
+          points.back().greedy = g;
         }
       }
     }
@@ -180,19 +240,73 @@ std::vector<Candidate> Space::enumerate(const sim::ModelSpec& model) const {
   return points;
 }
 
-Space build_space(const sim::ModelSpec& model, int gpus, bool chunks, const Pins& pins) {
+std::vector<Candidate> Space::enumerate(const sim::ModelSpec& model) const {
+  std::vector<Candidate> points;
+  for (const sim::ParallelLayout& layout : layouts()) {
+    for (const Candidate& variant : variants_of(layout)) {
+      const std::vector<Candidate> more = points_of(variant, model);
+      points.insert(points.end(), more.begin(), more.end());
+    }
+  }
+  return points;
+}
+
+bool Space::is_closed(const Candidate& point) const {
+  const bool one_chunk = !given.chunks || point.chunk_degree == chunk_degree.front();
+  return point.layout.cp == cp.front() && point.layout.etp == etp.front() && one_chunk &&
+         point.overlap == 0 && point.dispatcher == 0 && point.sharding.kind == sharding.front().kind;
+}
+
+namespace {
+
+/// The axes that are closed unless opened; a pin holds either. CP above 1 brings its exchanges.
+void open_axes(const sim::ModelSpec& model, const OpenAxes& open, const Pins& pins, bool chunks,
+               Space& space) {
+  space.cp = open.cp ? divisors(space.gpus, kMaxCp) : std::vector<int>{1};
+  space.etp = open.etp && model.is_moe() ? divisors(space.gpus, std::min(kMaxEtp, space.nvlink_domain))
+                                         : std::vector<int>{1};
+  space.chunk_degree = {1};
+  if (chunks || open.chunks) space.chunk_degree.assign(kChunks.begin(), kChunks.end());
+  const bool several_cp = pins.cp ? *pins.cp > 1 : open.cp;
+  space.context = several_cp ? all_context_values() : std::vector<ContextValue>{{}};
+  space.sharding = open.sharding ? all_sharding_values() : std::vector<ShardingValue>{{}};
+  space.overlap = open.overlap && model.is_moe() ? all_overlap_values() : std::vector<sim::LayerOverlap>{{}};
+  space.dispatcher = {sim::Dispatcher::kFlat};
+  if (open.dispatcher && model.is_moe()) space.dispatcher.assign(kDispatchers.begin(), kDispatchers.end());
+  space.given = {open.cp || pins.cp.has_value() || pins.cp_comm.has_value(),
+                 open.etp || pins.etp.has_value(),
+                 open.sharding || pins.sharding.has_value(),
+                 open.overlap || pins.overlap.has_value(),
+                 open.dispatcher || pins.dispatcher.has_value(),
+                 open.chunks || pins.chunk_degree.has_value()};
+  pin(space.cp, pins.cp);
+  pin(space.etp, pins.etp);
+  pin(space.chunk_degree, pins.chunk_degree);
+  if (pins.cp_comm && space.cp == std::vector<int>{1}) {
+    throw base::InputError("--pin cp_comm with CP 1: there is nothing to exchange",
+                           "--open cp, or --pin cp=2");
+  }
+  if (pins.cp_comm) space.context = {*pins.cp_comm};
+  if (pins.sharding) space.sharding = {*pins.sharding};
+  if (pins.overlap) space.overlap = {*pins.overlap};
+  if (pins.dispatcher) space.dispatcher = {*pins.dispatcher};
+}
+
+}  // namespace
+
+Space build_space(const sim::ModelSpec& model, const SpaceLimits& limits, const Pins& pins,
+                  const OpenAxes& open) {
   const int layers = static_cast<int>(model.layers.size());
   Space space;
-  space.gpus = gpus;
-  space.tp = divisors(gpus, kMaxTp);
-  space.pp = divisors(gpus, layers);
-  space.ep = model.is_moe() ? divisors(model.experts, gpus) : std::vector<int>{1};
+  space.gpus = limits.gpus;
+  space.nvlink_domain = limits.nvlink_domain;
+  space.tp = divisors(space.gpus, kMaxTp);
+  space.pp = divisors(space.gpus, layers);
+  space.ep = model.is_moe() ? divisors(model.experts, space.gpus) : std::vector<int>{1};
   for (const int v : kVirtual) {
     if (v <= layers) space.vp.push_back(v);
   }
   space.micro_batch.assign(kMicroBatches.begin(), kMicroBatches.end());
-  space.chunk_degree = {1};
-  if (chunks) space.chunk_degree.assign(kChunks.begin(), kChunks.end());
   space.recompute = {parse_recompute("none"), parse_recompute("core_attn")};
   space.recompute.push_back(parse_recompute(model.is_moe() ? "moe_act+layernorm" : "layernorm"));
   space.recompute.push_back(parse_recompute("full"));
@@ -204,11 +318,18 @@ Space build_space(const sim::ModelSpec& model, int gpus, bool chunks, const Pins
   pin(space.vp, pins.vp);
   pin(space.ep, pins.ep);
   pin(space.micro_batch, pins.micro_batch);
-  pin(space.chunk_degree, pins.chunk_degree);
   if (pins.recompute) space.recompute = {parse_recompute(*pins.recompute)};
-  if (pins.dispatcher) space.dispatcher = *pins.dispatcher;
   if (pins.placement) space.greedy = {*pins.placement == "greedy"};
+  open_axes(model, open, pins, limits.chunks, space);
   return space;
+}
+
+void apply_sharding(const ShardingValue& sharding, sim::PlanSpec& plan) {
+  plan.stated_data_parallel.reset();
+  if (sim::shards_gradients(sharding.kind)) plan.stated_data_parallel = sharding.kind;
+  plan.distributed_optimizer = sharding.kind != sim::DataParallel::kNone;
+  plan.overlap_param_gather = plan.distributed_optimizer && plan.overlap_grad_reduce;
+  plan.shard_group = sharding.group;
 }
 
 sim::PlanSpec plan_of(const Space& space, const Candidate& candidate, const std::string& framework) {
@@ -218,7 +339,12 @@ sim::PlanSpec plan_of(const Space& space, const Candidate& candidate, const std:
   plan.micro_batch = candidate.micro_batch;
   plan.chunk_degree = candidate.chunk_degree;
   plan.stated_schedule = space.schedule;
-  if (candidate.layout.ep > 1) plan.dispatcher = space.dispatcher;
+  if (candidate.layout.ep > 1)
+    plan.dispatcher = space.dispatcher[static_cast<std::size_t>(candidate.dispatcher)];
+  plan.overlap = space.overlap[static_cast<std::size_t>(candidate.overlap)];
+  plan.stated_cp_comm = candidate.context.kind;
+  plan.cp_a2a_size = candidate.context.a2a_size;
+  apply_sharding(candidate.sharding, plan);
   plan.recompute = space.recompute[static_cast<std::size_t>(candidate.recompute)];
   return plan;
 }

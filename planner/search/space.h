@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "planner/search/axes.h"
 #include "sim/workload/model.h"
 #include "sim/workload/plan.h"
 
@@ -16,46 +17,83 @@ std::string recompute_words(const sim::Recompute& recompute);
 
 /// Axes that the user holds still.
 struct Pins {
-  std::optional<int> tp, pp, vp, ep, micro_batch, chunk_degree;
+  std::optional<int> tp, pp, vp, cp, ep, etp, micro_batch, chunk_degree;
   std::optional<std::string> recompute;
   std::optional<std::string> placement;  ///< contiguous or greedy
   std::optional<sim::Dispatcher> dispatcher;
   std::optional<sim::PipelineSchedule> schedule;
+  std::optional<ContextValue> cp_comm;
+  std::optional<ShardingValue> sharding;
+  std::optional<sim::LayerOverlap> overlap;
   friend bool operator==(const Pins&, const Pins&) = default;
 };
 
-/// "tp=2,ep=8,mb=1,recompute=full,placement=greedy,chunks=1,dispatcher=deepep,schedule=zb_v". Throws InputError with the known keys.
+/// "tp=2,ep=8,mb=1,recompute=full,placement=greedy,chunks=1,dispatcher=deepep,schedule=zb_v,cp=2,cp_comm=p2p,etp=1,
+/// sharding=hsdp:8,overlap=all_to_all". Throws InputError with the known keys.
 Pins parse_pins(std::string_view text);
 
-/// One point of the space; small, because there are tens of thousands. The placement is built when it is simulated.
+/// One point of the space; small, because there are tens of thousands, and millions where axes are opened.
+/// The placement is built when it is simulated.
 struct Candidate {
   sim::ParallelLayout layout;
   int micro_batch = 1;
   int chunk_degree = 1;
   int recompute = 0;  ///< index into Space::recompute
   bool greedy = false;
+  ContextValue context;
+  ShardingValue sharding;
+  int overlap = 0;     ///< index into Space::overlap
+  int dispatcher = 0;  ///< index into Space::dispatcher
   friend bool operator==(const Candidate&, const Candidate&) = default;
 };
 
-/// The axes of the search, every value a list: TP x PP x VP x EP x micro-batch x recompute x chunk degree x
-/// placement on all GPUs of the cluster. CP and ETP are 1; DP and EDP follow.
-/// Not searched: context parallelism, expert tensor parallelism, uneven stages other than the even split, ZeRO
-/// stages past the distributed optimizer, the order of ranks.
-struct Space {
+/// The cluster as far as the space depends on it.
+struct SpaceLimits {
   int gpus = 0;
-  std::vector<int> tp, pp, vp, ep, micro_batch, chunk_degree;
-  std::vector<sim::Recompute> recompute;
-  std::vector<bool> greedy;
-  sim::Dispatcher dispatcher = sim::Dispatcher::kFlat;  ///< of every plan: pinned, not searched
-  std::optional<sim::PipelineSchedule> schedule;             ///< likewise; empty: 1F1B, interleaved with VP > 1
-
-  /// Every point in a fixed order. Points that say the same as another are left out: VP > 1 without a pipeline,
-  /// greedy placement where a rank holds one expert or all.
-  std::vector<Candidate> enumerate(const sim::ModelSpec& model) const;
+  int nvlink_domain = 1;
+  bool chunks = false;  ///< chunk degrees 1, 2, 4 without being opened
 };
 
-/// `chunks`: search chunk degrees 1, 2, 4 instead of 1 alone.
-Space build_space(const sim::ModelSpec& model, int gpus, bool chunks, const Pins& pins);
+/// The axes of the search, every value a list: TP x PP x VP x CP x EP x ETP x micro-batch x recompute x chunk
+/// degree x placement x dispatcher x overlap x sharding x exchange of context parallelism, on all GPUs of the
+/// cluster. DP and EDP follow. Axes of OpenAxes hold one value unless opened or pinned.
+/// Not searched: uneven stages other than the even split, the order of ranks.
+struct Space {
+  int gpus = 0;
+  int nvlink_domain = 1;
+  std::vector<int> tp, pp, vp, cp, ep, etp, micro_batch, chunk_degree;
+  std::vector<sim::Recompute> recompute;
+  std::vector<bool> greedy;
+  std::vector<ContextValue> context;
+  std::vector<ShardingValue> sharding;
+  std::vector<sim::LayerOverlap> overlap;
+  std::vector<sim::Dispatcher> dispatcher;
+  OpenAxes given;  ///< axes that were opened or pinned
+  /// Of every plan: pinned, not searched; empty: 1F1B, interleaved with VP > 1.
+  std::optional<sim::PipelineSchedule> schedule;
+
+  /// In a fixed order; without VP > 1 where there is no pipeline.
+  std::vector<sim::ParallelLayout> layouts() const;
+  /// Sharding x exchange of context parallelism x dispatcher x overlap on one layout, the closed values
+  /// first, each with the first micro-batch, recompute mode, chunk degree and placement. Values that say the
+  /// same as another are left out: exchanges of CP 1, dispatchers and overlaps of EP 1, sharding where
+  /// nothing is held twice, and groups of hsdp or of heads that are no part of the ranks.
+  std::vector<Candidate> variants_of(const sim::ParallelLayout& layout) const;
+  /// A variant with every micro-batch, recompute mode, chunk degree and placement, without greedy placement
+  /// where a rank holds one expert or all. Equally many for all variants of a layout.
+  std::vector<Candidate> points_of(const Candidate& variant, const sim::ModelSpec& model) const;
+  /// Every point in a fixed order.
+  std::vector<Candidate> enumerate(const sim::ModelSpec& model) const;
+  /// Has the point, on every axis of OpenAxes, the value that the axis has unless it is opened?
+  bool is_closed(const Candidate& point) const;
+};
+
+Space build_space(const sim::ModelSpec& model, const SpaceLimits& limits, const Pins& pins,
+                  const OpenAxes& open);
+
+/// Puts a value of axis sharding in the place of a plan's; without a distributed optimizer nothing is
+/// gathered.
+void apply_sharding(const ShardingValue& sharding, sim::PlanSpec& plan);
 
 /// The plan of a point without its placement's slots.
 sim::PlanSpec plan_of(const Space& space, const Candidate& candidate, const std::string& framework);

@@ -137,6 +137,41 @@ TEST(PlanCommand, AWallBudgetIsMarked) {
   EXPECT_EQ(json.find("deterministic")->text, "false");
 }
 
+// 2 sequences of 128 k tokens: CP wins, and what is written reads back to the same numbers.
+TEST(PlanCommand, OpenedAxesAreSearchedAndWrittenOut) {
+  SmallCase small;
+  base::write_file_atomically(small.plan.job.run, "name: long\nglobal_batch: 2\nseq_len: 131072\noptimizer: adam\n");
+  small.plan.common.json = true;
+  small.plan.common.output = (small.folder.path() / "out").string();
+  small.plan.open = {"cp", "sharding,overlap"};
+  const Answer result = run(run_plan, small.plan);
+  EXPECT_EQ(result.code, kOk);
+  const base::Node json = base::parse_json(result.out, "plan.json").root;
+  EXPECT_EQ(test::find_schema_fault(schema("plan"), json), "");
+  const base::Node& first = json.find("plans")->items.front();
+  EXPECT_GT(*base::parse_integer(first.find("plan")->find("layout")->find("cp")->text), 1);
+  EXPECT_NE(base::read_text_file((small.folder.path() / "out" / "megatron-1.args").string()).find("--context-parallel-size"), std::string::npos);
+  SimulateVerbOptions simulate;
+  simulate.common.json = true;
+  simulate.job = small.plan.job;
+  simulate.plan = (small.folder.path() / "out" / "plan-1.yaml").string();
+  const base::Node step = base::parse_json(run(run_simulate, simulate).out, "step.json").root;
+  EXPECT_EQ(first.find("step_time_s")->text, step.find("step_time_s")->text);
+
+  small.plan.common.threads = 1;
+  const std::string one = run(run_plan, small.plan).out;
+  small.plan.common.threads = 2;
+  EXPECT_EQ(run(run_plan, small.plan).out, one);
+}
+
+TEST(PlanCommand, AxesThatAreNoneAreRefused) {
+  SmallCase small;
+  for (const std::vector<std::string>& open : {std::vector<std::string>{""}, {"cp,"}, {"cp", ""}, {"fsdp"}}) {
+    small.plan.open = open;
+    EXPECT_THROW(run(run_plan, small.plan), base::InputError) << open.front();
+  }
+}
+
 TEST(PlanCommand, RanksChangesToAPlanOneHas) {
   SmallCase small;
   const std::string mine = (small.folder.path() / "mine.yaml").string();

@@ -94,6 +94,19 @@ TEST(MegatronRules, TpDividesTheQueryGroupsUnlessMla) {
   EXPECT_EQ(c.broken(), Keys{});
 }
 
+TEST(MegatronRules, ContextParallelismWithMlaExchangesKeysRoundARing) {
+  Case c;
+  c.plan.layout.cp = 2;
+  c.plan.layout.dp /= 2;
+  EXPECT_EQ(c.broken(), Keys{});
+  c.model.kv_lora_rank = 512;
+  for (const auto& [exchange, broken] : {std::pair(sim::ContextExchange::kAllGather, true), std::pair(sim::ContextExchange::kAllToAll, true),
+                                         std::pair(sim::ContextExchange::kP2p, false), std::pair(sim::ContextExchange::kAllToAllP2p, false)}) {
+    c.plan.stated_cp_comm = exchange;
+    EXPECT_EQ(c.broken(), broken ? Keys{"context-mla"} : Keys{}) << sim::name(exchange);
+  }
+}
+
 TEST(MegatronRules, TpDividesTheFeedForwardWidths) {
   Case c;
   c.model.shared_ffn = 513;

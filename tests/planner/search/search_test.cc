@@ -57,7 +57,7 @@ TEST(Search, FindsWhatExhaustiveSimulationFinds) {
 
   base::Seconds best = base::Seconds::infinity();
   std::string winner;
-  const Space space = build_space(job.model, 8, false, narrow().pins);
+  const Space space = build_space(job.model, {8, 8, false}, narrow().pins, {});
   int legal = 0;
   for (const Candidate& candidate : space.enumerate(job.model)) {
     const sim::PlanSpec plan = plan_of(space, candidate, "megatron");

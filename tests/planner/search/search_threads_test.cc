@@ -56,6 +56,19 @@ TEST_F(SearchThreadsTest, a_search_gives_the_same_plans_on_one_thread_and_on_eig
   expect_same(one, search_plans(job(), with_threads(8)));
 }
 
+TEST_F(SearchThreadsTest, a_search_of_opened_axes_gives_the_same_plans_on_one_thread_on_two_and_on_eight) {
+  const auto opened = [](int threads) {
+    SearchOptions options = with_threads(threads);
+    options.open = parse_open_axes("cp,etp,sharding,overlap");
+    options.pins = parse_pins("vp=1,mb=1,recompute=none,placement=contiguous");
+    return options;
+  };
+  const SearchResult one = search_plans(job(), opened(1));
+  ASSERT_TRUE(one.feasible);
+  expect_same(one, search_plans(job(), opened(2)));
+  expect_same(one, search_plans(job(), opened(8)));
+}
+
 TEST_F(SearchThreadsTest, changes_to_a_plan_are_ranked_the_same_on_one_thread_and_on_eight) {
   const SearchResult found = search_plans(job(), with_threads(2));
   ASSERT_TRUE(found.feasible);
