@@ -27,7 +27,8 @@ std::int64_t digest(std::span<const std::int32_t> slots) {
 /// Of all EP groups of a stage; 0 where they differ.
 int common_node_block(const topology::Cluster& cluster, const StageRanks& stage) {
   const int block = node_block(cluster, stage, 0);
-  for (std::size_t first = 0; first < stage.ranks.size(); first += static_cast<std::size_t>(stage.expert_group))
+  for (std::size_t first = 0; first < stage.ranks.size();
+       first += static_cast<std::size_t>(stage.expert_group))
     if (node_block(cluster, stage, first) != block) return 0;
   return block;
 }
@@ -75,7 +76,8 @@ RoutedLayer ChunkSimulator::compute_routed_layer(const StageModel& model, const 
   RoutedLayer result;
   result.traffic = map_to_ranks(routing, plan_.layout, slots(layer));
   if (!routing.sets.empty() && removes_duplicates(plan_.dispatcher))
-    count_touched(routing, plan_.layout, slots(layer), common_node_block(job_.cluster, model.ranks()), result.traffic);
+    count_touched(routing, plan_.layout, slots(layer), common_node_block(job_.cluster, model.ranks()),
+                  result.traffic);
   if (plan_.layout.ep * plan_.layout.etp > 1) {
     result.times = solve_all_to_alls(network_, model.ranks(), result.traffic,
                                      make_exchange(plan_, job_.model, model.kernels()));
@@ -149,9 +151,11 @@ ChunkWork ChunkSimulator::chunk_work(std::size_t chunk, const LoadSample& sample
   return work;
 }
 
-/// What each rank copies of the layers whose activations wait on the host: there is one chunk, which holds them all.
-void ChunkSimulator::add_copies(const StageModel& model, std::size_t kind, const std::vector<PlacedLayer>& layers,
-                                const LoadSample& sample, ChunkWork& work) {
+/// What each rank copies of the layers whose activations wait on the host: there is one chunk, which holds
+/// them all.
+void ChunkSimulator::add_copies(const StageModel& model, std::size_t kind,
+                                const std::vector<PlacedLayer>& layers, const LoadSample& sample,
+                                ChunkWork& work) {
   const ActivationBytes activations(job_.model, job_.run, plan_);
   const HostLink link(job_);
   work.offload = offload_order(job_.model, plan_);
@@ -168,8 +172,9 @@ void ChunkSimulator::add_copies(const StageModel& model, std::size_t kind, const
         const MoeTraffic& traffic = routed_layer(model, kind, layers[i], sample).traffic;
         for (std::size_t r = 0; r < model.ranks().ranks.size(); ++r) {
           const std::vector<std::int64_t> rows = traffic.gathered(r);
-          made.push_back(link.copies(bytes.kept + bytes.kept_per_row * static_cast<double>(std::accumulate(
-                                                                        rows.begin(), rows.end(), std::int64_t{0}))));
+          made.push_back(
+              link.copies(bytes.kept + bytes.kept_per_row * static_cast<double>(std::accumulate(
+                                                                rows.begin(), rows.end(), std::int64_t{0}))));
         }
       }
       copies = &made;
@@ -260,8 +265,8 @@ const ChunkTimes& ChunkSimulator::simulate_both(int forward_chunk, const LoadSam
   return overlapped_.emplace(std::move(key), std::move(times)).first->second;
 }
 
-/// A pair whose kernels the host launches one by one hides only kEagerHiding of what it could: it takes that share of
-/// the gain over one pass after the other. Its bars stay those of a pair that hides all.
+/// A pair whose kernels the host launches one by one hides only kEagerHiding of what it could: it takes that
+/// share of the gain over one pass after the other. Its bars stay those of a pair that hides all.
 ChunkTimes ChunkSimulator::launched_one_by_one(ChunkTimes pair, std::size_t forward_chunk,
                                                const LoadSample& forward_sample, std::size_t backward_chunk,
                                                const LoadSample& backward_sample) {

@@ -53,11 +53,13 @@ void describe_offload(const Job& job, const PlanSpec& plan, std::vector<std::str
   const HostLink link(job);
   const double gib = offloaded_bytes(job, plan) / (1024.0 * 1024.0 * 1024.0);
   const int gpus = std::min(job.cluster.gpus_per_node(), plan.layout.world());
-  notes.push_back(fmt::format(
-      "activations of the first {} of {} layers wait in pinned host memory: {:.1f} GiB for each GPU, {:.0f} GiB for the "
-      "{} GPUs of a node, under an even load; copied at {:.0f} GB/s to the host and {:.0f} GB/s back, all GPUs at once",
-      plan.offload.layers, job.model.layers.size(), gib, gib * gpus, gpus, link.to_host().gb_per_s(),
-      link.to_device().gb_per_s()));
+  notes.push_back(
+      fmt::format("activations of the first {} of {} layers wait in pinned host memory: {:.1f} GiB for each "
+                  "GPU, {:.0f} GiB for the "
+                  "{} GPUs of a node, under an even load; copied at {:.0f} GB/s to the host and {:.0f} GB/s "
+                  "back, all GPUs at once",
+                  plan.offload.layers, job.model.layers.size(), gib, gib * gpus, gpus,
+                  link.to_host().gb_per_s(), link.to_device().gb_per_s()));
 }
 
 }  // namespace
@@ -133,7 +135,8 @@ std::vector<std::string> collect_notes(const Job& job, const PlanSpec& plan, con
     notes.emplace_back("multi-token-prediction blocks route like the last MoE layer");
   if (splits_backward(plan.schedule()))
     notes.emplace_back(
-        "weight gradients run as passes of their own, and every rank waits for the norm of all gradients before "
+        "weight gradients run as passes of their own, and every rank waits for the norm of all gradients "
+        "before "
         "it updates: an optimizer that starts earlier, as in the zero-bubble paper, is not modelled");
   if (plan.overlap.shared_experts)
     notes.emplace_back(
@@ -152,7 +155,8 @@ std::vector<std::string> collect_notes(const Job& job, const PlanSpec& plan, con
         "transfer");
   if (plan.pairs_passes())
     notes.emplace_back(
-        "a forward and a backward of two micro-batches share a rank layer by layer: all-to-alls of one run under "
+        "a forward and a backward of two micro-batches share a rank layer by layer: all-to-alls of one run "
+        "under "
         "kernels of the other, and either slows the other as the profile's interference says");
   if (plan.schedule() == PipelineSchedule::kDualPipe)
     notes.emplace_back("dualpipe holds two stages of the model on every rank");
@@ -166,10 +170,12 @@ std::vector<std::string> collect_notes(const Job& job, const PlanSpec& plan, con
         "the placement is scored on the load that it may have been made from: a load that drifts gains less");
   if (!job.run.graph.whole_step && (!job.run.graph.attention || !job.run.graph.router))
     notes.emplace_back(
-        "host launch times are one framework's on one CPU (profile, host): a slower host or a framework with more "
+        "host launch times are one framework's on one CPU (profile, host): a slower host or a framework with "
+        "more "
         "calls a layer takes longer outside CUDA graphs");
   notes.emplace_back(
-      "not modelled: gradient reductions and tensor-parallel traffic that slow GEMMs, data loading, checkpoints");
+      "not modelled: gradient reductions and tensor-parallel traffic that slow GEMMs, data loading, "
+      "checkpoints");
   return notes;
 }
 
