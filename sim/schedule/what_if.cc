@@ -46,6 +46,15 @@ Seconds simulate_without_launches(const Job& job, const PlanSpec& plan, const Si
       .time();
 }
 
+Seconds simulate_without_offload(const Job& job, const PlanSpec& plan, const SimulateOptions& options,
+                                 int iteration, CostCache& cache) {
+  PlanSpec other = plan;
+  other.offload = {};
+  return StepSimulator(job, other, options.network, {false, false, options.micro_batch_samples}, cache)
+      .simulate(iteration)
+      .time();
+}
+
 Seconds simulate_without_waits(StepSimulator& simulator, int iteration) {
   simulator.simulate(iteration);
   PipelineInput input = simulator.input();
@@ -80,6 +89,10 @@ std::vector<WhatIf> compute_what_if(const Job& job, const PlanSpec& plan, const 
   }
   add("no launch cost", simulate_without_launches(job, plan, options, iteration, cache),
       "the host takes no time for launches, calls and syncs; simulated");
+  if (plan.offload.any()) {
+    add("no waits for host copies", simulate_without_offload(job, plan, options, iteration, cache),
+        "activations stay on a GPU that had the memory, or copies took no time; simulated");
+  }
   if (plan.layout.pp > 1) {
     add("no pipeline bubble", simulate_without_waits(simulator, iteration),
         "no pass waits for another stage; simulated");
