@@ -1,6 +1,7 @@
 // Attention where ranks hold parts of the sequence: what they exchange, and what of it the core hides.
 #include <algorithm>
 
+#include "sim/schedule/host_operations.h"
 #include "sim/schedule/layer_kernels.h"
 #include "sim/schedule/packing.h"
 
@@ -94,7 +95,7 @@ void LayerKernels::ring(Segment& segment, const LayerSpec& layer, AttentionPass 
     const bool keys = i + 1 < steps;
     const bool gradients = pass == AttentionPass::kBackward && i > 0;
     const int transfers = (keys ? 1 : 0) + (gradients ? 1 : 0);
-    segment.add_calls(transfers);
+    segment.add_calls(kOperationShare * transfers);
     segment.add("cp ring", TimeClass::kTpComm, exposed(hop, transfers, step));
   }
   // The last hop brings the gradients home.

@@ -108,11 +108,11 @@ void LayerKernels::wait_for_launches(Segment& segment, const HostWork& work) con
   std::vector<Seconds> hosts;
   std::string_view before;
   for (const Part& part : segment.parts()) {
-    // Data and weight gradient of a layer are one call of the framework.
     if (part.time_class == TimeClass::kTpComm) {  // counted as calls
       hosts.emplace_back();
       continue;
     }
+    // Data and weight gradient of a layer are one call of the framework.
     const bool called = part.time_class == TimeClass::kGemm && part.name != before;
     Seconds host = (called ? profile_.linear_overhead() : kernel) * profile_.framework_share();
     if (work.operations > 0 && is_counted(part.name)) host = Seconds();
@@ -135,7 +135,7 @@ void LayerKernels::wait_for_launches(Segment& segment, const HostWork& work) con
 void LayerKernels::collective(Segment& segment, std::string_view name, const Estimate& traffic,
                               const Estimate& behind) const {
   if (traffic.time <= Seconds()) return;
-  segment.add_calls(1);
+  segment.add_calls(behind.time > Seconds() ? kOperationShare : 1.0);
   segment.add(name, TimeClass::kTpComm, exposed(traffic, behind));
 }
 

@@ -85,9 +85,12 @@ class Segment {
   void add_weight_gradient(std::string_view name, const Estimate& estimate, const Estimate& hidden = {});
   void add(const Part& part);
   void append(const Segment& other);
-  /// Collectives that the host calls in it, hidden ones too: they take the host as long as exposed ones.
-  void add_calls(int collectives) { calls_ += collectives; }
-  int calls() const { return calls_; }
+  /// Collectives that the host calls in it, in calls of the framework; hidden ones, too, take the host. One
+  /// that stands alone is a call of its own; one that the backward of a product or the attention starts
+  /// beside itself is an operation of that call (kOperationShare). Source: Megatron-LM core/tensor_parallel,
+  /// mappings.py (autograd functions) and layers.py (LinearWithGradAccumulationAndAsyncCommunication).
+  void add_calls(double calls) { calls_ += calls; }
+  double calls() const { return calls_; }
   /// Adds what the GPU waits for its launches: sum of host - time, where that is positive.
   /// Model: the host launches one kernel after the other; the GPU cannot be done before the last was
   /// launched.
@@ -117,7 +120,7 @@ class Segment {
   double time_ = 0;
   base::Seconds wait_, host_;
   bool syncs_ = false;
-  int calls_ = 0;
+  double calls_ = 0;
 };
 
 /// A backward segment, whole and in its two halves.

@@ -69,10 +69,10 @@ TEST(Segment, TheGpuWaitsForWhatTheHostNeedsBeyondTheKernels) {
 // beside the reduce-scatter takes its 2 s: input 1 + 3 + 1.5 + 0.5 = 6, weight 2, whole 6.5.
 TEST(Segment, CallsAreCountedHiddenOnesToo) {
   Segment one, both;
-  one.add_calls(2);
+  one.add_calls(0.5);
   both.add_calls(1);
   both.append(one);
-  EXPECT_EQ(both.calls(), 3);
+  EXPECT_EQ(both.calls(), 1.5);
 }
 
 TEST(BackwardSegment, TrafficThatHidBehindWeightGradientsComesBack) {
