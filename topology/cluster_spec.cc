@@ -81,6 +81,18 @@ PcieSpec read_pcie(ObjectReader reader) {
   return spec;
 }
 
+HostLinkSpec read_host_link(ObjectReader reader, int gpus) {
+  HostLinkSpec spec;
+  const std::size_t before = reader.sink().size();
+  spec.gpus = count(reader, "gpus", kMaxGpusPerNode);
+  if (reader.sink().size() == before && gpus % spec.gpus != 0)
+    reader.fault("gpus", fmt::format("found {}, expected a divisor of the {} GPUs of a node", spec.gpus, gpus),
+                 "neighbours 0..k-1, k..2k-1 and so on share one way to host memory");
+  spec.bandwidth = positive<BytesPerSecond>(reader, "bandwidth");
+  reader.finish();
+  return spec;
+}
+
 void check_affinity(ObjectReader& reader, const NicSpec& spec, int gpus) {
   if (!reader.has("affinity")) {
     if (spec.count % gpus != 0 && gpus % spec.count != 0) {
@@ -132,6 +144,8 @@ NodeSpec read_node(ObjectReader reader) {
   if (auto nvlink = reader.optional_object("nvlink"))
     spec.nvlink = read_nvlink(std::move(*nvlink), spec.gpus);
   if (auto pcie = reader.optional_object("pcie")) spec.pcie = read_pcie(std::move(*pcie));
+  if (auto link = reader.optional_object("host_link"))
+    spec.host_link = read_host_link(std::move(*link), spec.gpus);
   if (auto nics = reader.optional_object("nics")) spec.nics = read_nics(std::move(*nics), spec.gpus);
   if (spec.gpus > 1 && !spec.nvlink && !spec.pcie) {
     reader.fault(

@@ -31,6 +31,12 @@ struct PcieSpec {
   base::Seconds latency;
 };
 
+/// Neighbouring GPUs of a node that share one way to its memory: the port of a PCIe switch.
+struct HostLinkSpec {
+  int gpus = 1;
+  base::BytesPerSecond bandwidth;  ///< of all of them together, in either direction
+};
+
 /// What carries messages between nodes: verbs of InfiniBand or RoCE, AWS EFA, Google's GPUDirect-TCPXO.
 enum class NicTransport { kRdma, kEfa, kTcpxo };
 
@@ -50,6 +56,7 @@ struct NodeSpec {
   std::string profile;  ///< name of the profile file that knows this GPU, without .yaml
   std::optional<NvlinkSpec> nvlink;
   std::optional<PcieSpec> pcie;
+  std::optional<HostLinkSpec> host_link;
   std::optional<NicSpec> nics;
 };
 

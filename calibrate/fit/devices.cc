@@ -154,6 +154,7 @@ void apply_device(sim::ProfileData& profile, const DeviceFacts& device) {
   auto& nvlink = profile.links[static_cast<std::size_t>(sim::LinkClass::kNvlink)];
   nvlink.line_rate = device.nvlink;
   if (!other) return;
+  profile.host_copy = sim::published_host_copy(device.name);
   profile.method = sim::TimingMethod::kNone;
   profile.software.clear();
   profile.timing = "none: nothing on this GPU was measured";

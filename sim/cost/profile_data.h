@@ -13,6 +13,7 @@
 #include "sim/cost/estimate.h"
 #include "sim/cost/expert_parallel.h"
 #include "sim/cost/format.h"
+#include "sim/cost/host_copy.h"
 #include "sim/cost/interference.h"
 #include "sim/cost/log_axis.h"
 #include "sim/cost/nccl_cost.h"
@@ -275,6 +276,7 @@ struct ProfileData {
   friend bool operator==(const ProfileData&, const ProfileData&) = default;
   ExpertParallelTable expert_parallel;
   Interference interference;
+  std::optional<HostCopy> host_copy;  ///< absent: nothing is known, and nothing can be offloaded
 };
 
 std::string_view name(TimingMethod method);

@@ -460,6 +460,7 @@ Profile read_profile(const base::Document& document) {
   read_links(top, data);
   data.expert_parallel = read_expert_parallel(top);
   data.interference = read_interference(top);
+  data.host_copy = read_host_copy(top, data.name);
   top.finish();
   if (sink.empty()) check_formats(top, data);
   sink.throw_if_any();

@@ -375,6 +375,20 @@ void write_links(Text& out, const ProfileData& data) {
   }
 }
 
+/// Only where it is not what is published of the GPU, which a reader finds by itself.
+void write_host_copy(Text& out, const ProfileData& data) {
+  if (!data.host_copy || data.host_copy == published_host_copy(data.name)) return;
+  const HostCopy& copy = *data.host_copy;
+  out.add(0, "host_copy:");
+  out.field(1, "evidence", name(copy.evidence));
+  out.quoted(1, "source", copy.source);
+  out.field(1, "to_host", rate_text(copy.to_host, 1e9, "GB/s"));
+  out.field(1, "to_device", rate_text(copy.to_device, 1e9, "GB/s"));
+  out.field(1, "shared_by", fmt::format("{}", copy.shared_by));
+  out.field(1, "low", number(copy.low));
+  out.field(1, "high", number(copy.high));
+}
+
 void write_key(Text& out, const ProfileData& data) {
   out.add(0, "schema: moeplan.profile/1");
   out.quoted(0, "name", data.name);
@@ -436,6 +450,7 @@ std::string write_profile(const ProfileData& data, const std::string& header) {
   std::string text = head + out.take() + write_expert_parallel(data.expert_parallel);
   Text rest;
   write_interference(rest, data.interference);
+  write_host_copy(rest, data);
   return text + rest.take();
 }
 

@@ -36,6 +36,8 @@ class ActivationBytes {
   double tokens() const { return tokens_; }
   /// Tokens that a rank holds outside the tensor-parallel regions: tokens / tp under sequence parallelism.
   double shard_tokens() const { return shard_; }
+  /// Token copies that reach the experts of a rank under an even load.
+  double mean_rows() const { return shard_ * etp_ * model_.top_k; }
 
  private:
   void add_attention(LayerBytes& bytes) const;

@@ -9,7 +9,7 @@ namespace {
 
 using base::TaskId;
 
-enum Stream : std::size_t { kCompute, kCommunication, kSharedExperts, kStreamsPerRank };
+enum Stream : std::size_t { kCompute, kCommunication, kSharedExperts, kHostCopies };
 
 }  // namespace
 
@@ -17,18 +17,19 @@ ChunkBuilder::ChunkBuilder(const ChunkPlace& place)
     : stage_(place.stage),
       slow_(place.slow),
       recompute_(place.recompute),
-      delays_weights_(place.delay_weight_gradients) {}
+      delays_weights_(place.delay_weight_gradients),
+      streams_per_rank_(place.host_copies ? kHostCopies + 1 : kHostCopies) {}
 
 void ChunkBuilder::open(TaskGraph& graph) {
   graph_ = &graph;
-  first_stream_ = graph.add_streams(kStreamsPerRank * stage_.ranks.size());
+  first_stream_ = graph.add_streams(streams_per_rank_ * stage_.ranks.size());
   tails_.assign(stage_.ranks.size(), TaskId());
 }
 
 TaskId ChunkBuilder::add(base::StreamId stream, const Segment& segment, std::size_t rank) {
   // Communication does not get slower with the GPU that takes part in it.
-  const std::size_t kind = (stream.index() - first_stream_.index()) % kStreamsPerRank;
-  const bool is_compute = kind != kCommunication;
+  const std::size_t kind = (stream.index() - first_stream_.index()) % streams_per_rank_;
+  const bool is_compute = kind == kCompute || kind == kSharedExperts;
   const base::Seconds alone =
       kind == kCompute ? segment.gpu_time() : segment.time();  // else as if it stood alone
   double factor = is_compute ? slow_[rank] : factors_.communication;
@@ -50,7 +51,7 @@ TaskId ChunkBuilder::add(base::StreamId stream, const Segment& segment, std::siz
 void ChunkBuilder::compute(const Segment& segment) {
   if (segment.empty()) return;
   for (std::size_t r = 0; r < stage_.ranks.size(); ++r) {
-    const TaskId task = add(base::StreamId::from(first_stream_.index() + kStreamsPerRank * r), segment, r);
+    const TaskId task = add(stream(r, kCompute), segment, r);
     if (tails_[r].valid()) graph_->add_dependency(tails_[r], task);
     tails_[r] = task;
   }
@@ -58,8 +59,7 @@ void ChunkBuilder::compute(const Segment& segment) {
 
 void ChunkBuilder::compute_each(const std::vector<Segment>& segments, const std::vector<TaskId>& after) {
   for (std::size_t r = 0; r < stage_.ranks.size(); ++r) {
-    const TaskId task =
-        add(base::StreamId::from(first_stream_.index() + kStreamsPerRank * r), segments[r], r);
+    const TaskId task = add(stream(r, kCompute), segments[r], r);
     if (after[r].valid()) graph_->add_dependency(after[r], task);
     tails_[r] = task;
   }
@@ -76,8 +76,7 @@ std::vector<TaskId> ChunkBuilder::communicate(const std::vector<Segment>& segmen
       if (after[r].valid()) graph_->add_dependency(after[r], ready);
     }
     for (std::size_t r = first; r < first + group; ++r) {
-      done[r] = add(base::StreamId::from(first_stream_.index() + kStreamsPerRank * r + kCommunication),
-                    segments[r], r);
+      done[r] = add(stream(r, kCommunication), segments[r], r);
       graph_->add_dependency(ready, done[r]);
     }
   }
@@ -103,11 +102,32 @@ void ChunkBuilder::barrier() { join_groups(stage_.block); }
 std::vector<TaskId> ChunkBuilder::beside(const std::vector<Segment>& segments) {
   std::vector<TaskId> done(segments.size());
   for (std::size_t r = 0; r < segments.size(); ++r) {
-    done[r] = add(base::StreamId::from(first_stream_.index() + kStreamsPerRank * r + kSharedExperts),
-                  segments[r], r);
+    done[r] = add(stream(r, kSharedExperts), segments[r], r);
     if (tails_[r].valid()) graph_->add_dependency(tails_[r], done[r]);
   }
   return done;
+}
+
+/// Starts when all that was launched before is done; what comes behind does not wait for it.
+std::vector<TaskId> ChunkBuilder::copy(const ChunkLayer& layer, Segment LayerCopies::* direction) {
+  layer_ = layer.number;
+  std::vector<TaskId> copied(stage_.ranks.size());
+  for (std::size_t r = 0; r < copied.size(); ++r) {
+    const LayerCopies& copies = (*layer.copies)[layer.copies->size() == 1 ? 0 : r];
+    copied[r] = add(stream(r, kHostCopies), copies.*direction, r);
+    if (tails_[r].valid()) graph_->add_dependency(tails_[r], copied[r]);
+  }
+  return copied;
+}
+
+void ChunkBuilder::wait_for(const std::vector<TaskId>& copied) {
+  for (std::size_t r = 0; r < copied.size(); ++r) {
+    const TaskId join = graph_->add_join();
+    tasks_.resize(graph_->tasks());
+    if (tails_[r].valid()) graph_->add_dependency(tails_[r], join);
+    graph_->add_dependency(copied[r], join);
+    tails_[r] = join;
+  }
 }
 
 /// Nobody to exchange with.
@@ -214,6 +234,30 @@ void ChunkBuilder::weights(const ChunkLayer& layer) {
   compute(layer.kernels->attention_backward.weight);
 }
 
+void ChunkBuilder::forward_layers(const ChunkWork& work) {
+  std::vector<std::vector<TaskId>> copied;  // [offloaded layer]
+  for (std::size_t i = 0; i < work.layers.size(); ++i) {
+    const ChunkLayer& layer = work.layers[i];
+    if (const int gone = work.offload.awaited_by_forward(static_cast<int>(i)); gone >= 0)
+      wait_for(copied[static_cast<std::size_t>(gone)]);
+    forward(layer);
+    if (layer.copies != nullptr) copied.push_back(copy(layer, &LayerCopies::out));
+  }
+}
+
+void ChunkBuilder::backward_layers(const ChunkWork& work, bool whole) {
+  std::vector<std::vector<TaskId>> back(static_cast<std::size_t>(work.offload.offloaded));
+  for (std::size_t i = work.layers.size(); i-- > 0;) {
+    const ChunkLayer& layer = work.layers[i];
+    if (const int next = work.offload.fetched_before_backward(static_cast<int>(i)); next >= 0) {
+      const auto n = static_cast<std::size_t>(next);
+      back[n] = copy(work.layers[n], &LayerCopies::in);
+    }
+    if (layer.copies != nullptr) wait_for(back[i]);
+    backward(layer, whole);
+  }
+}
+
 void ChunkBuilder::append(const ChunkWork& work, Pass pass) {
   const std::vector<ChunkLayer>& layers = work.layers;
   const ChunkEnds& ends = work.ends;
@@ -224,17 +268,16 @@ void ChunkBuilder::append(const ChunkWork& work, Pass pass) {
   layer_ = -1;
   if (pass == Pass::kForward) {
     if (ends.first_forward != nullptr) compute(*ends.first_forward);
-    for (const ChunkLayer& layer : layers) forward(layer);
+    forward_layers(work);
     layer_ = -1;
     if (ends.last_forward != nullptr) compute(*ends.last_forward);
     return;
   }
   end(ends.last_backward);
-  for (auto layer = layers.rbegin(); layer != layers.rend(); ++layer) {
-    if (pass == Pass::kWeight)
-      weights(*layer);
-    else
-      backward(*layer, pass == Pass::kBackward);
+  if (pass == Pass::kWeight) {
+    for (auto layer = layers.rbegin(); layer != layers.rend(); ++layer) weights(*layer);
+  } else {
+    backward_layers(work, pass == Pass::kBackward);
   }
   layer_ = -1;
   end(ends.first_backward);
@@ -268,7 +311,7 @@ ChunkTimes run_chunk(const StageRanks& stage, const TaskGraph& graph, const Chun
       const ChunkBuilder::Task& what = builder.tasks()[task.index()];
       if (what.segment == nullptr) continue;
       cost.add(what.segment->cost(), what.factor);
-      if (graph.stream(task).index() % kStreamsPerRank != kCompute) continue;
+      if (graph.stream(task).index() % builder.streams_per_rank() != kCompute) continue;
       // What it really waits for the host, in place of what it would wait alone.
       cost.add(TimeClass::kHost, exactly(what.segment->launch_wait(), Evidence::kAssumed), -what.factor);
       cost.add(TimeClass::kHost, exactly(wait_for_host(graph, timeline, task), Evidence::kAssumed));
@@ -283,7 +326,7 @@ ChunkTimes run_chunk(const StageRanks& stage, const TaskGraph& graph, const Chun
   for (std::size_t t = 0; t < graph.tasks(); ++t) {
     const ChunkBuilder::Task& what = builder.tasks()[t];
     if (what.segment == nullptr || what.rank != shown) continue;
-    const auto stream = static_cast<int>(graph.stream(TaskId::from(t)).index() % kStreamsPerRank);
+    const auto stream = static_cast<int>(graph.stream(TaskId::from(t)).index() % builder.streams_per_rank());
     const base::Seconds wait =
         stream == kCompute ? wait_for_host(graph, timeline, TaskId::from(t)) : what.segment->launch_wait();
     times.bars.push_back({what.segment, what.factor, timeline.start[t], wait, stream, what.layer});

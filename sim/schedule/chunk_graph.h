@@ -7,6 +7,7 @@
 #include "sim/engine/task_graph.h"
 #include "sim/engine/timeline.h"
 #include "sim/schedule/moe_times.h"
+#include "sim/schedule/offload.h"
 #include "sim/schedule/overlap.h"
 #include "sim/schedule/pipeline_order.h"
 #include "sim/schedule/segment.h"
@@ -35,12 +36,15 @@ struct ChunkLayer {
   const LayerTemplate* kernels = nullptr;
   const MoeTimes* moe = nullptr;
   int number = 0;  ///< layer of the model, for names in a trace
+  /// Where its activations wait in host memory: what each rank copies, or all of them alike. nullptr: they stay.
+  const std::vector<LayerCopies>* copies = nullptr;
 };
 
 /// The layers of a virtual stage and its ends.
 struct ChunkWork {
   std::vector<ChunkLayer> layers;
   ChunkEnds ends;
+  OffloadOrder offload;  ///< of its layers
 };
 
 /// Work of one rank at a place in time.
@@ -49,7 +53,7 @@ struct ChunkBar {
   double factor = 1;  ///< of the rank's slowness
   base::Instant start;
   base::Seconds wait;  ///< for the host, behind the kernels
-  int stream = 0;      ///< 0 compute, 1 communication, 2 shared experts
+  int stream = 0;      ///< 0 compute, 1 communication, 2 shared experts, 3 host copies
   int layer = -1;
 };
 
@@ -66,6 +70,7 @@ struct ChunkPlace {
   const std::vector<double>& slow;
   const Recompute& recompute;
   bool delay_weight_gradients = false;  ///< in pairs
+  bool host_copies = false;             ///< activations leave for the host and come back
 };
 
 /// Appends chunks to a task graph, rank by rank, so that a rank that is done early goes on to the next layer.
@@ -76,6 +81,9 @@ struct ChunkPlace {
 ///
 /// Shared experts beside the all-to-alls (shared_experts.h) have a stream of their own; no kernel of the
 /// compute stream runs while they do.
+///
+/// Activations that leave for the host and come back (offload.h) do so on a stream of their own; a layer of the compute
+/// stream waits for those copies that OffloadOrder says.
 ///
 /// The host of a rank launches the segments of the compute stream in their order and runs ahead of them (the
 /// engine's host clock): a segment ends no earlier than its launches, and the host waits where it reads the
@@ -108,7 +116,7 @@ class ChunkBuilder {
  public:
   explicit ChunkBuilder(const ChunkPlace& place);
 
-  /// Three streams for every rank; call once per graph.
+  /// Three streams for every rank, four with host copies; call once per graph.
   void open(TaskGraph& graph);
   void append(const ChunkWork& work, Pass pass);
   /// `factors`: by how much longer the one takes because of the other. Returns the last tasks of the forward;
@@ -127,8 +135,12 @@ class ChunkBuilder {
   const std::vector<Task>& tasks() const { return tasks_; }  ///< [task]
   /// The last task of each rank.
   const std::vector<base::TaskId>& tails() const { return tails_; }
+  std::size_t streams_per_rank() const { return streams_per_rank_; }
 
  private:
+  base::StreamId stream(std::size_t rank, std::size_t kind) const {
+    return base::StreamId::from(first_stream_.index() + streams_per_rank_ * rank + kind);
+  }
   base::TaskId add(base::StreamId stream, const Segment& segment, std::size_t rank);
   void compute(const Segment& segment);
   void compute_each(const std::vector<Segment>& segments, const std::vector<base::TaskId>& after);
@@ -145,6 +157,10 @@ class ChunkBuilder {
   void routed_alone(const Way& way);
   void fused(const FusedWay& way);
   std::vector<base::TaskId> beside(const std::vector<Segment>& segments);
+  std::vector<base::TaskId> copy(const ChunkLayer& layer, Segment LayerCopies::* direction);
+  void wait_for(const std::vector<base::TaskId>& copied);
+  void forward_layers(const ChunkWork& work);
+  void backward_layers(const ChunkWork& work, bool whole);
   void forward(const ChunkLayer& layer);
   void feed_forward(const ChunkLayer& layer);
   void recompute(const ChunkLayer& layer);
@@ -167,6 +183,7 @@ class ChunkBuilder {
   const std::vector<double>& slow_;
   const Recompute& recompute_;
   bool delays_weights_;
+  std::size_t streams_per_rank_;
   TaskGraph* graph_ = nullptr;
   base::StreamId first_stream_;
   std::vector<Task> tasks_;

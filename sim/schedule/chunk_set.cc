@@ -1,10 +1,12 @@
 #include "sim/schedule/chunk_set.h"
 
 #include <algorithm>
+#include <numeric>
 #include <string>
 
 #include "base/files.h"
 #include "sim/cost/profile_data.h"
+#include "sim/schedule/activation_bytes.h"
 #include "sim/schedule/shared_experts.h"
 #include "sim/schedule/tile_fused.h"
 
@@ -149,7 +151,37 @@ ChunkWork ChunkSimulator::chunk_work(std::size_t chunk, const LoadSample& sample
     work.layers.push_back(layer);
   }
   work.ends = model.ends(map_.is_first(static_cast<int>(chunk)), map_.is_last(static_cast<int>(chunk)));
+  if (plan_.offload.any()) add_copies(model, kind, layers_[chunk], sample, work);
   return work;
+}
+
+/// What each rank copies of the layers whose activations wait on the host: there is one chunk, which holds them all.
+void ChunkSimulator::add_copies(const StageModel& model, std::size_t kind, const std::vector<PlacedLayer>& layers,
+                                const LoadSample& sample, ChunkWork& work) {
+  const ActivationBytes activations(job_.model, job_.run, plan_);
+  const HostLink link(job_);
+  work.offload = offload_order(job_.model, plan_);
+  std::map<std::pair<int, const MoeTimes*>, const std::vector<LayerCopies>*> alike;
+  for (std::size_t i = 0; i < static_cast<std::size_t>(work.offload.offloaded); ++i) {
+    ChunkLayer& layer = work.layers[i];
+    const std::vector<LayerCopies>*& copies = alike[{model.template_id(layers[i]), layer.moe}];
+    if (copies == nullptr) {
+      const LayerBytes bytes = activations.layer(layers[i].spec);
+      std::vector<LayerCopies>& made = copies_.emplace_back();
+      if (layer.moe == nullptr) {
+        made.push_back(link.copies(bytes.kept));
+      } else {
+        const MoeTraffic& traffic = routed_layer(model, kind, layers[i], sample).traffic;
+        for (std::size_t r = 0; r < model.ranks().ranks.size(); ++r) {
+          const std::vector<std::int64_t> rows = traffic.gathered(r);
+          made.push_back(link.copies(bytes.kept + bytes.kept_per_row * static_cast<double>(std::accumulate(
+                                                                        rows.begin(), rows.end(), std::int64_t{0}))));
+        }
+      }
+      copies = &made;
+    }
+    layer.copies = copies;
+  }
 }
 
 ChunkPair ChunkSimulator::simulate_chunk_pair(std::size_t chunk, const LoadSample& sample) {
@@ -163,7 +195,10 @@ ChunkPair ChunkSimulator::simulate_chunk_pair(std::size_t chunk, const LoadSampl
     pair.input = simulate_chunk(place, work, Pass::kInput, options_.keep_bars);
     pair.weight = simulate_chunk(place, work, Pass::kWeight, options_.keep_bars);
   }
-  if (!options_.keep_bars) moe_times_.clear();
+  if (!options_.keep_bars) {
+    moe_times_.clear();
+    copies_.clear();
+  }
   return pair;
 }
 

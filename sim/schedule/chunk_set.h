@@ -55,12 +55,14 @@ class ChunkSimulator {
  private:
   ChunkPair simulate_chunk_pair(std::size_t chunk, const LoadSample& sample);
   ChunkWork chunk_work(std::size_t chunk, const LoadSample& sample);
+  void add_copies(const StageModel& model, std::size_t kind, const std::vector<PlacedLayer>& layers,
+                  const LoadSample& sample, ChunkWork& work);
   ChunkTimes launched_one_by_one(ChunkTimes pair, std::size_t forward_chunk, const LoadSample& forward_sample,
                                  std::size_t backward_chunk, const LoadSample& backward_sample);
   const ChunkPair& chunk_pair(std::size_t chunk, const LoadSample& sample);
   OverlapFactors factors(const StageModel& model, const ChunkWork& forward, const ChunkWork& backward) const;
   ChunkPlace place_of(const StageModel& model) const {
-    return {model.ranks(), model.slow(), plan_.recompute, plan_.overlap.delay_weight_gradients};
+    return {model.ranks(), model.slow(), plan_.recompute, plan_.overlap.delay_weight_gradients, plan_.offload.any()};
   }
   std::size_t stage_class(std::size_t chunk) const {
     return static_cast<std::size_t>(class_of_[static_cast<std::size_t>(map_.stage(static_cast<int>(chunk)))]);
@@ -85,6 +87,7 @@ class ChunkSimulator {
   std::map<CacheKey, ChunkPair> pairs_;
   std::map<CacheKey, ChunkTimes> overlapped_;
   std::deque<MoeTimes> moe_times_;  // kept for bars, which point into it
+  std::deque<std::vector<LayerCopies>> copies_;  // likewise
   int distinct_matrices_ = 0;
 };
 

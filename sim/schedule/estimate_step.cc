@@ -2,9 +2,11 @@
 #include <vector>
 
 #include "sim/collective/point_to_point.h"
+#include "sim/schedule/activation_bytes.h"
 #include "sim/schedule/data_parallel.h"
 #include "sim/schedule/estimate_layer.h"
 #include "sim/schedule/layer_kernels.h"
+#include "sim/schedule/offload.h"
 
 namespace moeplan::sim {
 
@@ -28,12 +30,35 @@ struct StageLoad {
   }
 };
 
+/// Waits for the copies of activations that leave for the host: there is one stage with all layers, and experts work
+/// on an even load. `layers`: of the decoder, in model order.
+void add_copies(const Job& job, const PlanSpec& plan, const std::vector<LayerEstimate>& layers, StageLoad& stage) {
+  const ActivationBytes activations(job.model, job.run, plan);
+  const HostLink link(job);
+  const OffloadOrder order = offload_order(job.model, plan);
+  std::vector<double> forward, backward, out, in;
+  for (int i = 0; i < order.layers; ++i) {
+    const auto l = static_cast<std::size_t>(i);
+    forward.push_back(layers[l].forward);
+    backward.push_back(layers[l].backward);
+    if (!order.leaves(i)) continue;
+    const LayerBytes bytes = activations.layer(job.model.layers[l]);
+    const LayerCopies copies = link.copies(bytes.kept + bytes.kept_per_row * activations.mean_rows());
+    out.push_back(copies.out.time().s());
+    in.push_back(copies.in.time().s());
+  }
+  const ExposedCopies exposed = exposed_copies(order, forward, backward, out, in);
+  stage.forward += exposed.forward;
+  stage.backward += exposed.backward;
+}
+
 std::vector<StageLoad> load_stages(const Job& job, const PlanSpec& plan, CostCache& cache) {
   std::vector<StageLoad> stages(static_cast<std::size_t>(plan.layout.pp));
   const auto chunks = place_layers(job.model, plan);
   // Layers of one kind follow each other: most look-ups are saved by remembering the last one.
   const PlacedLayer* before = nullptr;
   LayerEstimate layer_time;
+  std::vector<LayerEstimate> decoder;  // with offload
   const ChunkMap map(plan);
   const double share = 1.0 / map.routes();  // of the micro-batches
   for (std::size_t c = 0; c < chunks.size(); ++c) {
@@ -45,6 +70,7 @@ std::vector<StageLoad> load_stages(const Job& job, const PlanSpec& plan, CostCac
       if (!same) layer_time = estimate_layer(job, plan, layer, cache);
       before = &layer;
       stage.add(layer_time, share);
+      if (plan.offload.any() && !layer.is_mtp) decoder.push_back(layer_time);
     }
     const bool first = map.is_first(static_cast<int>(c));
     const bool last = map.is_last(static_cast<int>(c));
@@ -58,6 +84,7 @@ std::vector<StageLoad> load_stages(const Job& job, const PlanSpec& plan, CostCac
     stage.parameters.moe_layers += parameters.moe_layers;
     stage.layers += static_cast<int>(chunks[c].size());
   }
+  if (plan.offload.any()) add_copies(job, plan, decoder, stages.front());
   return stages;
 }
 

@@ -308,6 +308,34 @@ void check_recompute(const Job& job, const PlanSpec& plan, Faults& faults) {
     add(faults, "recompute-module", "shared_experts recompute, but the model has none");
 }
 
+/// Megatron-Core's TransformerConfig refuses these beside cpu_offloading, but for the last three, which are ours.
+void check_offload(const Job& job, const PlanSpec& plan, Faults& faults) {
+  if (!plan.offload.any()) return;
+  const auto layers = static_cast<int>(job.model.layers.size());
+  if (plan.offload.layers >= layers)
+    add(faults, "offload-layers",
+        "cpu_offloading_num_layers {} with num_layers {}: expected fewer, the activations of the last layer stay",
+        plan.offload.layers, layers);
+  if (plan.layout.pp > 1)
+    add(faults, "offload-pipeline", "cpu_offloading with pipeline_model_parallel_size {}: expected 1",
+        plan.layout.pp);
+  if (plan.recompute.mode != RecomputeMode::kNone)
+    add(faults, "offload-recompute", "cpu_offloading with recompute_granularity {}: expected none",
+        name(plan.recompute.mode));
+  if (job.run.graph.attention || job.run.graph.router)
+    add(faults, "offload-graph", "cpu_offloading with CUDA graphs of parts of a layer: expected none");
+  if (plan.schedule() != PipelineSchedule::kOneForwardOneBackward)
+    add(faults, "offload-schedule", "offload with schedule {}: expected 1f1b, one micro-batch at a time",
+        name(plan.schedule()));
+  if (plan.overlap.all_to_all)
+    add(faults, "offload-overlap",
+        "offload with all-to-alls under another micro-batch: copies of two micro-batches at once are not simulated");
+  if (!job.profile.data().host_copy)
+    add(faults, "offload-host-copy",
+        "offload, but profile {} does not say how fast copies to and from the host are (section host_copy)",
+        job.profile.name());
+}
+
 bool is_one_forward_one_backward(PipelineSchedule schedule) {
   return schedule == PipelineSchedule::kOneForwardOneBackward || schedule == PipelineSchedule::kInterleaved;
 }
@@ -423,6 +451,7 @@ std::vector<PlanFault> find_faults(const Job& job, const PlanSpec& plan) {
   check_placement(job, plan, faults);
   check_split(job, plan, faults);
   check_recompute(job, plan, faults);
+  check_offload(job, plan, faults);
   check_data_parallel(plan, faults);
   check_shared_overlap(job, plan, faults);
   check_all_to_all_overlap(job, plan, faults);

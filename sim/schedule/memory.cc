@@ -6,6 +6,7 @@
 #include "sim/schedule/activation_bytes.h"
 #include "sim/schedule/layer_kernels.h"
 #include "sim/schedule/memory_timeline.h"
+#include "sim/schedule/offload.h"
 #include "sim/schedule/pipeline_order.h"
 #include "sim/schedule/simulate.h"
 
@@ -62,8 +63,10 @@ class StageMemory {
   double dense_elements(const std::vector<Placed>& layers) const;
   double expert_elements(const std::vector<Placed>& layers) const;
   void load_rows(const std::vector<Placed>& layers, int iteration);
-  double mean_rows() const;
+  double mean_rows() const { return activations_.mean_rows(); }
   Peak peak_of(int stage, const std::vector<Placed>& layers) const;
+  double kept_by(std::size_t layer, const std::vector<Placed>& layers) const;
+  std::vector<double> held_beside(const std::vector<Placed>& layers) const;
   double head_elements() const { return static_cast<double>(embedding_parameters(job_.model)) / layout_.tp; }
   bool is_last(int stage) const;
   std::int64_t slots_per_rank(int moe_index) const;
@@ -259,8 +262,6 @@ double StageMemory::expert_elements(const std::vector<Placed>& layers) const {
 }
 
 /// Token copies that one rank's experts get where all get the same.
-double StageMemory::mean_rows() const { return activations_.shard_tokens() * layout_.etp * job_.model.top_k; }
-
 /// Finds the rank of the expert group that keeps the most rows over its layers, and its rows in each of them.
 void StageMemory::load_rows(const std::vector<Placed>& layers, int iteration) {
   const auto ep = static_cast<std::size_t>(layout_.ep);
@@ -296,20 +297,44 @@ void StageMemory::load_rows(const std::vector<Placed>& layers, int iteration) {
   for (std::size_t i = 0; i < layers.size(); ++i) rows_[i] = factor[i * ep + hottest] * mean_rows();
 }
 
+/// What the micro-batches of the stage keep of one layer until its backward.
+double StageMemory::kept_by(std::size_t layer, const std::vector<Placed>& layers) const {
+  const Placed& placed = layers[layer];
+  const LayerBytes bytes = activations_.layer(placed.layer);
+  return placed.in_flight * (bytes.kept + bytes.kept_per_row * rows_[layer]) +
+         placed.stashed * (bytes.stashed + bytes.stashed_per_row * rows_[layer]);
+}
+
+/// With offload what the GPU holds of all layers while each of them runs (OffloadOrder), MTP blocks behind them whole;
+/// without it nothing, since then it is the same at all of them. Shape: [layer]
+std::vector<double> StageMemory::held_beside(const std::vector<Placed>& layers) const {
+  std::vector<double> held(layers.size(), 0.0);
+  const OffloadOrder order = offload_order(job_.model, plan_);
+  if (!order.any()) return held;
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    const int layer = static_cast<int>(i);
+    const int last = std::min(layer, order.layers - 1);
+    // On the way down again MTP blocks are done and gone.
+    for (auto l = static_cast<std::size_t>(order.first_held(last)); l <= i; ++l) held[i] += kept_by(l, layers);
+  }
+  return held;
+}
+
 /// The higher of two moments: the loss and the output head's backward; the backward of the layer that needs
 /// most.
 StageMemory::Peak StageMemory::peak_of(int stage, const std::vector<Placed>& layers) const {
   const ModelSpec& m = job_.model;
   const double hidden_bytes = activations_.tokens() * static_cast<double>(m.hidden) * kBf16;
+  const OffloadOrder order = offload_order(m, plan_);
+  const std::vector<double> held = held_beside(layers);
   double kept = 0.0;
   Peak layer_peak;
   Peak beside;  // the layer of the other micro-batch of a pair, F fills what B leaves
   for (std::size_t i = 0; i < layers.size(); ++i) {
     const LayerBytes bytes = activations_.layer(layers[i].layer);
-    kept += layers[i].in_flight * (bytes.kept + bytes.kept_per_row * rows_[i]) +
-            layers[i].stashed * (bytes.stashed + bytes.stashed_per_row * rows_[i]);
+    if (!order.any()) kept += kept_by(i, layers);
     Peak own;
-    own.activations =
+    own.activations = held[i] +
         bytes.dropped + bytes.dropped_per_row * rows_[i] + bytes.backward + bytes.backward_per_row * rows_[i];
     double gradient = layers[i].layer.ffn == FfnKind::kDense
                           ? static_cast<double>(dense_ffn_parameters(m)) / layout_.tp
@@ -345,6 +370,7 @@ StageMemory::Peak StageMemory::peak_of(int stage, const std::vector<Placed>& lay
             (fused ? MemoryConstants::kMtpLogitBytesFused : MemoryConstants::kMtpLogitBytesUnfused);
     head_peak.logits = logits * per_logit + head_elements() * MemoryConstants::kWeightGradientBytes;
     if (layout_.tp > 1) head_peak.activations += hidden_bytes;
+    if (!held.empty()) head_peak.activations += held.back();
   }
   Peak peak = head_peak.sum() > layer_peak.sum() ? head_peak : layer_peak;
   peak.activations += kept;
@@ -399,6 +425,13 @@ StageHeld StageMemory::held(int stage) {
     held.kept[static_cast<std::size_t>(layers[i].place)] += kept;
     held.stashed[static_cast<std::size_t>(layers[i].place)] += stashed;
     held.at_peak += layers[i].in_flight * kept + layers[i].stashed * stashed;
+  }
+  if (plan_.offload.any() && !layers.empty()) {
+    // One chunk and one micro-batch: at most what is held at one of its layers.
+    const std::vector<double> beside = held_beside(layers);
+    held.at_peak = *std::max_element(beside.begin(), beside.end());
+    held.kept.assign(places, 0.0);
+    held.kept.front() = held.at_peak;
   }
   return held;
 }

@@ -29,6 +29,8 @@ std::string_view name(TimeClass time_class) {
       return "gather";
     case TimeClass::kOptimizer:
       return "optimizer";
+    case TimeClass::kHostCopy:
+      return "host copy";
   }
   return "";
 }
@@ -93,7 +95,7 @@ double CostSum::compute() const {
 
 double CostSum::comm() const {
   return at(TimeClass::kTpComm) + at(TimeClass::kDispatch) + at(TimeClass::kCombine) + at(TimeClass::kP2p) +
-         at(TimeClass::kGradient);
+         at(TimeClass::kGradient) + at(TimeClass::kHostCopy);
 }
 
 void Segment::add(std::string_view name, TimeClass time_class, const Estimate& estimate) {

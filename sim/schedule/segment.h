@@ -21,10 +21,12 @@ enum class TimeClass {
   kP2p,
   kGradient,
   kGather,
-  kOptimizer
+  kOptimizer,
+  kHostCopy
 };
-inline constexpr int kTimeClasses = 11;
-/// "gemm", "attention", "memory", "tp", "dispatch", "combine", "host", "p2p", "dp", "gather", "optimizer".
+inline constexpr int kTimeClasses = 12;
+/// "gemm", "attention", "memory", "tp", "dispatch", "combine", "host", "p2p", "dp", "gather", "optimizer",
+/// "host copy".
 std::string_view name(TimeClass time_class);
 bool is_compute(TimeClass time_class);
 /// How far the errors of two kernels of a class move together, 0 to 1. Products: intraclass correlation of
@@ -54,7 +56,7 @@ struct CostSum {
   double at(TimeClass time_class) const { return by_class[static_cast<std::size_t>(time_class)]; }
   double total() const;
   double compute() const;  ///< GEMM, attention, memory-bound kernels
-  double comm() const;     ///< TP, dispatch, combine, p2p, gradients
+  double comm() const;     ///< TP, dispatch, combine, p2p, gradients, copies to and from the host
   double width() const;    ///< s, half of the band
   double low() const { return total() + shift - width(); }
   double high() const { return total() + shift + width(); }

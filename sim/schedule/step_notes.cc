@@ -6,6 +6,7 @@
 
 #include "base/quantity_text.h"
 #include "sim/schedule/load_sample.h"
+#include "sim/schedule/offload.h"
 #include "sim/schedule/packing.h"
 
 namespace moeplan::sim {
@@ -69,6 +70,18 @@ void describe_cluster(const topology::ClusterSpec& spec, const PlanSpec& plan,
   if (!text.empty()) notes.push_back("degraded links of the cluster file: " + text);
 }
 
+void describe_offload(const Job& job, const PlanSpec& plan, std::vector<std::string>& notes) {
+  if (!plan.offload.any()) return;
+  const HostLink link(job);
+  const double gib = offloaded_bytes(job, plan) / (1024.0 * 1024.0 * 1024.0);
+  const int gpus = std::min(job.cluster.gpus_per_node(), plan.layout.world());
+  notes.push_back(fmt::format(
+      "activations of the first {} of {} layers wait in pinned host memory: {:.1f} GiB for each GPU, {:.0f} GiB for the "
+      "{} GPUs of a node, under an even load; copied at {:.0f} GB/s to the host and {:.0f} GB/s back, all GPUs at once",
+      plan.offload.layers, job.model.layers.size(), gib, gib * gpus, gpus, link.to_host().gb_per_s(),
+      link.to_device().gb_per_s()));
+}
+
 }  // namespace
 
 std::span<const std::int32_t> slots_of(const PlanSpec& plan, int layer) {
@@ -121,6 +134,7 @@ std::string describe_spread(double spread, int draws, base::Seconds named_speeds
 std::vector<std::string> collect_notes(const Job& job, const PlanSpec& plan, const SimulateOptions& options) {
   std::vector<std::string> notes = job.model.notes;
   describe_cluster(job.cluster.spec(), plan, notes);
+  describe_offload(job, plan, notes);
   const bool moe = job.model.moe_layers() > 0;
   if (moe && job.run.gate != GatePolicy::kCapacity && !job.run.graph.whole_step) {
     notes.push_back(fmt::format(

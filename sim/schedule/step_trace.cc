@@ -18,7 +18,9 @@ using Kind = PipelineTask::Kind;
 
 enum Thread { kCompute, kCommunication, kTransfer, kExchange, kShared };
 
-int thread_of(const ChunkBar& bar) {
+/// Shared experts and host copies come behind the others, where the plan has them.
+int thread_of(const ChunkBar& bar, bool has_shared) {
+  if (bar.stream == 3) return has_shared ? kShared + 1 : kShared;
   return bar.stream == 0 ? kCompute : (bar.stream == 1 ? kCommunication : kShared);
 }
 
@@ -72,7 +74,7 @@ PieceClock find_pieces(const PipelineStep& step, std::size_t first, Seconds dura
 }
 
 /// The kernels of one bar, one after the other, and what it waits for the host.
-void add_bar(const ChunkBar& bar, const PipelineTask& task, const PieceClock& clock, Trace& trace) {
+void add_bar(const ChunkBar& bar, const PipelineTask& task, const PieceClock& clock, bool has_shared, Trace& trace) {
   double offset = 0;
   const auto add = [&](const Part& part, Seconds duration) {
     TraceEvent event;
@@ -80,7 +82,7 @@ void add_bar(const ChunkBar& bar, const PipelineTask& task, const PieceClock& cl
                                 : fmt::format("{} mb{}", part.name, task.micro_batch);
     event.category = std::string(name(part.time_class));
     event.process = task.stage;
-    event.thread = thread_of(bar);
+    event.thread = thread_of(bar, has_shared);
     event.start = clock.at((bar.start - Instant()) + Seconds::of(offset));
     event.duration = duration;
     event.evidence = part.estimate.evidence;
@@ -156,6 +158,7 @@ Trace build_trace(const PipelineStep& step, const StepSimulator& simulator, cons
   Trace trace;
   trace.thread_names = {"compute", "all-to-all", "pipeline transfers", "gradients, parameters, optimizer"};
   if (plan.overlap.shared_experts) trace.thread_names.emplace_back("shared experts");
+  if (plan.offload.any()) trace.thread_names.emplace_back("host copies");
   std::vector<int> shown;
   for (int stage = 0; stage < plan.layout.pp; ++stage) {
     trace.process_names.push_back(fmt::format("stage {}", stage));
@@ -179,7 +182,7 @@ Trace build_trace(const PipelineStep& step, const StepSimulator& simulator, cons
             simulator.input().gather_layers
                 ? find_pieces(step, t, times.duration[static_cast<std::size_t>(task.block)])
                 : PieceClock{{start}};
-        for (const ChunkBar& bar : times.bars) add_bar(bar, task, clock, trace);
+        for (const ChunkBar& bar : times.bars) add_bar(bar, task, clock, plan.overlap.shared_experts, trace);
       } else {
         add_single(fmt::format("{} chunk {} mb{}", pass, task.chunk, task.micro_batch), "chunk", task, start,
                    times.duration[static_cast<std::size_t>(task.block)], kCompute, trace);

@@ -240,6 +240,7 @@ std::string short_name(const PlanSpec& plan) {
   if (l.etp > 1) text += fmt::format(" ETP{}", l.etp);
   text += fmt::format(" DP{} mb{}", l.dp, plan.micro_batch);
   if (plan.recompute.mode != RecomputeMode::kNone) text += " " + recompute_words(plan.recompute);
+  if (plan.offload.any()) text += fmt::format(" offload{}", plan.offload.layers);
   if (plan.dispatcher != Dispatcher::kFlat) text += fmt::format(" {}", name(plan.dispatcher));
   if (plan.dispatcher_sms > 0) text += fmt::format("@{}SM", plan.dispatcher_sms);
   if (plan.stated_schedule) text += fmt::format(" {}", name(*plan.stated_schedule));
@@ -268,6 +269,8 @@ std::string describe(const PlanSpec& plan) {
       "  {:<22} {}\n", "layers per chunk",
       plan.split.layers_per_chunk.empty() ? "as even as they go" : runs(plan.split.layers_per_chunk));
   text += fmt::format("  {:<22} {}\n", "recompute", recompute_words(plan.recompute));
+  if (plan.offload.any())
+    text += fmt::format("  {:<22} activations of the first {} layers\n", "offload", plan.offload.layers);
   text += fmt::format("  {:<22} {}{}, {} chunk(s) a layer\n", "dispatcher", name(plan.dispatcher),
                       plan.dispatcher_sms > 0 ? fmt::format(" on {} SMs", plan.dispatcher_sms) : "",
                       chunk_words(plan, " forward and "));

@@ -22,6 +22,15 @@ struct Recompute {
   friend bool operator==(const Recompute&, const Recompute&) = default;
 };
 
+/// Activations that wait for their backward in pinned memory of the host (`offload` of a plan file): those of the
+/// first `layers` decoder layers, whole layers as TransformerEngine's CPU offload moves them for Megatron-Core's
+/// --cpu-offloading-num-layers. Not modelled: single modules of a layer (--fine-grained-activation-offloading).
+struct Offload {
+  int layers = 0;
+  bool any() const { return layers > 0; }
+  friend bool operator==(const Offload&, const Offload&) = default;
+};
+
 /// The order of forward and backward passes on the pipeline ranks (sim/schedule/pipeline_order.h).
 enum class PipelineSchedule { kGpipe, kOneForwardOneBackward, kInterleaved, kZeroBubbleH1, kZeroBubbleV, kDualPipe, kDualPipeV };
 /// Is the backward pass split into input and weight gradients, at times of their own?
@@ -103,6 +112,7 @@ struct PlanSpec {
   std::optional<PipelineSchedule> stated_schedule;  ///< empty = 1F1B, interleaved with vp > 1
   StageSplit split;                ///< empty = as even as Megatron's rules give (see even_split)
   Recompute recompute;
+  Offload offload;
   Dispatcher dispatcher = Dispatcher::kFlat;
   int dispatcher_sms = 0;          ///< of deepep and hybridep; 0 = what the library takes by itself
   int chunk_degree = 1;            ///< token chunks whose dispatch, experts and combine overlap in a MoE layer

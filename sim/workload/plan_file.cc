@@ -140,6 +140,23 @@ Recompute read_recompute(base::ObjectReader reader) {
   return recompute;
 }
 
+Offload read_offload(base::ObjectReader reader) {
+  Offload offload;
+  if (reader.has("modules"))
+    reader.fault("modules", "found modules, expected layers: offload of single modules is not simulated",
+                 "Megatron's --fine-grained-activation-offloading; write \"layers: N\" for whole layers");
+  reader.ignore("modules");
+  if (!reader.has("layers") && !reader.has("modules")) reader.required<int>("layers");
+  offload.layers = reader.value_or("layers", 0);
+  if (offload.layers < 0 || offload.layers > kMaxLayers) {
+    reader.fault("layers", fmt::format("found {}, expected 0 to {}", offload.layers, kMaxLayers),
+                 "the first so many decoder layers, fewer than the model has");
+    offload.layers = 0;
+  }
+  reader.finish();
+  return offload;
+}
+
 void read_slot_rows(base::ObjectReader& reader, Placement& placement) {
   for (base::ObjectReader& row : reader.objects("slots")) {
     const auto layers = parse_range(row.required<std::string>("layers"));
@@ -297,6 +314,7 @@ PlanSpec read_plan(const base::Document& document) {
   if (reader.has("schedule")) plan.stated_schedule = find_schedule(reader.one_of("schedule", schedule_words(), ""));
   plan.split = read_split(reader, plan.layout);
   if (auto recompute = reader.optional_object("recompute")) plan.recompute = read_recompute(*recompute);
+  if (auto offload = reader.optional_object("offload")) plan.offload = read_offload(*offload);
   read_dispatcher(reader, plan);
   read_chunks(reader, plan);
   if (auto overlap = reader.optional_object("overlap")) plan.overlap = read_overlap(*overlap);
@@ -350,6 +368,7 @@ std::string write_plan(const PlanSpec& plan) {
     modules += fmt::format("{}{}", modules.empty() ? "" : ", ", name(module));
   text += fmt::format("recompute: {{mode: {}{}}}\n", name(plan.recompute.mode),
                       modules.empty() ? "" : fmt::format(", modules: [{}]", modules));
+  if (plan.offload.any()) text += fmt::format("offload: {{layers: {}}}\n", plan.offload.layers);
   text += fmt::format("dispatcher: {}\n", name(plan.dispatcher));
   if (plan.dispatcher_sms > 0) text += fmt::format("dispatcher_sms: {}\n", plan.dispatcher_sms);
   if (plan.backward_chunks() == plan.chunk_degree)
