@@ -80,6 +80,11 @@ void write_parallel(const PlanContext& c, const sim::PlanSpec& plan, Writer& w) 
   w.flag_if(plan.overlap_param_gather, "--overlap-param-gather");
 }
 
+/// The number alone switches it on.
+void write_offload(const sim::PlanSpec& plan, Writer& w) {
+  if (plan.offload.any()) w.value("--cpu-offloading-num-layers", plan.offload.layers);
+}
+
 void write_recompute(const sim::PlanSpec& plan, Writer& w) {
   if (plan.recompute.mode == sim::RecomputeMode::kFull) {
     w.value("--recompute-granularity", "full");
@@ -252,6 +257,7 @@ std::vector<MegatronArgument> write_megatron_arguments(const PlanContext& contex
   Writer w;
   write_parallel(context, plan, w);
   write_recompute(plan, w);
+  write_offload(plan, w);
   write_model(context, w);
   write_experts(context, plan, w);
   write_precision(context.run, w);

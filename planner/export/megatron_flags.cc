@@ -147,7 +147,7 @@ bool looks_like_yaml(std::string_view text, const std::string& file) {
   return file.ends_with(".yaml") || file.ends_with(".yml") || text.find("MODEL_ARGS:") != std::string_view::npos;
 }
 
-constexpr std::array<std::string_view, 61> kModelled = {
+constexpr std::array<std::string_view, 63> kModelled = {
     "--tensor-model-parallel-size", "--pipeline-model-parallel-size", "--context-parallel-size",
     "--expert-model-parallel-size", "--expert-tensor-parallel-size", "--sequence-parallel",
     "--pipeline-model-parallel-layout", "--num-layers-per-virtual-pipeline-stage", "--num-virtual-stages-per-pipeline-rank",
@@ -163,7 +163,8 @@ constexpr std::array<std::string_view, 61> kModelled = {
     "--moe-enable-deepep", "--moe-deepep-num-sms", "--moe-hybridep-num-sms", "--moe-flex-dispatcher-num-sms",
     "--cp-comm-type", "--hierarchical-context-parallel-sizes", "--use-megatron-fsdp", "--use-torch-fsdp2",
     "--data-parallel-sharding-strategy", "--num-distributed-optimizer-instances",
-    "--moe-shared-expert-overlap", "--overlap-moe-expert-parallel-comm", "--delay-wgrad-compute"};
+    "--moe-shared-expert-overlap", "--overlap-moe-expert-parallel-comm", "--delay-wgrad-compute",
+    "--cpu-offloading", "--cpu-offloading-num-layers"};
 
 /// Starts of names of flags without influence on the time that a step is modelled to take.
 constexpr std::array<std::string_view, 77> kNoInfluence = {

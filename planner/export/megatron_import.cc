@@ -209,6 +209,19 @@ void read_pipeline(const FlagReader& r, const MegatronImportOptions& options, Me
   if (layers > 0 && r.sink().empty() && out.plan.split == sim::even_split(layers, l.pp, l.vp)) out.plan.split = {};
 }
 
+/// Whole layers; single modules stay among what is not modelled.
+void read_offload(const FlagReader& r, MegatronImport& out) {
+  if (r.has("--cpu-offloading-num-layers")) out.plan.offload.layers = r.degree("--cpu-offloading-num-layers", 0);
+  if (!out.plan.offload.any()) return;
+  const char* flag = "--cpu-offloading-num-layers";
+  if (out.plan.layout.pp > 1)
+    r.fault(flag, fmt::format("stands beside --pipeline-model-parallel-size {}, which it excludes", out.plan.layout.pp));
+  if (out.plan.recompute.mode != sim::RecomputeMode::kNone)
+    r.fault(flag, fmt::format("stands beside {} recompute, which it excludes", sim::name(out.plan.recompute.mode)));
+  if (r.has("--fine-grained-activation-offloading"))
+    r.fault(flag, "stands beside --fine-grained-activation-offloading, which excludes it");
+}
+
 void read_recompute_modules(const FlagReader& r, sim::Recompute& recompute) {
   const Entry* words = r.entry("--recompute-modules");
   if (words == nullptr || words->values.empty()) {
@@ -380,6 +393,7 @@ MegatronImport import_megatron_plan(std::string_view text, const MegatronImportO
   read_parallel(reader, flags, options, out);
   read_pipeline(reader, options, out);
   read_recompute(reader, out);
+  read_offload(reader, out);
   read_batch(reader, out);
   read_overlap(reader, out);
   note_run(reader, out);

@@ -108,6 +108,21 @@ void check_recompute(const PlanContext& c, const PlanSpec& plan, Faults& f) {
             "recompute module shared_experts on a model without shared experts");
 }
 
+/// TransformerConfig's checks of cpu_offloading.
+void check_offload(const PlanContext& c, const PlanSpec& plan, Faults& f) {
+  if (!plan.offload.any()) return;
+  constexpr const char* kRule = "offload";
+  const auto layers = static_cast<int>(c.model.layers.size());
+  f.require(plan.offload.layers < layers, kRule,
+            fmt::format("--cpu-offloading-num-layers {} of {} layers: Megatron-Core offloads fewer than all",
+                        plan.offload.layers, layers));
+  f.require(plan.layout.pp == 1, kRule, fmt::format("--cpu-offloading-num-layers excludes PP {}", plan.layout.pp));
+  f.require(plan.recompute.mode == sim::RecomputeMode::kNone, kRule,
+            fmt::format("--cpu-offloading-num-layers excludes {} recompute", sim::name(plan.recompute.mode)));
+  f.require(!c.run.graph.attention && !c.run.graph.router, kRule,
+            "--cpu-offloading-num-layers excludes CUDA graphs of parts of a layer");
+}
+
 void check_data_parallel(const PlanSpec& plan, Faults& f) {
   f.require(!plan.overlap_param_gather || (plan.distributed_optimizer && plan.overlap_grad_reduce), "overlap-param-gather",
             "--overlap-param-gather needs --use-distributed-optimizer and --overlap-grad-reduce");
@@ -230,6 +245,7 @@ std::vector<PlanFault> find_megatron_faults(const PlanContext& context, const Pl
   check_pipeline(context, plan, f);
   check_recompute(context, plan, f);
   check_context_exchange(context, plan, f);
+  check_offload(context, plan, f);
   check_data_parallel(plan, f);
   check_moe_layer(plan, f);
   check_shared_overlap(context, plan, f);
@@ -243,7 +259,7 @@ std::vector<std::string> megatron_rule_keys() {
   return {"batch-divides", "chunk-degree", "context-divides", "context-mla", "dispatch-format", "dispatcher", "ep-divides-experts",
           "ep-needs-experts", "expert-ffn-divides", "expert-world-divides", "ffn-divides", "gradient-format",
           "groups-divide", "heads-divide", "interleaving-micro-batches", "kv-heads-divide", "layer-kinds",
-          "layers-fill-stages", "layout-adds-up", "one-window", "optimizer", "optimizer-states", "overlap-all-to-all", "overlap-param-gather",
+          "layers-fill-stages", "layout-adds-up", "offload", "one-window", "optimizer", "optimizer-states", "overlap-all-to-all", "overlap-param-gather",
           "overlap-shared-experts", "overlap-tile-fused", "overlap-weight-gradients",
           "placement-keeps-groups", "placement-permutes", "precision", "recompute-words", "router-bias", "schedule", "sequence-divides",
           "sequence-parallel", "vp-needs-pp", "world-divides"};

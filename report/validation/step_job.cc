@@ -182,14 +182,19 @@ void add_overlap(const StepRow& row, StepJob& job) {
                   job.plan.overlap.delay_weight_gradients ? ", weight gradients delayed" : ""));
 }
 
+/// Rows whose first layers keep their activations in host memory.
+void add_offload(const StepRow& row, StepJob& job) {
+  if (row.offloaded_layers == 0) return;
+  job.plan.offload.layers = row.offloaded_layers;
+  job.floor = sim::worst(job.floor, sim::Evidence::kExtrapolated);  // no measurement isolates the copies
+  job.notes.push_back(fmt::format("activations of {} layers wait in host memory", row.offloaded_layers));
+}
+
 /// Names what the simulator does not have. Each costs the prediction its standing.
 void note_missing_mechanisms(const StepRow& row, StepJob& job) {
   const std::size_t before = job.notes.size();
   if (row.fsdp && row.pp > 1)
     job.notes.push_back("FSDP predicted as the distributed optimizer (no parameter gathers inside the step)");
-  if (row.offloaded_layers > 0)
-    job.notes.push_back(
-        fmt::format("activation off-loading of {} layers is not modelled", row.offloaded_layers));
   if (cuda_graph_of(row) == "unknown")
     job.notes.push_back("CUDA graph unknown: launches are counted as without");
   else if (row.cuda_graph == "unknown")
@@ -327,6 +332,7 @@ StepJobOrReason StepJobs::build(const StepRow& row) {
     job.notes.push_back(
         fmt::format("computes at {:.3g} of the profile's rate, as dense steps of its stack do", rate));
   add_overlap(row, job);
+  add_offload(row, job);
   note_missing_mechanisms(row, job);
   job.loads = choose_loads(row, job);
   if (const auto faults = sim::find_faults(job.job(), job.plan); !faults.empty())
