@@ -211,9 +211,9 @@ void read_pipeline(const FlagReader& r, const MegatronImportOptions& options, Me
 
 /// Whole layers; single modules stay among what is not modelled.
 void read_offload(const FlagReader& r, MegatronImport& out) {
-  if (r.has("--cpu-offloading-num-layers")) out.plan.offload.layers = r.degree("--cpu-offloading-num-layers", 0);
-  if (!out.plan.offload.any()) return;
   const char* flag = "--cpu-offloading-num-layers";
+  if (r.has(flag)) out.plan.offload.layers = static_cast<int>(r.whole(flag, 0).value_or(0));
+  if (!out.plan.offload.any()) return;
   if (out.plan.layout.pp > 1)
     r.fault(flag, fmt::format("stands beside --pipeline-model-parallel-size {}, which it excludes", out.plan.layout.pp));
   if (out.plan.recompute.mode != sim::RecomputeMode::kNone)

@@ -126,6 +126,8 @@ void ChunkBuilder::wait_for(const std::vector<TaskId>& copied) {
     tasks_.resize(graph_->tasks());
     if (tails_[r].valid()) graph_->add_dependency(tails_[r], join);
     graph_->add_dependency(copied[r], join);
+    tasks_[join.index()].awaited = tasks_[copied[r].index()].segment;
+    tasks_[join.index()].before = tails_[r];
     tails_[r] = join;
   }
 }
@@ -290,6 +292,26 @@ base::Seconds wait_for_host(const TaskGraph& graph, const Timeline& timeline, Ta
   return span - base::Instant::from_ps(graph.duration_ps(task)).since_start();
 }
 
+/// The chain that ends in `last`. At a wait for a copy it goes on along what the rank did meanwhile, and not along the
+/// copy, most of which may be hidden: so what counts for copies is what the rank waited.
+std::vector<TaskId> find_chain(const Timeline& timeline, const ChunkBuilder& builder, TaskId last) {
+  std::vector<TaskId> chain;
+  for (TaskId task = last; task.valid();) {
+    chain.push_back(task);
+    const TaskId before = builder.tasks()[task.index()].before;
+    task = before.valid() ? before : timeline.binding[task.index()];
+  }
+  std::reverse(chain.begin(), chain.end());
+  return chain;
+}
+
+/// With the band and the evidence of the copy.
+Estimate wait_for_copy(const Timeline& timeline, const ChunkBuilder::Task& wait, TaskId join) {
+  Estimate estimate = wait.awaited->cost().estimate();
+  estimate.time = timeline.start[join.index()] - timeline.finish[wait.before.index()];
+  return estimate;
+}
+
 /// Runs what a builder has built and reads off when each block is done. `ends`: last tasks of all ranks.
 ChunkTimes run_chunk(const StageRanks& stage, const TaskGraph& graph, const ChunkBuilder& builder,
                      const std::vector<std::vector<TaskId>>& ends, bool keep_bars) {
@@ -307,8 +329,10 @@ ChunkTimes run_chunk(const StageRanks& stage, const TaskGraph& graph, const Chun
       }
     }
     CostSum cost;
-    for (const TaskId task : timeline.critical_path(last)) {
+    for (const TaskId task : find_chain(timeline, builder, last)) {
       const ChunkBuilder::Task& what = builder.tasks()[task.index()];
+      if (what.awaited != nullptr && what.before.valid())
+        cost.add(TimeClass::kHostCopy, wait_for_copy(timeline, what, task));
       if (what.segment == nullptr) continue;
       cost.add(what.segment->cost(), what.factor);
       if (graph.stream(task).index() % builder.streams_per_rank() != kCompute) continue;

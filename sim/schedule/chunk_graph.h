@@ -44,7 +44,7 @@ struct ChunkLayer {
 struct ChunkWork {
   std::vector<ChunkLayer> layers;
   ChunkEnds ends;
-  OffloadOrder offload;  ///< of its layers
+  OffloadOrder offload = {};  ///< of its layers
 };
 
 /// Work of one rank at a place in time.
@@ -131,6 +131,8 @@ class ChunkBuilder {
     double factor = 1;
     std::int32_t rank = -1;
     int layer = -1;
+    const Segment* awaited = nullptr;  ///< of a wait for a copy: the copy,
+    base::TaskId before = {};          ///< and what its rank did before
   };
   const std::vector<Task>& tasks() const { return tasks_; }  ///< [task]
   /// The last task of each rank.

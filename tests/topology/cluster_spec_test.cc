@@ -68,6 +68,22 @@ TEST(ClusterSpec, ReadsTransportAndSwitchesThatAdd) {
   EXPECT_THAT(fault("    count: 2\n", "    count: 2\n    transport: tcp\n"), HasSubstr("transport"));
 }
 
+TEST(ClusterSpec, ReadsWhatGpusShareOnTheirWayToTheHost) {
+  std::string text = kGood;
+  EXPECT_FALSE(read_cluster_spec(base::parse_yaml(text, "c.yaml")).node.host_link);
+  text.replace(text.find("  nics:"), 0, "  host_link: {gpus: 2, bandwidth: 26 GB/s}\n");
+  const ClusterSpec spec = read_cluster_spec(base::parse_yaml(text, "c.yaml"));
+  ASSERT_TRUE(spec.node.host_link);
+  EXPECT_EQ(spec.node.host_link->gpus, 2);
+  EXPECT_DOUBLE_EQ(spec.node.host_link->bandwidth.gb_per_s(), 26.0);
+  EXPECT_THAT(fault("  nics:", "  host_link: {gpus: 3, bandwidth: 26 GB/s}\n  nics:"),
+              HasSubstr("c.yaml:12:21: error: found 3, expected a divisor of the 2 GPUs of a node\n"
+                        "    in cluster > node > host_link > gpus"));
+  EXPECT_THAT(fault("  nics:", "  host_link: {gpus: 2, bandwidth: 0 GB/s}\n  nics:"),
+              HasSubstr("found zero or less, expected more than zero"));
+  EXPECT_THAT(fault("  nics:", "  host_link: {bandwidth: 26 GB/s}\n  nics:"), HasSubstr("key \"gpus\" is missing"));
+}
+
 TEST(ClusterSpec, RefusesARateWithoutUnitAtItsPlace) {
   const std::string text = fault("80 Gb/s", "80");
   EXPECT_THAT(text, HasSubstr("c.yaml:14:16: error: \"80\" has no unit, expected a data rate"));

@@ -20,6 +20,7 @@ void expect_same_plan(const sim::PlanSpec& want, const sim::PlanSpec& got) {
   EXPECT_EQ(want.micro_batch, got.micro_batch);
   EXPECT_EQ(want.split, got.split);
   EXPECT_EQ(want.recompute, got.recompute);
+  EXPECT_EQ(want.offload, got.offload);
   EXPECT_EQ(want.dispatcher, got.dispatcher);
   EXPECT_EQ(want.dispatcher_sms, got.dispatcher_sms);
   EXPECT_EQ(want.chunk_degree, got.chunk_degree);
@@ -81,6 +82,8 @@ std::vector<sim::PlanSpec> round_trip_plans() {
   plans.back().overlap = {false, true, true};
   plans.push_back(plan_of(16, 1, 1, 8));
   plans.back().overlap.all_to_all = true;
+  plans.push_back(plan_of(16, 2, 1, 8));
+  plans.back().offload.layers = 7;
   return plans;
 }
 
@@ -320,6 +323,32 @@ TEST(MegatronImport, ReadsContextExchangesAndShardingStrategies) {
             std::vector<std::string>{"--num-distributed-optimizer-instances 2: modelled as one instance"});
   EXPECT_THROW(read("--context-parallel-size 4 --cp-comm-type p2p a2a"), base::InputError);
   EXPECT_THROW(read("--context-parallel-size 4 --cp-comm-type ring"), base::InputError);
+}
+
+TEST(MegatronImport, ReadsOffloadOfWholeLayersAndNamesThatOfModules) {
+  const std::string job = "--micro-batch-size 1 --global-batch-size 16 --num-layers 8 ";
+  const auto read = [&](const std::string& flags) {
+    return import_megatron_plan(job + flags, {"run.args", 16, nullptr, {}});
+  };
+  EXPECT_EQ(read("--cpu-offloading-num-layers 6").plan.offload.layers, 6);
+  EXPECT_EQ(read("--cpu-offloading-num-layers 6").not_modelled, std::vector<std::string>{});
+  EXPECT_EQ(read("--cpu-offloading --cpu-offloading-num-layers 6").plan.offload.layers, 6);
+  EXPECT_FALSE(read("--cpu-offloading-num-layers 0").plan.offload.any());  // Megatron's default
+  const MegatronImport modules = read("--fine-grained-activation-offloading --offload-modules core_attn moe_act");
+  EXPECT_FALSE(modules.plan.offload.any());
+  EXPECT_EQ(modules.not_modelled, (std::vector<std::string>{"--fine-grained-activation-offloading",
+                                                            "--offload-modules core_attn moe_act"}));
+  for (const auto& [flags, why] :
+       {std::pair("--cpu-offloading-num-layers -1", "found \"-1\", expected a whole number from 0"),
+        std::pair("--cpu-offloading-num-layers 2 --pipeline-model-parallel-size 2",
+                  "stands beside --pipeline-model-parallel-size 2, which it excludes"),
+        std::pair("--cpu-offloading-num-layers 2 --recompute-activations",
+                  "run.args:1:84: error: stands beside selective recompute, which it excludes"),
+        std::pair("--cpu-offloading-num-layers 2 --fine-grained-activation-offloading --offload-modules moe_act",
+                  "stands beside --fine-grained-activation-offloading, which excludes it")}) {
+    const std::string fault = import_fault(job + flags, {"run.args", 16, nullptr, {}});
+    EXPECT_TRUE(contains(fault, why)) << fault;
+  }
 }
 
 TEST(MegatronImport, TheExpertTensorDegreeDefaultsToTp) {

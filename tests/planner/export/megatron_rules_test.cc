@@ -253,6 +253,27 @@ TEST(MegatronRules, GroupLimitedRoutingKeepsGroupsWhole) {
   EXPECT_EQ(c.broken(), Keys{"placement-keeps-groups"});
 }
 
+// What TransformerConfig asks of cpu_offloading; a graph of the whole step is none of parts of a layer.
+TEST(MegatronRules, OffloadExcludesPipelinesRecomputeAndPartialGraphs) {
+  Case c;
+  c.plan = plan_of(16, 2, 1, 4);
+  c.plan.offload.layers = 7;
+  c.run.graph.whole_step = true;
+  EXPECT_EQ(c.broken(), Keys{});
+  c.plan.offload.layers = 8;
+  EXPECT_EQ(c.broken(), Keys{"offload"});
+  c.plan.offload.layers = 2;
+  c.plan.recompute = {sim::RecomputeMode::kFull, {}};
+  EXPECT_EQ(c.broken(), Keys{"offload"});
+  c.plan.recompute = {};
+  c.run.graph.router = true;
+  EXPECT_EQ(c.broken(), Keys{"offload"});
+  c.run.graph = {};
+  c.plan = plan_of(16, 2, 2, 4);
+  c.plan.offload.layers = 2;
+  EXPECT_EQ(c.broken(), Keys{"offload"});
+}
+
 TEST(MegatronRules, RunsMegatronCannotStartAreNamed) {
   const auto broken_by = [](auto spoil) {
     Case c;

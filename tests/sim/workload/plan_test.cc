@@ -119,6 +119,30 @@ TEST(PlanFile, FaultsOfOverlapsSayWhereAndWhy) {
               HasSubstr("plan.yaml:3:25: error: found 0, expected 1 to 1048576"));
 }
 
+TEST(PlanFile, OffloadReadsBackTheSameAndIsLeftOutWhereThereIsNone) {
+  PlanSpec plan;
+  plan.name = "offload";
+  EXPECT_THAT(write_plan(plan), ::testing::Not(HasSubstr("offload:")));
+  plan.offload.layers = 40;
+  EXPECT_THAT(write_plan(plan), HasSubstr("\noffload: {layers: 40}\n"));
+  EXPECT_EQ(parse_plan(write_plan(plan), "plan.yaml"), plan);
+  EXPECT_EQ(short_name(plan), "TP1 PP1 EP1 DP1 mb1 offload40");
+  EXPECT_THAT(describe(plan), HasSubstr("offload                activations of the first 40 layers\n"));
+}
+
+TEST(PlanFile, FaultsOfOffloadSayWhereAndWhy) {
+  EXPECT_EQ(errors_of("name: a\nlayout: {dp: 1}\noffload: {layers: -1}\n"),
+            "plan.yaml:3:19: error: found -1, expected 0 to 100000\n    in plan > offload > layers\n"
+            "    hint: the first so many decoder layers, fewer than the model has");
+  EXPECT_EQ(errors_of("name: a\nlayout: {dp: 1}\noffload: {modules: [core_attn]}\n"),
+            "plan.yaml:3:20: error: found modules, expected layers: offload of single modules is not simulated\n"
+            "    in plan > offload > modules\n"
+            "    hint: Megatron's --fine-grained-activation-offloading; write \"layers: N\" for whole layers");
+  EXPECT_THAT(errors_of("name: a\nlayout: {dp: 1}\noffload: {}\n"), HasSubstr("key \"layers\" is missing"));
+  EXPECT_THAT(errors_of("name: a\nlayout: {dp: 1}\noffload: {layer: 2}\n"), HasSubstr("did you mean \"layers\"?"));
+  EXPECT_THAT(errors_of("name: a\nlayout: {dp: 1}\noffload: 3\n"), HasSubstr("plan.yaml:3:10: error:"));
+}
+
 TEST(PlanFile, EveryScheduleHasAWord) {
   for (const std::string& word : schedule_words()) {
     PlanSpec plan = full_plan();
