@@ -54,8 +54,9 @@ BytesPerSecond read_rate(base::ObjectReader& at, std::string_view key) {
 }  // namespace
 
 std::optional<HostCopy> published_host_copy(std::string_view profile) {
+  const std::string_view gpu = profile.substr(0, profile.find('.'));  // "h200-sxm.measured"
   for (const Published& known : kPublished) {
-    if (known.profile != profile) continue;
+    if (known.profile != gpu) continue;
     HostCopy copy;
     copy.to_host = BytesPerSecond::from_gb_per_s(known.to_host_gb_per_s);
     copy.to_device = BytesPerSecond::from_gb_per_s(known.to_device_gb_per_s);

@@ -27,7 +27,7 @@ struct HostCopy {
   friend bool operator==(const HostCopy&, const HostCopy&) = default;
 };
 
-/// What is published of the GPU that a profile is of, by the profile's name; empty where nothing is.
+/// What is published of the GPU that a profile is of, by the profile's name up to a point; empty where nothing is.
 std::optional<HostCopy> published_host_copy(std::string_view profile);
 
 /// Section `host_copy` of a profile, which is optional; without it what is published.

@@ -343,7 +343,7 @@ TEST(MegatronImport, ReadsOffloadOfWholeLayersAndNamesThatOfModules) {
         std::pair("--cpu-offloading-num-layers 2 --pipeline-model-parallel-size 2",
                   "stands beside --pipeline-model-parallel-size 2, which it excludes"),
         std::pair("--cpu-offloading-num-layers 2 --recompute-activations",
-                  "run.args:1:84: error: stands beside selective recompute, which it excludes"),
+                  "run.args:1:88: error: stands beside selective recompute, which it excludes"),
         std::pair("--cpu-offloading-num-layers 2 --fine-grained-activation-offloading --offload-modules moe_act",
                   "stands beside --fine-grained-activation-offloading, which excludes it")}) {
     const std::string fault = import_fault(job + flags, {"run.args", 16, nullptr, {}});

@@ -78,6 +78,36 @@ TEST(StepJob, OverlapOfARowIsSimulated) {
   EXPECT_TRUE(jobs.build(row_with("nemo-26.04", "0", "cluster;a2a_overlap")).job->overlap_open);
 }
 
+// Llama 3 70B on 64 GB200, as NeMo publishes it; more layers than the model has are a reason, as Megatron's would be.
+TEST(StepJob, OffloadOfARowIsSimulated) {
+  const Corpus corpus({own_corpus()});
+  const Selection selection;
+  ProfileShelf profiles;
+  const Context context{corpus, selection, profiles, 1};
+  StepJobs jobs(context);
+  StepRow row = row_with("nemo-26.04", "0");
+  row.model = "llama3-70b";
+  row.gpu = "GB200";
+  row.cluster = "gb200-nvl72";
+  row.moe = false;
+  row.gpus = 64;
+  row.seq_len = 8192;
+  row.global_batch = 256;
+  row.micro_batch = 2;
+  row.ep = 1;
+  row.precision = "fp8_cs";
+  row.dispatcher = row.routing = "";
+  row.fsdp = true;
+  row.offloaded_layers = 40;
+  const StepJobOrReason built = jobs.build(row);
+  ASSERT_TRUE(built.job) << built.why;
+  EXPECT_EQ(built.job->plan.offload.layers, 40);
+  EXPECT_THAT(built.job->notes, testing::Contains("activations of 40 layers wait in host memory"));
+  EXPECT_GT(predict_step(*built.job).time, base::Seconds());
+  row.offloaded_layers = 80;
+  EXPECT_THAT(jobs.build(row).why, testing::HasSubstr("cpu_offloading_num_layers 80 with num_layers 80"));
+}
+
 // With pairs the band goes up to what it would be without them, and down where a row leaves it open.
 TEST(StepJob, WhatAnOverlapHidesOpensTheBand) {
   const Corpus corpus({own_corpus()});

@@ -203,6 +203,27 @@ TEST(OffloadMemory, TheTimelineReachesThePeak) {
   EXPECT_EQ(most, simulation.result.memory.peak);
 }
 
+// NVIDIA's performance recipe of Llama 3 70B on GB200 in fp8 (two sequences a micro-batch, FSDP) offloads 40 of 80
+// layers: with 30 the allocated peak would not fit, with 40 it does.
+TEST(OffloadMemory, APublishedRecipeOffloadsWhatItHasTo) {
+  StepCase c("uniform", 4, "gb200-nvl72");
+  c.profile = load_profile((test::source_root() / "configs/profiles/gb200.yaml").string());
+  c.model = load_model((test::source_root() / "configs/validation/models/llama3-70b.json").string());
+  c.run.global_batch = 288;
+  c.run.seq_len = 8192;
+  c.run.precision.gemm = NumberFormat::kFp8Tensor;
+  c.plan.layout = {};
+  c.plan.layout.dp = c.plan.layout.edp = 72;
+  c.plan.micro_batch = 2;
+  c.plan.stated_data_parallel = DataParallel::kFsdp;
+  for (const int layers : {0, 30, 40}) {
+    c.plan.offload.layers = layers;
+    ASSERT_EQ(find_faults(c.job(), c.plan).size(), 0U);
+    const MemoryResult memory = compute_memory(c.job(), c.plan);
+    EXPECT_EQ(memory.peak <= memory.limit, layers == 40) << layers << ": " << memory.peak.as_double();
+  }
+}
+
 /// The same with copies at a rate of our choice, both ways.
 StepCase with_rate(int offloaded, double gb_per_s) {
   StepCase c = dense_case(offloaded);
