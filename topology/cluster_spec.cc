@@ -86,7 +86,8 @@ HostLinkSpec read_host_link(ObjectReader reader, int gpus) {
   const std::size_t before = reader.sink().size();
   spec.gpus = count(reader, "gpus", kMaxGpusPerNode);
   if (reader.sink().size() == before && gpus % spec.gpus != 0)
-    reader.fault("gpus", fmt::format("found {}, expected a divisor of the {} GPUs of a node", spec.gpus, gpus),
+    reader.fault("gpus",
+                 fmt::format("found {}, expected a divisor of the {} GPUs of a node", spec.gpus, gpus),
                  "neighbours 0..k-1, k..2k-1 and so on share one way to host memory");
   spec.bandwidth = positive<BytesPerSecond>(reader, "bandwidth");
   reader.finish();

@@ -215,9 +215,11 @@ void read_offload(const FlagReader& r, MegatronImport& out) {
   if (r.has(flag)) out.plan.offload.layers = static_cast<int>(r.whole(flag, 0).value_or(0));
   if (!out.plan.offload.any()) return;
   if (out.plan.layout.pp > 1)
-    r.fault(flag, fmt::format("stands beside --pipeline-model-parallel-size {}, which it excludes", out.plan.layout.pp));
+    r.fault(flag, fmt::format("stands beside --pipeline-model-parallel-size {}, which it excludes",
+                              out.plan.layout.pp));
   if (out.plan.recompute.mode != sim::RecomputeMode::kNone)
-    r.fault(flag, fmt::format("stands beside {} recompute, which it excludes", sim::name(out.plan.recompute.mode)));
+    r.fault(flag,
+            fmt::format("stands beside {} recompute, which it excludes", sim::name(out.plan.recompute.mode)));
   if (r.has("--fine-grained-activation-offloading"))
     r.fault(flag, "stands beside --fine-grained-activation-offloading, which excludes it");
 }

@@ -116,7 +116,8 @@ void check_offload(const PlanContext& c, const PlanSpec& plan, Faults& f) {
   f.require(plan.offload.layers < layers, kRule,
             fmt::format("--cpu-offloading-num-layers {} of {} layers: Megatron-Core offloads fewer than all",
                         plan.offload.layers, layers));
-  f.require(plan.layout.pp == 1, kRule, fmt::format("--cpu-offloading-num-layers excludes PP {}", plan.layout.pp));
+  f.require(plan.layout.pp == 1, kRule,
+            fmt::format("--cpu-offloading-num-layers excludes PP {}", plan.layout.pp));
   f.require(plan.recompute.mode == sim::RecomputeMode::kNone, kRule,
             fmt::format("--cpu-offloading-num-layers excludes {} recompute", sim::name(plan.recompute.mode)));
   f.require(!c.run.graph.attention && !c.run.graph.router, kRule,

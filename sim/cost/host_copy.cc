@@ -12,8 +12,9 @@ namespace {
 
 using base::BytesPerSecond;
 
-// 90 % bands of measured / predicted time. Measured: three published machines with PCIe 5.0 copy at 55.3, 55.4 and
-// 56.5 GB/s to the device and at 55.1 to 57.4 back. Assumed: as the tables of a profile that nothing was measured for.
+// 90 % bands of measured / predicted time. Measured: three published machines with PCIe 5.0 copy
+// at 55.3, 55.4 and 56.5 GB/s to the device and at 55.1 to 57.4 back. Assumed: as the tables of a profile
+// that nothing was measured for.
 constexpr double kMeasuredLow = 0.96, kMeasuredHigh = 1.04;
 constexpr double kAssumedLow = 0.75, kAssumedHigh = 1.35;
 
@@ -26,24 +27,26 @@ struct Published {
 };
 
 constexpr std::string_view kPcie5 =
-    "nvbandwidth 0.2, copy engine, on 8 H800 with PCIe 5.0 x16 (liguodongiot/llm-action): 55.1 to the host, 55.3 to "
+    "nvbandwidth 0.2, copy engine, on 8 H800 with PCIe 5.0 x16 (liguodongiot/llm-action): 55.1 to the host, "
+    "55.3 to "
     "the device, each GPU alone";
 constexpr std::string_view kPcie4 =
-    "nvbandwidth 0.8 on A100 SXM4 with PCIe 4.0 x16 (NVIDIA/nvbandwidth issues 42 and 53): 25 either way, each GPU "
+    "nvbandwidth 0.8 on A100 SXM4 with PCIe 4.0 x16 (NVIDIA/nvbandwidth issues 42 and 53): 25 either way, "
+    "each GPU "
     "alone";
 constexpr std::string_view kC2c =
-    "nvbandwidth, copy engine, on the one GB300 GPU of a DGX Station (stas00/ml-engineering, network/README.md), whose "
+    "nvbandwidth, copy engine, on the one GB300 GPU of a DGX Station (stas00/ml-engineering, "
+    "network/README.md), whose "
     "limit is the Grace CPU's LPDDR5X; assumed: two GPUs of one Grace CPU share that rate";
 
-constexpr std::array kPublished = {
-    Published{"a100-sxm", 25.0, 25.0, 1, Evidence::kInterpolated, kPcie4},
-    Published{"h800-sxm", 55.1, 55.3, 1, Evidence::kMeasured, kPcie5},
-    Published{"h100-sxm", 55.1, 55.3, 1, Evidence::kInterpolated, kPcie5},
-    Published{"h200-sxm", 55.1, 55.3, 1, Evidence::kInterpolated, kPcie5},
-    Published{"b200-sxm", 55.1, 55.3, 1, Evidence::kAssumed, kPcie5},
-    Published{"b300-sxm", 55.1, 55.3, 1, Evidence::kAssumed, kPcie5},
-    Published{"gb200", 377.2, 359.1, 2, Evidence::kAssumed, kC2c},
-    Published{"gb300", 377.2, 359.1, 2, Evidence::kAssumed, kC2c}};
+constexpr std::array kPublished = {Published{"a100-sxm", 25.0, 25.0, 1, Evidence::kInterpolated, kPcie4},
+                                   Published{"h800-sxm", 55.1, 55.3, 1, Evidence::kMeasured, kPcie5},
+                                   Published{"h100-sxm", 55.1, 55.3, 1, Evidence::kInterpolated, kPcie5},
+                                   Published{"h200-sxm", 55.1, 55.3, 1, Evidence::kInterpolated, kPcie5},
+                                   Published{"b200-sxm", 55.1, 55.3, 1, Evidence::kAssumed, kPcie5},
+                                   Published{"b300-sxm", 55.1, 55.3, 1, Evidence::kAssumed, kPcie5},
+                                   Published{"gb200", 377.2, 359.1, 2, Evidence::kAssumed, kC2c},
+                                   Published{"gb300", 377.2, 359.1, 2, Evidence::kAssumed, kC2c}};
 
 BytesPerSecond read_rate(base::ObjectReader& at, std::string_view key) {
   const auto rate = at.required<BytesPerSecond>(key);
@@ -87,7 +90,8 @@ std::optional<HostCopy> read_host_copy(base::ObjectReader& profile, std::string_
   copy.low = at->value_or("low", 1.0);
   copy.high = at->value_or("high", 1.0);
   if (!(copy.low > 0.0 && copy.low <= copy.high))
-    at->fault("low", fmt::format("found a band from {} to {}, expected 0 < low <= high", copy.low, copy.high));
+    at->fault("low",
+              fmt::format("found a band from {} to {}, expected 0 < low <= high", copy.low, copy.high));
   at->finish();
   return copy;
 }

@@ -10,13 +10,14 @@
 
 namespace moeplan::sim {
 
-/// Copies between the memory of a GPU and pinned memory of its node, by the copy engine and in one direction at a
-/// time.
+/// Copies between the memory of a GPU and pinned memory of its node, by the copy engine and in one direction
+/// at a time.
 ///
 /// Model:   rate of each of g GPUs that copy at once = own rate / min(g, shared_by)
 /// Symbols: shared_by = GPUs whose copies end in one memory that is no faster than one of them: the two of a
 ///          Grace CPU; 1 where every GPU has a port of its own to a host that is faster than all of them
-/// Not modelled: the start of a copy (some microseconds beside milliseconds), copies in both directions at once,
+/// Not modelled: the start of a copy (some microseconds beside milliseconds), copies in both directions at
+/// once,
 ///          memory of another socket, pages that are not pinned, what a copy takes from the GPU's own memory
 struct HostCopy {
   base::BytesPerSecond to_host, to_device;
@@ -27,7 +28,8 @@ struct HostCopy {
   friend bool operator==(const HostCopy&, const HostCopy&) = default;
 };
 
-/// What is published of the GPU that a profile is of, by the profile's name up to a point; empty where nothing is.
+/// What is published of the GPU that a profile is of, by the profile's name up to a point; empty where
+/// nothing is.
 std::optional<HostCopy> published_host_copy(std::string_view profile);
 
 /// Section `host_copy` of a profile, which is optional; without it what is published.

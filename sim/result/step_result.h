@@ -13,7 +13,8 @@ namespace moeplan::sim {
 /// Where the time of a step goes, seen along its critical path. The parts sum to the step time.
 struct Breakdown {
   base::Seconds compute;       ///< GEMMs, attention, memory-bound kernels of the busiest stage, balanced load
-  base::Seconds exposed_comm;  ///< communication that nothing hides (TP, EP, PP, DP, host copies), balanced load
+  base::Seconds
+      exposed_comm;  ///< communication that nothing hides (TP, EP, PP, DP, host copies), balanced load
   base::Seconds bubble;        ///< the busiest stage waits for other stages
   base::Seconds imbalance;     ///< what uneven routing adds over the same step under balanced routing
   base::Seconds host;          ///< launches and host syncs that the GPU waits for

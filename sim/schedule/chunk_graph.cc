@@ -109,7 +109,7 @@ std::vector<TaskId> ChunkBuilder::beside(const std::vector<Segment>& segments) {
 }
 
 /// Starts when all that was launched before is done; what comes behind does not wait for it.
-std::vector<TaskId> ChunkBuilder::copy(const ChunkLayer& layer, Segment LayerCopies::* direction) {
+std::vector<TaskId> ChunkBuilder::copy(const ChunkLayer& layer, Segment LayerCopies::*direction) {
   layer_ = layer.number;
   std::vector<TaskId> copied(stage_.ranks.size());
   for (std::size_t r = 0; r < copied.size(); ++r) {
@@ -292,8 +292,8 @@ base::Seconds wait_for_host(const TaskGraph& graph, const Timeline& timeline, Ta
   return span - base::Instant::from_ps(graph.duration_ps(task)).since_start();
 }
 
-/// The chain that ends in `last`. At a wait for a copy it goes on along what the rank did meanwhile, and not along the
-/// copy, most of which may be hidden: so what counts for copies is what the rank waited.
+/// The chain that ends in `last`. At a wait for a copy it goes on along what the rank did meanwhile, and not
+/// along the copy, most of which may be hidden: so what counts for copies is what the rank waited.
 std::vector<TaskId> find_chain(const Timeline& timeline, const ChunkBuilder& builder, TaskId last) {
   std::vector<TaskId> chain;
   for (TaskId task = last; task.valid();) {

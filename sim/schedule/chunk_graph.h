@@ -36,7 +36,8 @@ struct ChunkLayer {
   const LayerTemplate* kernels = nullptr;
   const MoeTimes* moe = nullptr;
   int number = 0;  ///< layer of the model, for names in a trace
-  /// Where its activations wait in host memory: what each rank copies, or all of them alike. nullptr: they stay.
+  /// Where its activations wait in host memory: what each rank copies, or all of them alike. nullptr: they
+  /// stay.
   const std::vector<LayerCopies>* copies = nullptr;
 };
 
@@ -82,8 +83,8 @@ struct ChunkPlace {
 /// Shared experts beside the all-to-alls (shared_experts.h) have a stream of their own; no kernel of the
 /// compute stream runs while they do.
 ///
-/// Activations that leave for the host and come back (offload.h) do so on a stream of their own; a layer of the compute
-/// stream waits for those copies that OffloadOrder says.
+/// Activations that leave for the host and come back (offload.h) do so on a stream of their own; a layer of
+/// the compute stream waits for those copies that OffloadOrder says.
 ///
 /// The host of a rank launches the segments of the compute stream in their order and runs ahead of them (the
 /// engine's host clock): a segment ends no earlier than its launches, and the host waits where it reads the
@@ -159,7 +160,7 @@ class ChunkBuilder {
   void routed_alone(const Way& way);
   void fused(const FusedWay& way);
   std::vector<base::TaskId> beside(const std::vector<Segment>& segments);
-  std::vector<base::TaskId> copy(const ChunkLayer& layer, Segment LayerCopies::* direction);
+  std::vector<base::TaskId> copy(const ChunkLayer& layer, Segment LayerCopies::*direction);
   void wait_for(const std::vector<base::TaskId>& copied);
   void forward_layers(const ChunkWork& work);
   void backward_layers(const ChunkWork& work, bool whole);

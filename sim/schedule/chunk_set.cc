@@ -155,9 +155,11 @@ ChunkWork ChunkSimulator::chunk_work(std::size_t chunk, const LoadSample& sample
   return work;
 }
 
-/// What each rank copies of the layers whose activations wait on the host: there is one chunk, which holds them all.
-void ChunkSimulator::add_copies(const StageModel& model, std::size_t kind, const std::vector<PlacedLayer>& layers,
-                                const LoadSample& sample, ChunkWork& work) {
+/// What each rank copies of the layers whose activations wait on the host: there is one chunk, which holds
+/// them all.
+void ChunkSimulator::add_copies(const StageModel& model, std::size_t kind,
+                                const std::vector<PlacedLayer>& layers, const LoadSample& sample,
+                                ChunkWork& work) {
   const ActivationBytes activations(job_.model, job_.run, plan_);
   const HostLink link(job_);
   work.offload = offload_order(job_.model, plan_);
@@ -174,8 +176,9 @@ void ChunkSimulator::add_copies(const StageModel& model, std::size_t kind, const
         const MoeTraffic& traffic = routed_layer(model, kind, layers[i], sample).traffic;
         for (std::size_t r = 0; r < model.ranks().ranks.size(); ++r) {
           const std::vector<std::int64_t> rows = traffic.gathered(r);
-          made.push_back(link.copies(bytes.kept + bytes.kept_per_row * static_cast<double>(std::accumulate(
-                                                                        rows.begin(), rows.end(), std::int64_t{0}))));
+          made.push_back(
+              link.copies(bytes.kept + bytes.kept_per_row * static_cast<double>(std::accumulate(
+                                                                rows.begin(), rows.end(), std::int64_t{0}))));
         }
       }
       copies = &made;

@@ -62,7 +62,8 @@ class ChunkSimulator {
   const ChunkPair& chunk_pair(std::size_t chunk, const LoadSample& sample);
   OverlapFactors factors(const StageModel& model, const ChunkWork& forward, const ChunkWork& backward) const;
   ChunkPlace place_of(const StageModel& model) const {
-    return {model.ranks(), model.slow(), plan_.recompute, plan_.overlap.delay_weight_gradients, plan_.offload.any()};
+    return {model.ranks(), model.slow(), plan_.recompute, plan_.overlap.delay_weight_gradients,
+            plan_.offload.any()};
   }
   std::size_t stage_class(std::size_t chunk) const {
     return static_cast<std::size_t>(class_of_[static_cast<std::size_t>(map_.stage(static_cast<int>(chunk)))]);
@@ -86,7 +87,7 @@ class ChunkSimulator {
   std::vector<std::unique_ptr<StageModel>> models_;  // [class]
   std::map<CacheKey, ChunkPair> pairs_;
   std::map<CacheKey, ChunkTimes> overlapped_;
-  std::deque<MoeTimes> moe_times_;  // kept for bars, which point into it
+  std::deque<MoeTimes> moe_times_;               // kept for bars, which point into it
   std::deque<std::vector<LayerCopies>> copies_;  // likewise
   int distinct_matrices_ = 0;
 };

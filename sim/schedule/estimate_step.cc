@@ -30,9 +30,10 @@ struct StageLoad {
   }
 };
 
-/// Waits for the copies of activations that leave for the host: there is one stage with all layers, and experts work
-/// on an even load. `layers`: of the decoder, in model order.
-void add_copies(const Job& job, const PlanSpec& plan, const std::vector<LayerEstimate>& layers, StageLoad& stage) {
+/// Waits for the copies of activations that leave for the host: there is one stage with all layers, and
+/// experts work on an even load. `layers`: of the decoder, in model order.
+void add_copies(const Job& job, const PlanSpec& plan, const std::vector<LayerEstimate>& layers,
+                StageLoad& stage) {
   const ActivationBytes activations(job.model, job.run, plan);
   const HostLink link(job);
   const OffloadOrder order = offload_order(job.model, plan);

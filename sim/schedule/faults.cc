@@ -308,13 +308,15 @@ void check_recompute(const Job& job, const PlanSpec& plan, Faults& faults) {
     add(faults, "recompute-module", "shared_experts recompute, but the model has none");
 }
 
-/// Megatron-Core's TransformerConfig refuses these beside cpu_offloading, but for the last three, which are ours.
+/// Megatron-Core's TransformerConfig refuses these beside cpu_offloading, but for the last three, which are
+/// ours.
 void check_offload(const Job& job, const PlanSpec& plan, Faults& faults) {
   if (!plan.offload.any()) return;
   const auto layers = static_cast<int>(job.model.layers.size());
   if (plan.offload.layers >= layers)
     add(faults, "offload-layers",
-        "cpu_offloading_num_layers {} with num_layers {}: expected fewer, the activations of the last layer stay",
+        "cpu_offloading_num_layers {} with num_layers {}: expected fewer, the activations of the last layer "
+        "stay",
         plan.offload.layers, layers);
   if (plan.layout.pp > 1)
     add(faults, "offload-pipeline", "cpu_offloading with pipeline_model_parallel_size {}: expected 1",
@@ -329,7 +331,8 @@ void check_offload(const Job& job, const PlanSpec& plan, Faults& faults) {
         name(plan.schedule()));
   if (plan.overlap.all_to_all)
     add(faults, "offload-overlap",
-        "offload with all-to-alls under another micro-batch: copies of two micro-batches at once are not simulated");
+        "offload with all-to-alls under another micro-batch: copies of two micro-batches at once are not "
+        "simulated");
   if (!job.profile.data().host_copy)
     add(faults, "offload-host-copy",
         "offload, but profile {} does not say how fast copies to and from the host are (section host_copy)",

@@ -305,8 +305,8 @@ double StageMemory::kept_by(std::size_t layer, const std::vector<Placed>& layers
          placed.stashed * (bytes.stashed + bytes.stashed_per_row * rows_[layer]);
 }
 
-/// With offload what the GPU holds of all layers while each of them runs (OffloadOrder), MTP blocks behind them whole;
-/// without it nothing, since then it is the same at all of them. Shape: [layer]
+/// With offload what the GPU holds of all layers while each of them runs (OffloadOrder), MTP blocks behind
+/// them whole; without it nothing, since then it is the same at all of them. Shape: [layer]
 std::vector<double> StageMemory::held_beside(const std::vector<Placed>& layers) const {
   std::vector<double> held(layers.size(), 0.0);
   const OffloadOrder order = offload_order(job_.model, plan_);
@@ -315,7 +315,8 @@ std::vector<double> StageMemory::held_beside(const std::vector<Placed>& layers) 
     const int layer = static_cast<int>(i);
     const int last = std::min(layer, order.layers - 1);
     // On the way down again MTP blocks are done and gone.
-    for (auto l = static_cast<std::size_t>(order.first_held(last)); l <= i; ++l) held[i] += kept_by(l, layers);
+    for (auto l = static_cast<std::size_t>(order.first_held(last)); l <= i; ++l)
+      held[i] += kept_by(l, layers);
   }
   return held;
 }
@@ -334,8 +335,8 @@ StageMemory::Peak StageMemory::peak_of(int stage, const std::vector<Placed>& lay
     const LayerBytes bytes = activations_.layer(layers[i].layer);
     if (!order.any()) kept += kept_by(i, layers);
     Peak own;
-    own.activations = held[i] +
-        bytes.dropped + bytes.dropped_per_row * rows_[i] + bytes.backward + bytes.backward_per_row * rows_[i];
+    own.activations = held[i] + bytes.dropped + bytes.dropped_per_row * rows_[i] + bytes.backward +
+                      bytes.backward_per_row * rows_[i];
     double gradient = layers[i].layer.ffn == FfnKind::kDense
                           ? static_cast<double>(dense_ffn_parameters(m)) / layout_.tp
                           : 0.0;

@@ -10,20 +10,23 @@
 
 namespace moeplan::sim {
 
-/// Which layer's activations leave and come back when, where the first `offloaded` of `layers` decoder layers keep
-/// theirs in host memory between forward and backward.
+/// Which layer's activations leave and come back when, where the first `offloaded` of `layers` decoder layers
+/// keep theirs in host memory between forward and backward.
 ///
 /// Model:   with L layers, the first N offloaded, numbered from 0, and one stream of copies,
 ///            out(i) starts when F(i) is done and the copies before it are; F(L - N + i) waits for out(i)
 ///            in(i)  starts when B(L - N + i) is done and in(i + 1) is;     B(i) waits for in(i)
-///          so that activations of L - N layers are on the GPU at most, those of the layer at hand among them:
-///          copies hide behind L - N - 1 layers, and with N = L - 1 behind none
+///          so that activations of L - N layers are on the GPU at most, those of the layer at hand among
+///          them: copies hide behind L - N - 1 layers, and with N = L - 1 behind none
 /// Symbols: F, B = forward and backward of a layer; out, in = copies of its activations to the host and back
 /// Source:  NVIDIA/TransformerEngine transformer_engine/pytorch/cpu_offload.py, DefaultOffloadSynchronizer
-///          (finish_offload_map, start_reload_map), which Megatron-Core's TransformerBlock enters layer by layer
-/// Not modelled: tensors that leave before their layer's forward is done, and a backward that starts on the first of
-///          its tensors to return; the schedule of older releases (AsyncDoubleBufferGroupOffloadHandler), which spread the
-///          copies evenly over the layers and kept as many; host time of the copies' launches
+///          (finish_offload_map, start_reload_map), which Megatron-Core's TransformerBlock enters layer by
+///          layer
+/// Not modelled: tensors that leave before their layer's forward is done, and a backward that starts on the
+/// first of
+///          its tensors to return; the schedule of older releases (AsyncDoubleBufferGroupOffloadHandler),
+///          which spread the copies evenly over the layers and kept as many; host time of the copies'
+///          launches
 struct OffloadOrder {
   int layers = 0;     ///< decoder layers; MTP blocks behind them stay
   int offloaded = 0;  ///< the first so many of them
@@ -36,7 +39,8 @@ struct OffloadOrder {
   int fetched_before_backward(int layer) const { return in_range(layer + 1 - kept()); }
   /// Layers whose activations are on the GPU at a time.
   int kept() const { return layers - offloaded; }
-  /// The first layer whose activations are on the GPU while `layer` runs, in either pass; `layer` is the last.
+  /// The first layer whose activations are on the GPU while `layer` runs, in either pass; `layer` is the
+  /// last.
   int first_held(int layer) const { return any() && layer < layers ? std::max(0, layer + 1 - kept()) : 0; }
 
  private:
@@ -51,8 +55,8 @@ struct LayerCopies {
 
 /// Copies over the way from a GPU to its host, all GPUs of the job at once.
 ///
-/// Model:   rate = min(own rate / GPUs of the node that share the host's memory, rate of the shared link / its GPUs)
-/// Requires: the profile knows host copies (faults.cc, offload-host-copy)
+/// Model:   rate = min(own rate / GPUs of the node that share the host's memory, rate of the shared link /
+/// its GPUs) Requires: the profile knows host copies (faults.cc, offload-host-copy)
 class HostLink {
  public:
   explicit HostLink(const Job& job);

@@ -75,11 +75,13 @@ void describe_offload(const Job& job, const PlanSpec& plan, std::vector<std::str
   const HostLink link(job);
   const double gib = offloaded_bytes(job, plan) / (1024.0 * 1024.0 * 1024.0);
   const int gpus = std::min(job.cluster.gpus_per_node(), plan.layout.world());
-  notes.push_back(fmt::format(
-      "activations of the first {} of {} layers wait in pinned host memory: {:.1f} GiB for each GPU, {:.0f} GiB for the "
-      "{} GPUs of a node, under an even load; copied at {:.0f} GB/s to the host and {:.0f} GB/s back, all GPUs at once",
-      plan.offload.layers, job.model.layers.size(), gib, gib * gpus, gpus, link.to_host().gb_per_s(),
-      link.to_device().gb_per_s()));
+  notes.push_back(
+      fmt::format("activations of the first {} of {} layers wait in pinned host memory: {:.1f} GiB for each "
+                  "GPU, {:.0f} GiB for the "
+                  "{} GPUs of a node, under an even load; copied at {:.0f} GB/s to the host and {:.0f} GB/s "
+                  "back, all GPUs at once",
+                  plan.offload.layers, job.model.layers.size(), gib, gib * gpus, gpus,
+                  link.to_host().gb_per_s(), link.to_device().gb_per_s()));
 }
 
 }  // namespace

@@ -74,7 +74,8 @@ PieceClock find_pieces(const PipelineStep& step, std::size_t first, Seconds dura
 }
 
 /// The kernels of one bar, one after the other, and what it waits for the host.
-void add_bar(const ChunkBar& bar, const PipelineTask& task, const PieceClock& clock, bool has_shared, Trace& trace) {
+void add_bar(const ChunkBar& bar, const PipelineTask& task, const PieceClock& clock, bool has_shared,
+             Trace& trace) {
   double offset = 0;
   const auto add = [&](const Part& part, Seconds duration) {
     TraceEvent event;

@@ -22,9 +22,11 @@ struct Recompute {
   friend bool operator==(const Recompute&, const Recompute&) = default;
 };
 
-/// Activations that wait for their backward in pinned memory of the host (`offload` of a plan file): those of the
-/// first `layers` decoder layers, whole layers as TransformerEngine's CPU offload moves them for Megatron-Core's
-/// --cpu-offloading-num-layers. Not modelled: single modules of a layer (--fine-grained-activation-offloading).
+/// Activations that wait for their backward in pinned memory of the host (`offload` of a plan file): those of
+/// the first `layers` decoder layers, whole layers as TransformerEngine's CPU offload moves them for
+/// Megatron-Core's
+/// --cpu-offloading-num-layers. Not modelled: single modules of a layer
+/// (--fine-grained-activation-offloading).
 struct Offload {
   int layers = 0;
   bool any() const { return layers > 0; }

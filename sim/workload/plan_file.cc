@@ -213,8 +213,8 @@ StageSplit read_split(base::ObjectReader& reader, const ParallelLayout& layout) 
 }
 
 void read_dispatcher(base::ObjectReader& reader, PlanSpec& plan) {
-  constexpr std::array kAll = {Dispatcher::kFlat, Dispatcher::kPairwise, Dispatcher::kDeepEp,
-                               Dispatcher::kHybridEp, Dispatcher::kTwoLevel, Dispatcher::kLeader,
+  constexpr std::array kAll = {Dispatcher::kFlat,      Dispatcher::kPairwise, Dispatcher::kDeepEp,
+                               Dispatcher::kHybridEp,  Dispatcher::kTwoLevel, Dispatcher::kLeader,
                                Dispatcher::kSplitPipe, Dispatcher::kRailRelay};
   std::vector<std::string> words;
   for (const Dispatcher one : kAll) words.emplace_back(name(one));
@@ -311,7 +311,8 @@ PlanSpec read_plan(const base::Document& document) {
   plan.framework = reader.value_or<std::string>("framework", "megatron");
   plan.layout = read_layout(reader.object("layout"));
   plan.micro_batch = read_degree(reader, "micro_batch");
-  if (reader.has("schedule")) plan.stated_schedule = find_schedule(reader.one_of("schedule", schedule_words(), ""));
+  if (reader.has("schedule"))
+    plan.stated_schedule = find_schedule(reader.one_of("schedule", schedule_words(), ""));
   plan.split = read_split(reader, plan.layout);
   if (auto recompute = reader.optional_object("recompute")) plan.recompute = read_recompute(*recompute);
   if (auto offload = reader.optional_object("offload")) plan.offload = read_offload(*offload);

@@ -81,7 +81,8 @@ TEST(ClusterSpec, ReadsWhatGpusShareOnTheirWayToTheHost) {
                         "    in cluster > node > host_link > gpus"));
   EXPECT_THAT(fault("  nics:", "  host_link: {gpus: 2, bandwidth: 0 GB/s}\n  nics:"),
               HasSubstr("found zero or less, expected more than zero"));
-  EXPECT_THAT(fault("  nics:", "  host_link: {bandwidth: 26 GB/s}\n  nics:"), HasSubstr("key \"gpus\" is missing"));
+  EXPECT_THAT(fault("  nics:", "  host_link: {bandwidth: 26 GB/s}\n  nics:"),
+              HasSubstr("key \"gpus\" is missing"));
 }
 
 TEST(ClusterSpec, RefusesARateWithoutUnitAtItsPlace) {

@@ -334,7 +334,8 @@ TEST(MegatronImport, ReadsOffloadOfWholeLayersAndNamesThatOfModules) {
   EXPECT_EQ(read("--cpu-offloading-num-layers 6").not_modelled, std::vector<std::string>{});
   EXPECT_EQ(read("--cpu-offloading --cpu-offloading-num-layers 6").plan.offload.layers, 6);
   EXPECT_FALSE(read("--cpu-offloading-num-layers 0").plan.offload.any());  // Megatron's default
-  const MegatronImport modules = read("--fine-grained-activation-offloading --offload-modules core_attn moe_act");
+  const MegatronImport modules =
+      read("--fine-grained-activation-offloading --offload-modules core_attn moe_act");
   EXPECT_FALSE(modules.plan.offload.any());
   EXPECT_EQ(modules.not_modelled, (std::vector<std::string>{"--fine-grained-activation-offloading",
                                                             "--offload-modules core_attn moe_act"}));
@@ -344,8 +345,9 @@ TEST(MegatronImport, ReadsOffloadOfWholeLayersAndNamesThatOfModules) {
                   "stands beside --pipeline-model-parallel-size 2, which it excludes"),
         std::pair("--cpu-offloading-num-layers 2 --recompute-activations",
                   "run.args:1:88: error: stands beside selective recompute, which it excludes"),
-        std::pair("--cpu-offloading-num-layers 2 --fine-grained-activation-offloading --offload-modules moe_act",
-                  "stands beside --fine-grained-activation-offloading, which excludes it")}) {
+        std::pair(
+            "--cpu-offloading-num-layers 2 --fine-grained-activation-offloading --offload-modules moe_act",
+            "stands beside --fine-grained-activation-offloading, which excludes it")}) {
     const std::string fault = import_fault(job + flags, {"run.args", 16, nullptr, {}});
     EXPECT_TRUE(contains(fault, why)) << fault;
   }

@@ -78,7 +78,8 @@ TEST(StepJob, OverlapOfARowIsSimulated) {
   EXPECT_TRUE(jobs.build(row_with("nemo-26.04", "0", "cluster;a2a_overlap")).job->overlap_open);
 }
 
-// Llama 3 70B on 64 GB200, as NeMo publishes it; more layers than the model has are a reason, as Megatron's would be.
+// Llama 3 70B on 64 GB200, as NeMo publishes it; more layers than the model has are a reason, as Megatron's
+// would be.
 TEST(StepJob, OffloadOfARowIsSimulated) {
   const Corpus corpus({own_corpus()});
   const Selection selection;

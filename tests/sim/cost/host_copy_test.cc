@@ -27,10 +27,10 @@ TEST(HostCopy, AProfileOfAnUnknownGpuHasNone) {
 }
 
 TEST(HostCopy, TheSectionOfAProfileReadsBackTheSame) {
-  const Profile profile = parse_profile(
-      with_section("{evidence: measured, source: by hand, to_host: 20 GB/s, to_device: 25 GB/s, shared_by: 2, low: 0.9, "
-                   "high: 1.2}"),
-      "tiny.yaml");
+  const Profile profile = parse_profile(with_section("{evidence: measured, source: by hand, to_host: 20 "
+                                                     "GB/s, to_device: 25 GB/s, shared_by: 2, low: 0.9, "
+                                                     "high: 1.2}"),
+                                        "tiny.yaml");
   ASSERT_TRUE(profile.data().host_copy);
   const HostCopy& copy = *profile.data().host_copy;
   EXPECT_DOUBLE_EQ(copy.to_host.gb_per_s(), 20.0);
@@ -55,7 +55,8 @@ TEST(HostCopy, PublishedRatesAreNotWritten) {
 }
 
 TEST(HostCopy, EveryPublishedRateHasASourceAndABand) {
-  for (const char* name : {"a100-sxm", "h100-sxm", "h200-sxm", "h200-sxm.measured", "h800-sxm", "b200-sxm", "b300-sxm", "gb200", "gb300"}) {
+  for (const char* name : {"a100-sxm", "h100-sxm", "h200-sxm", "h200-sxm.measured", "h800-sxm", "b200-sxm",
+                           "b300-sxm", "gb200", "gb300"}) {
     const auto copy = published_host_copy(name);
     ASSERT_TRUE(copy) << name;
     EXPECT_GT(copy->to_host.gb_per_s(), 0.0) << name;

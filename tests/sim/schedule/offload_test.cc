@@ -18,12 +18,12 @@ namespace {
 using base::BytesPerSecond;
 using base::RankId;
 using base::Seconds;
+using test_data::StepCase;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using test_data::StepCase;
 
-// L = 8, N = 3: the activations of 5 layers fit. F(5) waits for layer 0 to have left, B(4) is preceded by the start of
-// layer 0's way back, and B(6) by that of layer 2.
+// L = 8, N = 3: the activations of 5 layers fit. F(5) waits for layer 0 to have left, B(4) is preceded by the
+// start of layer 0's way back, and B(6) by that of layer 2.
 TEST(OffloadOrder, ALayerLeavesBeforeTheOneThatTakesItsPlace) {
   const OffloadOrder order{8, 3};
   std::vector<int> awaited, fetched, held;
@@ -45,15 +45,15 @@ ExposedCopies exposed(const OffloadOrder& order, double layer, double copy) {
   return exposed_copies(order, passes, passes, copies, copies);
 }
 
-// L = 4, N = 2, a layer 1 s. Copies of 1 s: out(0) 1..2 and F(2) starts at 2; out(1) 2..3 and F(3) at 3. Back: in(1)
-// 1..2 beside B(2), in(0) 2..3 beside B(1).
+// L = 4, N = 2, a layer 1 s. Copies of 1 s: out(0) 1..2 and F(2) starts at 2; out(1) 2..3 and F(3) at 3.
+// Back: in(1) 1..2 beside B(2), in(0) 2..3 beside B(1).
 TEST(ExposedCopies, ShortOnesHide) {
   EXPECT_DOUBLE_EQ(exposed({4, 2}, 1.0, 1.0).forward, 0.0);
   EXPECT_DOUBLE_EQ(exposed({4, 2}, 1.0, 1.0).backward, 0.0);
 }
 
-// Copies of 2 s: F(0) 0..1, F(1) 1..2, out(0) 1..3, F(2) 3..4, out(1) 3..5, F(3) 5..6: 2 s more than 4. Back: B(3) 0..1,
-// in(1) 1..3, B(2) 1..2, in(0) 3..5, B(1) 3..4, B(0) 5..6.
+// Copies of 2 s: F(0) 0..1, F(1) 1..2, out(0) 1..3, F(2) 3..4, out(1) 3..5, F(3) 5..6: 2 s more than 4. Back:
+// B(3) 0..1, in(1) 1..3, B(2) 1..2, in(0) 3..5, B(1) 3..4, B(0) 5..6.
 TEST(ExposedCopies, LongOnesDelayTheLayersThatNeedTheirPlaceOrTheirBytes) {
   EXPECT_DOUBLE_EQ(exposed({4, 2}, 1.0, 2.0).forward, 2.0);
   EXPECT_DOUBLE_EQ(exposed({4, 2}, 1.0, 2.0).backward, 2.0);
@@ -90,7 +90,8 @@ struct Chain {
       layer.attention_backward = work("attention", TimeClass::kAttention, backward[i]);
     }
     for (std::size_t i = 0; i < out.size(); ++i)
-      copies.push_back({{work("out", TimeClass::kHostCopy, out[i]), work("in", TimeClass::kHostCopy, in[i])}});
+      copies.push_back(
+          {{work("out", TimeClass::kHostCopy, out[i]), work("in", TimeClass::kHostCopy, in[i])}});
   }
   ChunkTimes run(Pass pass, bool bars = false) const {
     ChunkWork chunk;
@@ -137,7 +138,8 @@ TEST(OffloadedChunk, CopiesKeepTheirPaceAndTheirStream) {
   chain.slow = {2.0};
   const ChunkTimes times = chain.run(Pass::kForward, true);
   EXPECT_NEAR(times.duration[0].s(), 2 + 5 + 2, 1e-9);  // F(0), its copy, F(2) that waits for it
-  const auto copy = std::find_if(times.bars.begin(), times.bars.end(), [](const ChunkBar& bar) { return bar.stream == 3; });
+  const auto copy =
+      std::find_if(times.bars.begin(), times.bars.end(), [](const ChunkBar& bar) { return bar.stream == 3; });
   ASSERT_NE(copy, times.bars.end());
   EXPECT_EQ(copy->layer, 0);
   EXPECT_NEAR(copy->start.since_start().s(), 2.0, 1e-9);
@@ -154,7 +156,9 @@ StepCase dense_case(int offloaded = 0) {
   return c;
 }
 
-double peak_of(const StepCase& c) { return compute_memory(c.job(), c.plan).per_stage[0].activations.as_double(); }
+double peak_of(const StepCase& c) {
+  return compute_memory(c.job(), c.plan).per_stage[0].activations.as_double();
+}
 
 // Layers are alike, so each one that is offloaded takes what it keeps off the peak; the loss is not the peak.
 TEST(OffloadMemory, ThePeakLosesWhatTheHostHolds) {
@@ -203,8 +207,8 @@ TEST(OffloadMemory, TheTimelineReachesThePeak) {
   EXPECT_EQ(most, simulation.result.memory.peak);
 }
 
-// NVIDIA's performance recipe of Llama 3 70B on GB200 in fp8 (two sequences a micro-batch, FSDP) offloads 40 of 80
-// layers: with 30 the allocated peak would not fit, with 40 it does.
+// NVIDIA's performance recipe of Llama 3 70B on GB200 in fp8 (two sequences a micro-batch, FSDP) offloads 40
+// of 80 layers: with 30 the allocated peak would not fit, with 40 it does.
 TEST(OffloadMemory, APublishedRecipeOffloadsWhatItHasTo) {
   StepCase c("uniform", 4, "gb200-nvl72");
   c.profile = load_profile((test::source_root() / "configs/profiles/gb200.yaml").string());
@@ -272,10 +276,11 @@ TEST(OffloadedStep, SaysWhatTheHostHasToHold) {
   const StepCase c = dense_case(4);
   const double gib = offloaded_bytes(c.job(), c.plan) / (1 << 30);
   const StepResult result = c.simulate();
-  EXPECT_THAT(result.notes, ::testing::Contains(HasSubstr(fmt::format(
-                                "first 4 of 8 layers wait in pinned host memory: {:.1f} GiB for each GPU, {:.0f} GiB for "
-                                "the 8 GPUs of a node",
-                                gib, 8.0 * gib))));
+  EXPECT_THAT(result.notes,
+              ::testing::Contains(HasSubstr(fmt::format(
+                  "first 4 of 8 layers wait in pinned host memory: {:.1f} GiB for each GPU, {:.0f} GiB for "
+                  "the 8 GPUs of a node",
+                  gib, 8.0 * gib))));
   EXPECT_THAT(dense_case().simulate().notes, ::testing::Not(::testing::Contains(HasSubstr("pinned"))));
 }
 
@@ -321,42 +326,50 @@ TEST(HostLink, GpusOfOneCpuShareItsMemory) {
 
 std::string fault_of(const StepCase& c) {
   std::string text;
-  for (const PlanFault& fault : find_faults(c.job(), c.plan)) text += fault.rule + ": " + fault.message + "\n";
+  for (const PlanFault& fault : find_faults(c.job(), c.plan))
+    text += fault.rule + ": " + fault.message + "\n";
   return text;
 }
 
 TEST(OffloadFaults, SayWhatMegatronRefuses) {
   EXPECT_EQ(fault_of(dense_case(7)), "");
   EXPECT_EQ(fault_of(dense_case(8)),
-            "offload-layers: cpu_offloading_num_layers 8 with num_layers 8: expected fewer, the activations of the last "
+            "offload-layers: cpu_offloading_num_layers 8 with num_layers 8: expected fewer, the activations "
+            "of the last "
             "layer stay\n");
   StepCase c = dense_case(4);
   c.lay_out(1, 2, 1, 1);
-  EXPECT_EQ(fault_of(c), "offload-pipeline: cpu_offloading with pipeline_model_parallel_size 2: expected 1\n");
+  EXPECT_EQ(fault_of(c),
+            "offload-pipeline: cpu_offloading with pipeline_model_parallel_size 2: expected 1\n");
   c = dense_case(4);
   c.plan.recompute = {RecomputeMode::kSelective, {RecomputeModule::kLayernorm}};
-  EXPECT_EQ(fault_of(c), "offload-recompute: cpu_offloading with recompute_granularity selective: expected none\n");
+  EXPECT_EQ(fault_of(c),
+            "offload-recompute: cpu_offloading with recompute_granularity selective: expected none\n");
   c = dense_case(4);
   c.run.graph.attention = true;
-  EXPECT_EQ(fault_of(c), "offload-graph: cpu_offloading with CUDA graphs of parts of a layer: expected none\n");
+  EXPECT_EQ(fault_of(c),
+            "offload-graph: cpu_offloading with CUDA graphs of parts of a layer: expected none\n");
 }
 
 TEST(OffloadFaults, SayWhatIsNotSimulated) {
   StepCase c = dense_case(4);
   c.plan.stated_schedule = PipelineSchedule::kGpipe;
-  EXPECT_EQ(fault_of(c), "offload-schedule: offload with schedule gpipe: expected 1f1b, one micro-batch at a time\n");
+  EXPECT_EQ(fault_of(c),
+            "offload-schedule: offload with schedule gpipe: expected 1f1b, one micro-batch at a time\n");
   StepCase moe("uniform", 4);
   moe.plan.offload.layers = 2;
   moe.plan.overlap.all_to_all = true;
   EXPECT_EQ(fault_of(moe),
-            "offload-overlap: offload with all-to-alls under another micro-batch: copies of two micro-batches at once "
+            "offload-overlap: offload with all-to-alls under another micro-batch: copies of two "
+            "micro-batches at once "
             "are not simulated\n");
   c = dense_case(4);
   ProfileData data = c.profile.data();
   data.host_copy.reset();
   c.profile = Profile(data);
   EXPECT_EQ(fault_of(c),
-            "offload-host-copy: offload, but profile h100-sxm does not say how fast copies to and from the host are "
+            "offload-host-copy: offload, but profile h100-sxm does not say how fast copies to and from the "
+            "host are "
             "(section host_copy)\n");
 }
 

@@ -134,12 +134,14 @@ TEST(PlanFile, FaultsOfOffloadSayWhereAndWhy) {
   EXPECT_EQ(errors_of("name: a\nlayout: {dp: 1}\noffload: {layers: -1}\n"),
             "plan.yaml:3:19: error: found -1, expected 0 to 100000\n    in plan > offload > layers\n"
             "    hint: the first so many decoder layers, fewer than the model has");
-  EXPECT_EQ(errors_of("name: a\nlayout: {dp: 1}\noffload: {modules: [core_attn]}\n"),
-            "plan.yaml:3:20: error: found modules, expected layers: offload of single modules is not simulated\n"
-            "    in plan > offload > modules\n"
-            "    hint: Megatron's --fine-grained-activation-offloading; write \"layers: N\" for whole layers");
+  EXPECT_EQ(
+      errors_of("name: a\nlayout: {dp: 1}\noffload: {modules: [core_attn]}\n"),
+      "plan.yaml:3:20: error: found modules, expected layers: offload of single modules is not simulated\n"
+      "    in plan > offload > modules\n"
+      "    hint: Megatron's --fine-grained-activation-offloading; write \"layers: N\" for whole layers");
   EXPECT_THAT(errors_of("name: a\nlayout: {dp: 1}\noffload: {}\n"), HasSubstr("key \"layers\" is missing"));
-  EXPECT_THAT(errors_of("name: a\nlayout: {dp: 1}\noffload: {layer: 2}\n"), HasSubstr("did you mean \"layers\"?"));
+  EXPECT_THAT(errors_of("name: a\nlayout: {dp: 1}\noffload: {layer: 2}\n"),
+              HasSubstr("did you mean \"layers\"?"));
   EXPECT_THAT(errors_of("name: a\nlayout: {dp: 1}\noffload: 3\n"), HasSubstr("plan.yaml:3:10: error:"));
 }
 
