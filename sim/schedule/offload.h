@@ -23,10 +23,9 @@ namespace moeplan::sim {
 ///          (finish_offload_map, start_reload_map), which Megatron-Core's TransformerBlock enters layer by
 ///          layer
 /// Not modelled: tensors that leave before their layer's forward is done, and a backward that starts on the
-/// first of
-///          its tensors to return; the schedule of older releases (AsyncDoubleBufferGroupOffloadHandler),
-///          which spread the copies evenly over the layers and kept as many; host time of the copies'
-///          launches
+///          first of its tensors to return; the order of older releases
+///          (AsyncDoubleBufferGroupOffloadHandler), which spread the copies evenly over the layers and kept
+///          as many; host time of the copies' launches
 struct OffloadOrder {
   int layers = 0;     ///< decoder layers; MTP blocks behind them stay
   int offloaded = 0;  ///< the first so many of them
@@ -55,8 +54,8 @@ struct LayerCopies {
 
 /// Copies over the way from a GPU to its host, all GPUs of the job at once.
 ///
-/// Model:   rate = min(own rate / GPUs of the node that share the host's memory, rate of the shared link /
-/// its GPUs) Requires: the profile knows host copies (faults.cc, offload-host-copy)
+/// Model:    rate = min(own rate / GPUs that share the host's memory, rate of the shared link / its GPUs)
+/// Requires: the profile knows host copies (faults.cc, offload-host-copy)
 class HostLink {
  public:
   explicit HostLink(const Job& job);

@@ -46,6 +46,15 @@ Seconds simulate_without_launches(const Job& job, const PlanSpec& plan, const Si
       .time();
 }
 
+Seconds simulate_without_offload(const Job& job, const PlanSpec& plan, const SimulateOptions& options,
+                                 const StepSample& step, CostCache& cache) {
+  PlanSpec other = plan;
+  other.offload = {};
+  return StepSimulator(job, other, options.network, {false, false, options.micro_batch_samples}, cache)
+      .simulate(step.iteration, step.draw)
+      .time();
+}
+
 Seconds simulate_without_waits(StepSimulator& simulator, const StepSample& step) {
   simulator.simulate(step.iteration, step.draw);
   PipelineInput input = simulator.input();
@@ -87,6 +96,10 @@ std::vector<WhatIf> compute_what_if(const Job& job, const PlanSpec& plan, const 
   }
   add("no launch cost", simulate_without_launches(job, plan, options, step, cache),
       "the host takes no time for launches, calls and syncs; simulated");
+  if (plan.offload.any()) {
+    add("no waits for host copies", simulate_without_offload(job, plan, options, step, cache),
+        "activations stay on a GPU that had the memory, or copies took no time; simulated");
+  }
   if (plan.layout.pp > 1) {
     add("no pipeline bubble", simulate_without_waits(simulator, step),
         "no pass waits for another stage; simulated");

@@ -258,6 +258,19 @@ TEST(OffloadedStep, HiddenCopiesCostNothingAndExposedOnesTheirTime) {
   EXPECT_NEAR(estimate(slow) - estimate(dense_case()), copies, 1e-6 * copies);
 }
 
+TEST(OffloadedStep, WhatIfSaysWhatTheCopiesCost) {
+  const auto what_if = [](const StepCase& c) {
+    const StepResult result = c.simulate(NetworkMode::kFlow, true);
+    const auto found = std::find_if(result.what_if.begin(), result.what_if.end(), [](const WhatIf& one) {
+      return one.change == "no waits for host copies";
+    });
+    return found == result.what_if.end() ? Seconds() : found->step_time;
+  };
+  const double step = dense_case().simulate().step_time.s();
+  EXPECT_NEAR(what_if(with_rate(7, 1.0)).s(), step, 1e-9 * step);
+  EXPECT_EQ(what_if(dense_case()), Seconds());
+}
+
 // Of a skewed load the rank with most rows copies most.
 TEST(OffloadedStep, TheHottestExpertsCopyLongest) {
   const auto exposed_by = [](const std::string& load) {
