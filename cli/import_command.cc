@@ -14,6 +14,7 @@
 #include "base/json_writer.h"
 #include "planner/export/checkpoint_permutation.h"
 #include "planner/export/megatron_import.h"
+#include "planner/export/megatron_run.h"
 #include "planner/export/model_config.h"
 
 namespace moeplan::cli {
@@ -37,6 +38,13 @@ void write_list(base::JsonWriter& json, const char* key, const std::vector<std::
   json.end_array();
 }
 
+void tell_lines(const ImportOptions& options, Console console, const std::vector<std::string>& not_modelled,
+                const std::vector<std::string>& notes) {
+  if (options.common.quiet) return;
+  for (const std::string& line : not_modelled) console.err << "not modelled: " << line << '\n';
+  for (const std::string& line : notes) console.err << "note: " << line << '\n';
+}
+
 void tell(const ImportOptions& options, Console console, const planner::MegatronImport& imported, const std::string& plan_text) {
   if (options.common.json) {
     base::JsonWriter json;
@@ -56,9 +64,7 @@ void tell(const ImportOptions& options, Console console, const planner::Megatron
     return;
   }
   if (options.common.output.empty()) console.out << plan_text;
-  if (options.common.quiet) return;
-  for (const std::string& line : imported.not_modelled) console.err << "not modelled: " << line << '\n';
-  for (const std::string& line : imported.notes) console.err << "note: " << line << '\n';
+  tell_lines(options, console, imported.not_modelled, imported.notes);
 }
 
 int import_plan(const ImportOptions& options, Console console) {
@@ -80,6 +86,29 @@ int import_plan(const ImportOptions& options, Console console) {
   return kOk;
 }
 
+int import_run(const ImportOptions& options, Console console) {
+  const planner::MegatronRun imported =
+      planner::import_megatron_run(base::read_text_file(options.file), options.file, read_defines(options.defines));
+  const std::string text = sim::write_run(imported.run);
+  if (!options.common.output.empty()) base::write_file_atomically(options.common.output, text);
+  if (options.common.json) {
+    base::JsonWriter json;
+    json.begin_object();
+    json.field("schema", "moeplan.import/1");
+    json.field("moeplan_version", base::version());
+    json.field("kind", "run");
+    json.field("run", text);
+    write_list(json, "not_modelled", imported.not_modelled);
+    write_list(json, "notes", imported.notes);
+    json.end_object();
+    console.out << json.text();
+    return kOk;
+  }
+  if (options.common.output.empty()) console.out << text;
+  tell_lines(options, console, imported.not_modelled, imported.notes);
+  return kOk;
+}
+
 int import_model(const ImportOptions& options, Console console) {
   const sim::ModelSpec model = sim::load_model(options.file);
   const std::string text = planner::write_model_config(model);
@@ -98,11 +127,12 @@ int import_model(const ImportOptions& options, Console console) {
 int run_import(const ImportOptions& options, Console console) {
   if (options.kind == "plan") return import_plan(options, console);
   if (options.kind == "model") return import_model(options, console);
-  if (options.kind == "cluster" || options.kind == "run" || options.kind == "load") {
-    throw base::InputError(fmt::format("import {}: not in this release, expected plan or model", options.kind),
+  if (options.kind == "run") return import_run(options, console);
+  if (options.kind == "cluster" || options.kind == "load") {
+    throw base::InputError(fmt::format("import {}: not in this release, expected plan, run or model", options.kind),
                            options.kind == "load" ? "--load reads the log formats themselves" : "");
   }
-  throw base::InputError(fmt::format("import: found \"{}\", expected plan or model", options.kind));
+  throw base::InputError(fmt::format("import: found \"{}\", expected plan, run or model", options.kind));
 }
 
 }  // namespace moeplan::cli

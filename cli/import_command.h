@@ -9,7 +9,7 @@ namespace moeplan::cli {
 
 struct ImportOptions {
   CommonOptions common;              ///< output: the file to write; empty = stdout
-  std::string kind;                  ///< plan, model; cluster, run and load are refused by name
+  std::string kind;                  ///< plan, run, model; cluster and load are refused by name
   std::string file;
   int gpus = 0;                      ///< of a plan whose text does not say it
   std::string model;                 ///< a plan is checked against it
@@ -17,7 +17,7 @@ struct ImportOptions {
   std::vector<std::string> defines;  ///< "NAME=VALUE" of shell variables
 };
 
-/// `moeplan import`: Megatron arguments -> plan.yaml; config.json -> a checked config.json with the keys that we use.
+/// `moeplan import`: Megatron arguments -> plan.yaml or run.yaml; config.json -> a checked config.json with the keys that we use.
 /// What a plan cannot hold goes to stderr, one line each.
 int run_import(const ImportOptions& options, Console console);
 

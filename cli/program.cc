@@ -275,7 +275,7 @@ class Program {
   void declare_import() {
     CLI::App* verb =
         app_.add_subcommand("import", "Read a framework's own files: Megatron arguments, config.json");
-    verb->add_option("kind", import_.kind, "plan or model")
+    verb->add_option("kind", import_.kind, "plan, run or model")
         ->required()
         ->check(CLI::IsMember({"cluster", "model", "run", "load", "plan"}));
     verb->add_option("file", import_.file, "the file to read; its kind is detected")->required();

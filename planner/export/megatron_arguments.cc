@@ -194,7 +194,10 @@ void write_experts(const PlanContext& c, const sim::PlanSpec& plan, Writer& w) {
   write_overlap(plan.overlap, w);
   w.flag("--moe-grouped-gemm");
   w.flag("--moe-permute-fusion");
-  if (c.run.gate == sim::GatePolicy::kCapacity) w.value("--moe-expert-capacity-factor", c.run.capacity_factor);
+  if (c.run.gate == sim::GatePolicy::kCapacity) {
+    w.value("--moe-expert-capacity-factor", c.run.capacity_factor);
+    w.flag("--moe-pad-expert-input-to-capacity");
+  }
   w.flag_if(c.run.gate == sim::GatePolicy::kForceBalanced, "--moe-router-force-load-balancing");
 }
 
@@ -237,6 +240,28 @@ void write_precision(const sim::RunSpec& run, Writer& w) {
   }
 }
 
+void write_gradients(const sim::RunSpec& run, Writer& w) {
+  const sim::GradientPasses& gradients = run.gradients;
+  w.flag_if(!run.fusion.accumulation, "--no-gradient-accumulation-fusion");
+  w.flag_if(!gradients.check, "--no-check-for-nan-in-loss-and-grad");
+  w.flag_if(gradients.average_in_collective, "--ddp-average-in-collective");
+}
+
+/// The whole step is Megatron-Core's own capture, parts of a layer TransformerEngine's.
+void write_graph(const sim::GraphScope& graph, Writer& w) {
+  if (!graph.any()) return;
+  w.value("--cuda-graph-impl", graph.whole_step ? "local" : "transformer_engine");
+  std::vector<std::string> scope;
+  if (graph.whole_step) {
+    scope = {"full_iteration"};
+  } else {
+    if (graph.attention) scope.emplace_back("attn");
+    if (graph.router) scope.insert(scope.end(), {"moe_router", "moe_preprocess"});
+  }
+  w.list("--cuda-graph-scope", std::move(scope));
+  w.flag("--te-rng-tracker");
+}
+
 std::string join_line(const MegatronArgument& argument) {
   std::string line = argument.flag;
   for (const std::string& value : argument.values) line += " " + shell_quote(value);
@@ -261,6 +286,8 @@ std::vector<MegatronArgument> write_megatron_arguments(const PlanContext& contex
   write_model(context, w);
   write_experts(context, plan, w);
   write_precision(context.run, w);
+  write_gradients(context.run, w);
+  write_graph(context.run.graph, w);
   return w.take();
 }
 

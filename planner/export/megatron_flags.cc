@@ -147,7 +147,7 @@ bool looks_like_yaml(std::string_view text, const std::string& file) {
   return file.ends_with(".yaml") || file.ends_with(".yml") || text.find("MODEL_ARGS:") != std::string_view::npos;
 }
 
-constexpr std::array<std::string_view, 63> kModelled = {
+constexpr std::array<std::string_view, 87> kModelled = {
     "--tensor-model-parallel-size", "--pipeline-model-parallel-size", "--context-parallel-size",
     "--expert-model-parallel-size", "--expert-tensor-parallel-size", "--sequence-parallel",
     "--pipeline-model-parallel-layout", "--num-layers-per-virtual-pipeline-stage", "--num-virtual-stages-per-pipeline-rank",
@@ -164,10 +164,18 @@ constexpr std::array<std::string_view, 63> kModelled = {
     "--cp-comm-type", "--hierarchical-context-parallel-sizes", "--use-megatron-fsdp", "--use-torch-fsdp2",
     "--data-parallel-sharding-strategy", "--num-distributed-optimizer-instances",
     "--moe-shared-expert-overlap", "--overlap-moe-expert-parallel-comm", "--delay-wgrad-compute",
-    "--cpu-offloading", "--cpu-offloading-num-layers"};
+    "--cpu-offloading", "--cpu-offloading-num-layers",
+    // those that a run file holds
+    "--cuda-graph-impl", "--cuda-graph-scope", "--cuda-graph-modules", "--te-rng-tracker",
+    "--no-check-for-nan-in-loss-and-grad", "--ddp-average-in-collective", "--moe-expert-capacity-factor",
+    "--moe-pad-expert-input-to-capacity", "--moe-router-force-load-balancing", "--moe-router-load-balancing-type",
+    "--moe-router-enable-expert-bias", "--moe-aux-loss-coeff", "--optimizer", "--use-precision-aware-optimizer",
+    "--main-params-dtype", "--exp-avg-dtype", "--exp-avg-sq-dtype", "--cross-entropy-loss-fusion",
+    "--no-gradient-accumulation-fusion", "--enable-cuda-graph", "--external-cuda-graph", "--reset-attention-mask",
+    "--cuda-graph-warmup-steps", "--cuda-graph-use-single-mempool"};
 
 /// Starts of names of flags without influence on the time that a step is modelled to take.
-constexpr std::array<std::string_view, 77> kNoInfluence = {
+constexpr std::array<std::string_view, 76> kNoInfluence = {
     "--adam-", "--attention-dropout", "--hidden-dropout", "--clip-grad", "--weight-decay", "--lr", "--min-lr", "--train-",
     "--eval-", "--exit-", "--data-", "--split", "--tokenizer-", "--vocab-", "--merge-file", "--num-workers", "--save",
     "--load", "--ckpt-", "--no-ckpt-", "--dist-ckpt-", "--auto-detect-ckpt-format", "--no-load-", "--no-save-",
@@ -179,12 +187,11 @@ constexpr std::array<std::string_view, 77> kNoInfluence = {
     "--qk-head-dim", "--qk-pos-emb-head-dim", "--v-head-dim", "--moe-router-", "--moe-aux-loss-coeff", "--moe-z-loss-coeff",
     "--mtp-loss-scaling-factor", "--use-mcore-models", "--transformer-impl", "--distributed-timeout-minutes",
     "--distributed-backend", "--no-mmap-bin-files", "--mock-data", "--manual-gc", "--enable-experimental", "--optimizer",
-    "--no-create-attention-mask-in-dataloader", "--no-check-for-nan-in-loss-and-grad", "--moe-shared-expert-gate",
+    "--no-create-attention-mask-in-dataloader", "--moe-shared-expert-gate",
     "--moe-latent-size", "--window-", "--use-flash-attn", "--cross-entropy-", "--moe-permute-fusion", "--dataloader-type"};
 
 /// Flags that the list above would catch by their start, but that do change the step.
-constexpr std::array<std::string_view, 3> kUnmodelled = {"--optimizer-cpu-offload", "--moe-router-force-load-balancing",
-                                                         "--moe-router-padding-for-fp8"};
+constexpr std::array<std::string_view, 2> kUnmodelled = {"--optimizer-cpu-offload", "--moe-router-padding-for-fp8"};
 
 }  // namespace
 

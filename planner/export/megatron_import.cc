@@ -3,14 +3,12 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
-#include <limits>
 #include <optional>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "base/quantity_text.h"
-#include "planner/export/megatron_flags.h"
+#include "planner/export/megatron_flag_reader.h"
 #include "planner/export/pipeline_layout.h"
 
 namespace moeplan::planner {
@@ -19,60 +17,6 @@ namespace {
 
 using sim::RecomputeModule;
 using Entry = MegatronFlags::Entry;
-
-/// Typed values of flags; faults keep their place.
-class FlagReader {
- public:
-  FlagReader(const MegatronFlags& flags, const std::string& file, base::DiagnosticSink& sink)
-      : flags_(flags), file_(file), sink_(sink) {}
-
-  bool has(const char* flag) const { return flags_.find(flag) != nullptr; }
-
-  void fault(const char* flag, std::string message, std::string hint = "") const {
-    const Entry* entry = flags_.find(flag);
-    base::Position at;
-    if (entry != nullptr) at = entry->value_at.empty() ? entry->at : entry->value_at.front();
-    sink_.add({file_, at, flag, std::move(message), std::move(hint)});
-  }
-
-  /// The one value of a flag; nothing where the flag is absent or faulty.
-  std::optional<std::string> text(const char* flag) const {
-    const Entry* entry = flags_.find(flag);
-    if (entry == nullptr) return std::nullopt;
-    if (!entry->unresolved.empty()) {
-      fault(flag, fmt::format("the value depends on {}, which has no value in this text", entry->unresolved.front()),
-            fmt::format("give it with --define {}=VALUE", entry->unresolved.front()));
-      return std::nullopt;
-    }
-    if (entry->values.empty()) {
-      fault(flag, fmt::format("{} without a value", flag));
-      return std::nullopt;
-    }
-    return entry->values.front();
-  }
-
-  std::optional<std::int64_t> whole(const char* flag, std::int64_t low = 1) const {
-    const auto value = text(flag);
-    if (!value) return std::nullopt;
-    const auto number = base::parse_integer(*value);
-    if (!number || *number < low || *number > std::numeric_limits<int>::max()) {
-      fault(flag, fmt::format("found \"{}\", expected a whole number from {}", *value, low));
-      return std::nullopt;
-    }
-    return number;
-  }
-
-  int degree(const char* flag, int fallback) const { return static_cast<int>(whole(flag).value_or(fallback)); }
-
-  const Entry* entry(const char* flag) const { return flags_.find(flag); }
-  const std::string& file() const { return file_; }
-  base::DiagnosticSink& sink() const { return sink_; }
-
- private:
-  const MegatronFlags& flags_;
-  const std::string& file_;
-  base::DiagnosticSink& sink_;
-};
 
 void read_parallel(const FlagReader& r, const MegatronFlags& flags, const MegatronImportOptions& options, MegatronImport& out) {
   sim::ParallelLayout& l = out.plan.layout;
@@ -374,7 +318,7 @@ void note_run(const FlagReader& r, MegatronImport& out) {
   if (r.has("--fp4-format")) recipe += " with fp4";
   if (r.has("--fp8-param-gather")) recipe += ", parameters gathered in fp8";
   if (r.has("--grad-reduce-in-bf16")) recipe += ", gradients reduced in bf16";
-  out.notes.push_back(fmt::format("belongs in the run file: global batch {}, sequence length {}, {}", out.global_batch, out.seq_len, recipe));
+  out.notes.push_back(fmt::format("belongs in the run file (import run reads it): global batch {}, sequence length {}, {}", out.global_batch, out.seq_len, recipe));
   const std::string dispatcher = r.has("--moe-token-dispatcher-type") ? r.text("--moe-token-dispatcher-type").value_or("") : "allgather";
   if (out.plan.layout.ep > 1 && dispatcher == "flex") return read_flex(r, out);
   if (out.plan.layout.ep > 1 && dispatcher != "alltoall") {

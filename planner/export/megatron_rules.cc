@@ -124,6 +124,32 @@ void check_offload(const PlanContext& c, const PlanSpec& plan, Faults& f) {
             "--cpu-offloading-num-layers excludes CUDA graphs of parts of a layer");
 }
 
+/// TransformerConfig's checks of cuda_graph_impl and cuda_graph_scope against a plan.
+void check_graph(const PlanContext& c, const PlanSpec& plan, Faults& f) {
+  const sim::GraphScope& graph = c.run.graph;
+  constexpr const char* kRule = "cuda-graph";
+  const bool parts = graph.any() && !graph.whole_step;
+  f.require(!parts || plan.recompute.mode != sim::RecomputeMode::kFull, kRule,
+            "full recompute excludes CUDA graphs of parts of a layer");
+  f.require(!parts || !graph.router || !plan.recompute.has(sim::RecomputeModule::kMoe), kRule,
+            "recompute module moe excludes --cuda-graph-scope moe_router");
+  f.require(!graph.whole_step || !plan.overlap.all_to_all, kRule,
+            "--overlap-moe-expert-parallel-comm excludes --cuda-graph-scope full_iteration");
+}
+
+/// Those that hold for every plan; the one of NaNs is in Megatron's arguments.
+void check_job_graph(const PlanContext& c, Faults& f) {
+  const sim::GraphScope& graph = c.run.graph;
+  constexpr const char* kRule = "cuda-graph";
+  f.require(!graph.whole_step || !c.run.gradients.check, kRule,
+            "--cuda-graph-scope full_iteration needs --no-check-for-nan-in-loss-and-grad, in the run file gradients: "
+            "{check: false}");
+  f.require(graph.whole_step || !graph.router || c.model.is_moe(), kRule,
+            "--cuda-graph-scope moe_router on a model without experts");
+  f.require(!graph.any() || !c.run.documents, kRule,
+            "documents change the shapes of attention from step to step, and a CUDA graph keeps them");
+}
+
 void check_data_parallel(const PlanSpec& plan, Faults& f) {
   f.require(!plan.overlap_param_gather || (plan.distributed_optimizer && plan.overlap_grad_reduce), "overlap-param-gather",
             "--overlap-param-gather needs --use-distributed-optimizer and --overlap-grad-reduce");
@@ -233,6 +259,7 @@ std::vector<PlanFault> find_megatron_job_faults(const PlanContext& c) {
   f.require(!c.run.router_bias_update || c.model.scoring == "sigmoid", "router-bias",
             fmt::format("router_bias_update with {} scores: Megatron's expert bias goes with sigmoid scores",
                         c.model.scoring.empty() ? "unknown" : c.model.scoring));
+  check_job_graph(c, f);
   f.require(c.model.groups <= 1 || divides(c.model.groups, c.model.experts), "groups-divide",
             fmt::format("{} experts are not a multiple of {} routing groups", c.model.experts, c.model.groups));
   return f.found;
@@ -247,6 +274,7 @@ std::vector<PlanFault> find_megatron_faults(const PlanContext& context, const Pl
   check_recompute(context, plan, f);
   check_context_exchange(context, plan, f);
   check_offload(context, plan, f);
+  check_graph(context, plan, f);
   check_data_parallel(plan, f);
   check_moe_layer(plan, f);
   check_shared_overlap(context, plan, f);
@@ -257,7 +285,7 @@ std::vector<PlanFault> find_megatron_faults(const PlanContext& context, const Pl
 }
 
 std::vector<std::string> megatron_rule_keys() {
-  return {"batch-divides", "chunk-degree", "context-divides", "context-mla", "dispatch-format", "dispatcher", "ep-divides-experts",
+  return {"batch-divides", "chunk-degree", "context-divides", "context-mla", "cuda-graph", "dispatch-format", "dispatcher", "ep-divides-experts",
           "ep-needs-experts", "expert-ffn-divides", "expert-world-divides", "ffn-divides", "gradient-format",
           "groups-divide", "heads-divide", "interleaving-micro-batches", "kv-heads-divide", "layer-kinds",
           "layers-fill-stages", "layout-adds-up", "offload", "one-window", "optimizer", "optimizer-states", "overlap-all-to-all", "overlap-param-gather",

@@ -40,6 +40,7 @@ struct GraphScope {
   bool attention = false;   ///< norm and attention
   bool router = false;      ///< router, shared experts and preparation of the dispatch
   bool whole_step = false;  ///< everything: the host neither launches nor reads the tokens per expert
+  bool any() const { return attention || router || whole_step; }
   friend bool operator==(const GraphScope&, const GraphScope&) = default;
 };
 
@@ -91,6 +92,8 @@ struct RunSpec {
 /// Reads a run file (YAML); unknown keys are errors. Format: docs/formats/run.md.
 RunSpec load_run(const std::string& path);
 RunSpec parse_run(const std::string& text, const std::string& file);
+/// The YAML that parse_run gives `run` back for (a list of document lengths: beside the same files).
+std::string write_run(const RunSpec& run);
 std::string describe(const RunSpec& run);
 
 }  // namespace moeplan::sim

@@ -229,9 +229,27 @@ TEST(ImportCommand, TheShippedExampleIsTheShippedPlan) {
   EXPECT_EQ(imported.recompute, shipped.recompute);
 }
 
+TEST(ImportCommand, ARunIsReadBesideItsPlan) {
+  const fs::path examples = fs::path(base::configs_folder()) / "examples";
+  ImportOptions options;
+  options.kind = "run";
+  options.file = (examples / "qwen3-235b-256-h100.sh").string();
+  const Answer result = run(run_import, options);
+  EXPECT_EQ(result.code, kOk);
+  const sim::RunSpec imported = sim::parse_run(result.out, "run.yaml");
+  EXPECT_EQ(imported.seq_len, 4096);
+  EXPECT_EQ(imported.precision.gemm, sim::NumberFormat::kBf16);
+  test::TemporaryFolder folder;
+  options.common.output = (folder.path() / "run.yaml").string();
+  options.common.json = true;
+  const Answer again = run(run_import, options);
+  EXPECT_EQ(sim::load_run(options.common.output), imported);
+  EXPECT_EQ(base::parse_json(again.out, "import.json").root.find("kind")->text, "run");
+}
+
 TEST(ImportCommand, KindsOfLaterReleasesAreRefusedByName) {
   ImportOptions options;
-  for (const char* kind : {"cluster", "run", "load", "nonsense"}) {
+  for (const char* kind : {"cluster", "load", "nonsense"}) {
     options.kind = kind;
     EXPECT_THROW(run(run_import, options), base::InputError) << kind;
   }

@@ -259,6 +259,7 @@ TEST(MegatronRules, OffloadExcludesPipelinesRecomputeAndPartialGraphs) {
   c.plan = plan_of(16, 2, 1, 4);
   c.plan.offload.layers = 7;
   c.run.graph.whole_step = true;
+  c.run.gradients.check = false;
   EXPECT_EQ(c.broken(), Keys{});
   c.plan.offload.layers = 8;
   EXPECT_EQ(c.broken(), Keys{"offload"});
@@ -300,6 +301,38 @@ TEST(MegatronRules, TheVocabularyIsPaddedToTheDivisorTimesTp) {
   EXPECT_EQ(padded_vocab(32000, 1), 32000);
   EXPECT_EQ(padded_vocab(32000, 2), 32000);
   EXPECT_EQ(padded_vocab(32000, 4), 32256);
+}
+
+TEST(MegatronRules, CudaGraphsExcludeWhatTheyCannotCapture) {
+  const Keys broken{"cuda-graph"};
+  Case c;
+  c.run.graph.attention = c.run.graph.router = true;
+  EXPECT_EQ(c.broken(), Keys{});
+  c.plan.recompute = {sim::RecomputeMode::kFull, {}};
+  EXPECT_EQ(c.broken(), broken);
+  c.plan.recompute = {sim::RecomputeMode::kSelective, {sim::RecomputeModule::kMoe}};
+  EXPECT_EQ(c.broken(), broken);
+  c.plan.recompute = {sim::RecomputeMode::kSelective, {sim::RecomputeModule::kMoeAct}};
+  EXPECT_EQ(c.broken(), Keys{});
+  c.run.documents = sim::DocumentSpec{};
+  EXPECT_EQ(c.broken(), broken);
+  Case whole;
+  whole.run.graph.whole_step = true;
+  EXPECT_EQ(whole.broken(), broken);  // the check for NaNs is on by default
+  whole.run.gradients.check = false;
+  EXPECT_EQ(whole.broken(), Keys{});
+  whole.plan.recompute = {sim::RecomputeMode::kFull, {}};
+  EXPECT_EQ(whole.broken(), Keys{});
+  whole.plan = plan_of(16, 1, 1, 8);
+  whole.plan.overlap.all_to_all = true;
+  EXPECT_EQ(whole.broken(), broken);
+  Case dense;
+  dense.model.experts = 0;
+  dense.model.dense_ffn = 4096;
+  for (sim::LayerSpec& layer : dense.model.layers) layer.ffn = sim::FfnKind::kDense;
+  dense.plan = plan_of(16, 2, 2, 1);
+  dense.run.graph.router = true;
+  EXPECT_EQ(dense.broken(), broken);
 }
 
 }  // namespace

@@ -82,5 +82,25 @@ TEST(RunFile, ACapacityFactorNeedsTheCapacityGate) {
             1.25);
 }
 
+TEST(RunFile, WrittenRunsReadBackTheSame) {
+  const std::vector<std::string> texts = {
+      "{name: a, global_batch: 8, seq_len: 128}",
+      "{name: 'a: \"b\"', global_batch: 8, seq_len: 128, optimizer: sgd, gate: capacity, capacity_factor: 1.1, stack: 'x # y'}",
+      "{name: a, global_batch: 8, seq_len: 128, precision: {gemm: mxfp8, dispatch: fp8_block, gradient_reduce: bf16}, "
+      "router_loss: aux_loss, router_bias_update: true, fused_cross_entropy: false}",
+      "{name: a, global_batch: 8, seq_len: 128, fusion: {experts: true, epilogue: true, activation: false, accumulation: false, "
+      "padding: false, cached_weights: false}, cuda_graph: {attention: true, router: true}, gradients: {check: false}}",
+      "{name: a, global_batch: 8, seq_len: 128, fusion: {attention: false}, cuda_graph: {whole_step: true}, gradients: "
+      "{average_in_collective: true}}",
+      "{name: a, global_batch: 8, seq_len: 128, documents: {lengths: lognormal, mean: 100.5, sigma: 1.3}}",
+      "{name: a, global_batch: 8, seq_len: 128, documents: {lengths: fixed, mean: 100}}"};
+  for (const std::string& text : texts) {
+    const RunSpec run = parse_run(text, "a.yaml");
+    const std::string written = write_run(run);
+    SCOPED_TRACE(written);
+    EXPECT_EQ(parse_run(written, "b.yaml"), run);
+  }
+}
+
 }  // namespace
 }  // namespace moeplan::sim
