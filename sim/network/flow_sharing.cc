@@ -4,6 +4,7 @@
 
 #include "sim/network/bound_sharing.h"
 #include "sim/network/fluid_component.h"
+#include "sim/network/pair_component.h"
 #include "sim/network/reduction.h"
 
 namespace moeplan::sim {
@@ -33,6 +34,13 @@ SharingResult FlowSharing::run(std::span<const SharedLink> links, const FlowSet&
   }
   const double hold = tolerance_ > 0 ? tolerance_ * BoundSharing().solve(links, flows).makespan.s() : 0;
   for (const Component& component : reduce(links, flows)) {
+    // A tolerance merges so many changes that filling from lists is as fast.
+    if (const auto sides = hold > 0 ? std::nullopt : PairComponent::find_sides(component)) {
+      PairComponent pairs(component, *sides, demands, result.finish, trace);
+      pairs.run();
+      result.rate_changes += pairs.rate_changes();
+      continue;
+    }
     FluidComponent fluid(component, demands, hold, result.finish, trace);
     fluid.run();
     result.rate_changes += fluid.rate_changes();

@@ -9,19 +9,10 @@
 
 namespace moeplan::sim {
 
-namespace {
-
-constexpr double kNever = std::numeric_limits<double>::infinity();
-
-/// Ends closer together than this fraction of the time are the same instant, apart in rounding only.
-constexpr double kSameInstant = 1e-14;
-
-}  // namespace
-
 FluidComponent::FluidComponent(const Component& component, const std::vector<FlowDemand>& demands,
                                double hold, std::vector<base::Seconds>& finish,
                                std::vector<RateChange>* trace)
-    : component_(component), demands_(demands), hold_(hold), finish_(finish), trace_(trace) {
+    : component_(component), hold_(hold), finish_(finish), trace_(trace), queues_(component, demands) {
   const auto bundles = static_cast<std::size_t>(component.bundles());
   links_.resize(component.capacity.size());
   lay_out_logs();
@@ -29,21 +20,12 @@ FluidComponent::FluidComponent(const Component& component, const std::vector<Flo
   state_.resize(bundles);
   bundle_of_slot_.resize(component.hops.size());
   index_of_slot_.assign(component.hops.size(), -1);
-  pending_.resize(component.flows.size());
-  starts_.reserve(component.flows.size());
   for (int bundle = 0; bundle < component.bundles(); ++bundle) {
     const auto at = static_cast<std::size_t>(bundle);
     for (int slot = component.first_hop[at]; slot < component.first_hop[at + 1]; ++slot) {
       bundle_of_slot_[static_cast<std::size_t>(slot)] = bundle;
     }
-    for (int i = component.first_flow[at]; i < component.first_flow[at + 1]; ++i) {
-      starts_.emplace_back(bundle, component.flows[static_cast<std::size_t>(i)]);
-    }
   }
-  std::stable_sort(starts_.begin(), starts_.end(), [&](const auto& a, const auto& b) {
-    return demands_[static_cast<std::size_t>(a.second)].ready <
-           demands_[static_cast<std::size_t>(b.second)].ready;
-  });
 }
 
 /// A link's log grows by at most one entry for each bundle that is frozen elsewhere.
@@ -61,7 +43,7 @@ void FluidComponent::lay_out_logs() {
 void FluidComponent::run() {
   while (true) {
     const double end = next_end();
-    const double start = next_start();
+    const double start = queues_.next_start();
     double now = std::min(end, start);
     if (now == kNever) break;
     int place = static_cast<int>(order_.size());
@@ -80,11 +62,6 @@ double FluidComponent::next_end() const {
   return first == end_at_.end() ? kNever : *first;
 }
 
-double FluidComponent::next_start() const {
-  return started_ < starts_.size() ? demands_[static_cast<std::size_t>(starts_[started_].second)].ready
-                                   : kNever;
-}
-
 double FluidComponent::service(int bundle, double now) const {
   const BundleState& state = state_[static_cast<std::size_t>(bundle)];
   if (state.bottleneck < 0) return state.offset;
@@ -98,27 +75,30 @@ int FluidComponent::retire(double until, double& last) {
   int changed = static_cast<int>(order_.size());
   for (int place = changed - 1; place >= 0; --place) {
     if (end_at_[static_cast<std::size_t>(place)] > until) continue;
-    retire_on(link_at(order_[static_cast<std::size_t>(place)]), until, last);
+    retire_on(order_[static_cast<std::size_t>(place)], until, last);
     changed = place;
   }
   if (hold_ > 0) note_held_back(last);
   return changed;
 }
 
-void FluidComponent::retire_on(Link& link, double until, double& last) {
-  while (true) {
-    drop_void_ends(link);
-    if (link.ends.empty()) return;
-    const End end = link.ends.front();
-    const double at = link.synced + std::max(0.0, end.at - link.clock) / link.level;
-    if (at > until) return;
-    BundleState& state = state_at(end.bundle);
-    const auto first = first_pending(end.bundle);
-    std::pop_heap(first, first + state.pending, std::greater<>());
-    finish_[static_cast<std::size_t>((first + state.pending - 1)->flow)] = base::Seconds::of(at);
+/// When the next flow with its bottleneck here ends, seconds.
+double FluidComponent::end_on(int number) {
+  const FlowQueues::End* end = queues_.first_end(number);
+  if (end == nullptr) return kNever;
+  const Link& link = link_at(number);
+  return link.synced + std::max(0.0, end->at - link.clock) / link.level;
+}
+
+void FluidComponent::retire_on(int number, double until, double& last) {
+  const Link& link = link_at(number);
+  for (double at = end_on(number); at <= until; at = end_on(number)) {
+    if (at == kNever) return;
+    const int bundle = queues_.first_end(number)->bundle;
+    finish_[static_cast<std::size_t>(queues_.drop_first(bundle))] = base::Seconds::of(at);
     last = std::max(last, at);
-    if (hold_ > 0) retired_.push_back({end.bundle, link.level, at});
-    leave(end.bundle);
+    if (hold_ > 0) retired_.push_back({bundle, link.level, at});
+    leave(bundle);
   }
 }
 
@@ -142,14 +122,15 @@ double FluidComponent::held_back() const {
 
 /// Lets in all flows that start by now. Returns the first place that this may change.
 int FluidComponent::admit(double now) {
-  const std::size_t first = started_;
-  while (next_start() <= now * (1 + kSameInstant)) {
-    admit_flow(starts_[started_].first, starts_[started_].second, now);
-    ++started_;
-  }
   double level = kNever;
-  for (std::size_t i = first; i < started_; ++i) {
-    const auto [slot, end] = slots_of(starts_[i].first);
+  std::vector<int> admitted;
+  while (queues_.next_start() <= now * (1 + kSameInstant)) {
+    const auto [bundle, flow] = queues_.take_start();
+    admit_flow(bundle, flow, now);
+    admitted.push_back(bundle);
+  }
+  for (const int bundle : admitted) {
+    const auto [slot, end] = slots_of(bundle);
     for (int at = slot; at < end; ++at) {
       const Tally& tally = tally_at(component_.hops[static_cast<std::size_t>(at)]);
       level = std::min(level, tally.capacity / tally.flows);
@@ -161,18 +142,16 @@ int FluidComponent::admit(double now) {
 }
 
 void FluidComponent::admit_flow(int bundle, int flow, double now) {
-  BundleState& state = state_at(bundle);
-  if (state.pending == 0) enter(bundle);
-  const auto first = first_pending(bundle);
-  *(first + state.pending++) = {service(bundle, now) + demands_[static_cast<std::size_t>(flow)].bytes, flow};
-  std::push_heap(first, first + state.pending, std::greater<>());
+  if (queues_.pending(bundle) == 0) enter(bundle);
+  queues_.add(bundle, flow, service(bundle, now));
   const auto [slot, end] = slots_of(bundle);
   for (int at = slot; at < end; ++at) ++tally_at(component_.hops[static_cast<std::size_t>(at)]).flows;
+  const BundleState& state = state_at(bundle);
   if (state.bottleneck < 0) return;
   Link& link = link_at(state.bottleneck);
   ++link.own_flows;
   ++link.own[static_cast<std::size_t>(state.own_index)].flows;
-  push_end(bundle);
+  queues_.queue_end(bundle, state.bottleneck, state.offset);
 }
 
 /// A bundle's first flow: its links list it, and the idle ones take a place behind all others.
@@ -196,7 +175,6 @@ void FluidComponent::enter(int bundle) {
 /// One flow less; with the last the bundle's links forget it.
 void FluidComponent::leave(int bundle) {
   BundleState& state = state_at(bundle);
-  --state.pending;
   Link& bottleneck = link_at(state.bottleneck);
   --bottleneck.own_flows;
   --bottleneck.own[static_cast<std::size_t>(state.own_index)].flows;
@@ -204,19 +182,18 @@ void FluidComponent::leave(int bundle) {
   for (int slot = first; slot < end; ++slot) {
     const int number = component_.hops[static_cast<std::size_t>(slot)];
     --tally_at(number).flows;
-    if (state.pending > 0) continue;
+    if (queues_.pending(bundle) > 0) continue;
     Link& link = link_at(number);
     const auto index = static_cast<std::size_t>(index_of_slot_[static_cast<std::size_t>(slot)]);
     link.slots[index] = link.slots.back();
     index_of_slot_[static_cast<std::size_t>(link.slots[index])] = static_cast<int>(index);
     link.slots.pop_back();
   }
-  if (state.pending > 0) {
-    push_end(bundle);
+  if (queues_.pending(bundle) > 0) {
+    queues_.queue_end(bundle, state.bottleneck, state.offset);
   } else {
     disown(bundle);
     state.bottleneck = -1;
-    ++state.stamp;
   }
 }
 
@@ -287,10 +264,8 @@ void FluidComponent::fill(double now) {
     }
   }
   for (std::size_t place = first; place < order_.size(); ++place) {
-    Link& link = link_at(order_[place]);
-    drop_void_ends(link);
-    MOEPLAN_CHECK(!link.ends.empty(), "a bottleneck without flows");
-    end_at_.push_back(link.synced + std::max(0.0, link.ends.front().at - link.clock) / link.level);
+    end_at_.push_back(end_on(order_[place]));
+    MOEPLAN_CHECK(end_at_.back() < kNever, "a bottleneck without flows");
   }
   for (const int link : spare_) {
     place_[static_cast<std::size_t>(link)] = static_cast<int>(order_.size());
@@ -362,7 +337,7 @@ void FluidComponent::disown(int bundle) {
   BundleState& state = state_at(bundle);
   if (state.bottleneck < 0) return;
   Link& link = link_at(state.bottleneck);
-  link.own_flows -= state.pending;
+  link.own_flows -= queues_.pending(bundle);
   const auto index = static_cast<std::size_t>(state.own_index);
   link.own[index] = link.own.back();
   state_at(link.own[index].bundle).own_index = state.own_index;
@@ -377,38 +352,17 @@ void FluidComponent::move_bundle(int bundle, int number, double now) {
   Link& link = link_at(number);
   state.bottleneck = number;
   state.own_index = static_cast<int>(link.own.size());
-  link.own.push_back({bundle, state.pending, other_link(bundle, number)});
-  link.own_flows += state.pending;
-  push_end(bundle);
-}
-
-void FluidComponent::push_end(int bundle) {
-  BundleState& state = state_at(bundle);
-  Link& link = link_at(state.bottleneck);
-  ++state.stamp;
-  if (link.ends.size() > 4 * link.slots.size() + 64) {
-    std::erase_if(link.ends, [&](const End& end) { return is_void(end); });
-    std::make_heap(link.ends.begin(), link.ends.end(), std::greater<>());
-  }
-  link.ends.push_back({first_pending(bundle)->target - state.offset, bundle, state.stamp});
-  std::push_heap(link.ends.begin(), link.ends.end(), std::greater<>());
-}
-
-/// An end is void once its bundle has another next end, another bottleneck, or none.
-void FluidComponent::drop_void_ends(Link& link) {
-  while (!link.ends.empty() && is_void(link.ends.front())) {
-    std::pop_heap(link.ends.begin(), link.ends.end(), std::greater<>());
-    link.ends.pop_back();
-  }
+  link.own.push_back({bundle, queues_.pending(bundle), other_link(bundle, number)});
+  link.own_flows += queues_.pending(bundle);
+  queues_.queue_end(bundle, number, state.offset);
 }
 
 void FluidComponent::report_rates(double now) {
   for (int bundle = 0; bundle < component_.bundles(); ++bundle) {
-    const BundleState& state = state_at(bundle);
-    for (auto pending = first_pending(bundle); pending != first_pending(bundle) + state.pending; ++pending) {
-      trace_->push_back({base::Seconds::of(now), base::FlowId(pending->flow),
-                         base::BytesPerSecond::of(link_at(state.bottleneck).level)});
-    }
+    queues_.for_each_flow(bundle, [&](int flow) {
+      trace_->push_back({base::Seconds::of(now), base::FlowId(flow),
+                         base::BytesPerSecond::of(link_at(state_at(bundle).bottleneck).level)});
+    });
   }
 }
 

@@ -4,16 +4,11 @@
 #include <utility>
 #include <vector>
 
+#include "sim/network/flow_queues.h"
 #include "sim/network/flow_sharing.h"
 #include "sim/network/reduction.h"
 
 namespace moeplan::sim {
-
-/// What the flows of a component ask for, seconds and bytes.
-struct FlowDemand {
-  double ready = 0;  ///< when it begins to share
-  double bytes = 0;
-};
 
 /// Runs one component from its first start to its last end.
 ///
@@ -61,15 +56,6 @@ class FluidComponent {
     int flows;
     double rate;
   };
-  /// A bundle's next end on its bottleneck's virtual clock; void once the bundle's stamp has moved on.
-  struct End {
-    double at;
-    int bundle;
-    unsigned stamp;
-    friend bool operator>(const End& a, const End& b) {
-      return a.at != b.at ? a.at > b.at : a.bundle > b.bundle;
-    }
-  };
   /// An end that has been handed out while others are waited for.
   struct Retired {
     int bundle;
@@ -88,7 +74,6 @@ class FluidComponent {
     double synced = 0;       // seconds
     double held = 0;         // bytes
     int own_flows = 0;       // flows of the bundles in `own`
-    std::vector<End> ends;   // a heap, the next end in front
     std::vector<int> slots;  // of the bundles under way
     std::vector<Own> own;    // bundles under way that have their bottleneck here
   };
@@ -102,20 +87,10 @@ class FluidComponent {
     int log = 0;        // entries in the log
     int first_log = 0;  // where the log lies in log_: it is never longer than the link has bundles
   };
-  /// A flow under way and the service of its bundle, bytes, at which it ends.
-  struct Pending {
-    double target;
-    int flow;
-    friend bool operator>(const Pending& a, const Pending& b) {
-      return a.target != b.target ? a.target > b.target : a.flow > b.flow;
-    }
-  };
   struct BundleState {
     double offset = 0;  // service = clock of the bottleneck + offset; without one: service
     int bottleneck = -1;
     int own_index = -1;  // in its bottleneck's `own`
-    int pending = 0;     // flows under way; the first of pending_ from first_flow on, a heap
-    unsigned stamp = 0;
   };
 
   /// What a link could give each of its flows that are not frozen.
@@ -129,9 +104,8 @@ class FluidComponent {
 
   void lay_out_logs();
   double next_end() const;
-  double next_start() const;
   int retire(double until, double& last);
-  void retire_on(Link& link, double until, double& last);
+  void retire_on(int link, double until, double& last);
   int admit(double now);
   void admit_flow(int bundle, int flow, double now);
   void enter(int bundle);
@@ -146,8 +120,7 @@ class FluidComponent {
   int other_link(int bundle, int link) const;
   void disown(int bundle);
   void move_bundle(int bundle, int link, double now);
-  void push_end(int bundle);
-  void drop_void_ends(Link& link);
+  double end_on(int link);
   void note_held_back(double last);
   void report_rates(double now);
   Share share_of(int link) const;
@@ -156,39 +129,30 @@ class FluidComponent {
   Link& link_at(int link) { return links_[static_cast<std::size_t>(link)]; }
   Tally& tally_at(int link) { return tallies_[static_cast<std::size_t>(link)]; }
   BundleState& state_at(int bundle) { return state_[static_cast<std::size_t>(bundle)]; }
-  std::vector<Pending>::iterator first_pending(int bundle) {
-    return pending_.begin() + component_.first_flow[static_cast<std::size_t>(bundle)];
-  }
   std::pair<int, int> slots_of(int bundle) const {
     const auto at = static_cast<std::size_t>(bundle);
     return {component_.first_hop[at], component_.first_hop[at + 1]};
   }
-  bool is_void(const End& end) const {
-    return state_[static_cast<std::size_t>(end.bundle)].stamp != end.stamp;
-  }
 
   const Component& component_;
-  const std::vector<FlowDemand>& demands_;
   const double hold_;
   std::vector<base::Seconds>& finish_;
   std::vector<RateChange>* trace_;
 
+  FlowQueues queues_;
   std::vector<Link> links_;
-  std::vector<Tally> tallies_;               // [link]
-  std::vector<Taken> log_;                   // each link's part from Tally::first_log on
-  std::vector<int> place_;                   // [link] -> in order_, or kThawed, or kIdle
-  std::vector<BundleState> state_;           // [bundle]
-  std::vector<int> bundle_of_slot_;          // [slot]: a bundle's slots are its hops
-  std::vector<int> index_of_slot_;           // [slot] -> in Link::slots
-  std::vector<Pending> pending_;             // [flow of the component]
-  std::vector<std::pair<int, int>> starts_;  // (bundle, flow) by ready time
-  std::size_t started_ = 0;
-  std::vector<int> order_;        // links frozen with flows of their own, then those without
-  std::vector<double> levels_;    // [place], infinite for links without flows of their own
-  std::vector<double> end_at_;    // [place] next end, seconds
-  std::vector<Share> shares_;     // scratch of fill: a heap
-  std::vector<int> spare_;        // scratch of fill: links with flows, all frozen elsewhere
-  std::vector<Retired> retired_;  // scratch of retire
+  std::vector<Tally> tallies_;       // [link]
+  std::vector<Taken> log_;           // each link's part from Tally::first_log on
+  std::vector<int> place_;           // [link] -> in order_, or kThawed, or kIdle
+  std::vector<BundleState> state_;   // [bundle]
+  std::vector<int> bundle_of_slot_;  // [slot]: a bundle's slots are its hops
+  std::vector<int> index_of_slot_;   // [slot] -> in Link::slots
+  std::vector<int> order_;           // links frozen with flows of their own, then those without
+  std::vector<double> levels_;       // [place], infinite for links without flows of their own
+  std::vector<double> end_at_;       // [place] next end, seconds
+  std::vector<Share> shares_;        // scratch of fill: a heap
+  std::vector<int> spare_;           // scratch of fill: links with flows, all frozen elsewhere
+  std::vector<Retired> retired_;     // scratch of retire
   std::int64_t rate_changes_ = 0;
 };
 

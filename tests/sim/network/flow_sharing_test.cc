@@ -86,6 +86,7 @@ class RandomSharing : public testing::TestWithParam<int> {
     const std::uint64_t seed = moeplan::test::test_seed() * 1000 + static_cast<std::uint64_t>(GetParam());
     const int which = GetParam();
     if (which % 5 == 4) return test::make_all_to_all(seed, 12, 4, which % 2 == 0 ? 1 : 3, 1.0);
+    if (which % 5 == 3) return test::make_ports_problem(seed, 4 + which % 7, 4 + which % 5, which % 2 == 0);
     return test::make_random_problem(seed, 1 + which % 13, 3 + 7 * (which % 11), which % 2 == 0);
   }
 };
@@ -232,7 +233,7 @@ TEST_P(RandomSharing, GivesTheSameBitsTwice) {
   EXPECT_EQ(FlowSharing().solve(p.links, p.flows).finish, FlowSharing().solve(p.links, p.flows).finish);
 }
 
-INSTANTIATE_TEST_SUITE_P(Seeds, RandomSharing, testing::Range(0, 60));
+INSTANTIATE_TEST_SUITE_P(Seeds, RandomSharing, testing::Range(0, 90));
 
 }  // namespace
 }  // namespace moeplan::sim

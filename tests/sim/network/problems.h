@@ -47,6 +47,28 @@ inline Problem make_random_problem(std::uint64_t seed, int links, int flows, boo
   return problem;
 }
 
+/// Ports out and ports in through a switch, as PairComponent takes them: up to three flows a pair, a few pairs
+/// without, some flows over one port alone. Round numbers make ties; others make none, nor common starts.
+inline Problem make_ports_problem(std::uint64_t seed, int out, int in, bool round_numbers) {
+  base::RandomStream random(seed, "ports problem");
+  Problem problem;
+  for (int port = 0; port < out + in; ++port)
+    add_link(problem, round_numbers ? 10.0 * static_cast<double>(1 + random.below(3)) : 10 + 90 * random.uniform(), 0);
+  const auto add = [&](const std::vector<base::LinkId>& route) {
+    const auto bytes = static_cast<std::int64_t>(round_numbers ? 100'000 * random.below(4) : 1 + random.below(1'000'000));
+    const double start = round_numbers ? 5.0 * static_cast<double>(random.below(3)) : 20 * random.uniform();
+    problem.flows.add(route, base::Bytes::of(bytes), base::Seconds::from_us(start));
+  };
+  for (int from = 0; from < out; ++from) {
+    for (int to = 0; to < in; ++to) {
+      for (std::uint64_t flows = random.below(8) == 0 ? random.below(4) : 1; flows > 0; --flows)
+        add({base::LinkId(from), base::LinkId(out + to)});
+    }
+    if (random.below(4) == 0) add({base::LinkId(from)});
+  }
+  return problem;
+}
+
 /// Every rank sends log-normal amounts (sigma of the logarithm as given, 1 MB in the median) to every other:
 /// 50 GB/s ports under leaf switches of `per_leaf` ranks, uplinks sprayed, 5 us.
 inline Problem make_all_to_all(std::uint64_t seed, int ranks, int per_leaf, double oversubscription,
