@@ -75,6 +75,33 @@ TEST(FlowSharing, EndsWhatMovesNothingWhenItIsReady) {
   EXPECT_NEAR(us(result.makespan), 5, 1e-12);
 }
 
+// The short cut for flows that all end at once, and three traffics that it may not take.
+TEST(FlowSharing, UniformTrafficEndsAtOnceAndOnlyThat) {
+  const auto ports = [](std::int64_t last_bytes, double last_start, double last_rate) {
+    Problem p;
+    for (int port = 0; port < 8; ++port) test::add_link(p, port == 7 ? last_rate : 50, 1);
+    for (int from = 0; from < 4; ++from) {
+      for (int to = 0; to < 4; ++to) {
+        const bool last = from == 3 && to == 3;
+        p.flows.add(std::vector{LinkId(from), LinkId(4 + to)}, Bytes::of(last ? last_bytes : 1000000),
+                    Seconds::from_us(last ? last_start : 0));
+      }
+    }
+    return p;
+  };
+  const Problem uniform = ports(1000000, 0, 50);
+  const SharingResult at_once = FlowSharing().solve(uniform.links, uniform.flows);
+  for (const Seconds finish : at_once.finish) EXPECT_DOUBLE_EQ(finish.s(), 2e-6 + 4e6 / 50e9);
+  EXPECT_EQ(at_once.rate_changes, 2);
+  for (const Problem& p : {ports(500000, 0, 50), ports(1000000, 3, 50), ports(1000000, 0, 30)}) {
+    const std::vector<double> expected =
+        oracle::finish_times(test::oracle_capacities(p), test::oracle_flows(p));
+    const SharingResult result = FlowSharing().solve(p.links, p.flows);
+    for (std::size_t i = 0; i < expected.size(); ++i)
+      EXPECT_NEAR(result.finish[i].s(), expected[i], 1e-11 * expected[i]);
+  }
+}
+
 TEST(FlowSharing, OfNothingTakesNoTime) {
   EXPECT_EQ(FlowSharing().solve({}, FlowSet()).makespan, Seconds());
   EXPECT_EQ(BoundSharing().solve({}, FlowSet()).makespan, Seconds());

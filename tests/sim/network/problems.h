@@ -47,15 +47,18 @@ inline Problem make_random_problem(std::uint64_t seed, int links, int flows, boo
   return problem;
 }
 
-/// Ports out and ports in through a switch, as PairComponent takes them: up to three flows a pair, a few pairs
-/// without, some flows over one port alone. Round numbers make ties; others make none, nor common starts.
+/// Ports out and ports in through a switch, as PairComponent takes them: up to three flows a pair, a few
+/// pairs without, some flows over one port alone. Round numbers make ties; others make none, nor common
+/// starts.
 inline Problem make_ports_problem(std::uint64_t seed, int out, int in, bool round_numbers) {
   base::RandomStream random(seed, "ports problem");
   Problem problem;
   for (int port = 0; port < out + in; ++port)
-    add_link(problem, round_numbers ? 10.0 * static_cast<double>(1 + random.below(3)) : 10 + 90 * random.uniform(), 0);
+    add_link(problem,
+             round_numbers ? 10.0 * static_cast<double>(1 + random.below(3)) : 10 + 90 * random.uniform(), 0);
   const auto add = [&](const std::vector<base::LinkId>& route) {
-    const auto bytes = static_cast<std::int64_t>(round_numbers ? 100'000 * random.below(4) : 1 + random.below(1'000'000));
+    const auto bytes =
+        static_cast<std::int64_t>(round_numbers ? 100'000 * random.below(4) : 1 + random.below(1'000'000));
     const double start = round_numbers ? 5.0 * static_cast<double>(random.below(3)) : 20 * random.uniform();
     problem.flows.add(route, base::Bytes::of(bytes), base::Seconds::from_us(start));
   };
@@ -93,6 +96,30 @@ inline Problem make_all_to_all(std::uint64_t seed, int ranks, int per_leaf, doub
       }
       route.push_back(base::LinkId(2 * dst + 1));
       problem.flows.add(route, base::Bytes::rounded(1e6 * std::exp(sigma * random.normal())));
+    }
+  }
+  return problem;
+}
+
+/// All pairs through one switch, 50 GB/s and 2.5 us a link: each rank sends 1 MB times the others, shared out
+/// in proportion to 1 / place over one order of the ranks, or (`by_pair`) over an order of each source's own.
+inline Problem make_star(std::uint64_t seed, int ranks, bool by_pair) {
+  base::RandomStream random(seed, "star");
+  Problem problem;
+  for (int link = 0; link < 2 * ranks; ++link) add_link(problem, 50, 2.5);
+  std::vector<std::int32_t> order(static_cast<std::size_t>(ranks));
+  for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<std::int32_t>(i);
+  random.shuffle(order);
+  for (int src = 0; src < ranks; ++src) {
+    if (by_pair) random.shuffle(order);
+    double sum = 0;
+    for (std::size_t place = 0; place < order.size(); ++place)
+      if (order[place] != src) sum += 1.0 / static_cast<double>(place + 1);
+    for (std::size_t place = 0; place < order.size(); ++place) {
+      if (order[place] == src) continue;
+      const double share = 1.0 / static_cast<double>(place + 1) / sum;
+      problem.flows.add(std::vector{base::LinkId(src), base::LinkId(ranks + order[place])},
+                        base::Bytes::rounded(1e6 * (ranks - 1) * share));
     }
   }
   return problem;

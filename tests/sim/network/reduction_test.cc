@@ -22,8 +22,8 @@ int links_left(const std::vector<Component>& components) {
 }
 
 TEST(Reduction, LeavesOutUplinksAsWideAsTheirPorts) {
-  // 16 ranks, 8 per leaf: 32 port links and 4 uplinks. At 1:1 the uplinks cannot be full before the ports are;
-  // at 2:1 they can.
+  // 16 ranks, 8 per leaf: 32 port links and 4 uplinks. At 1:1 the uplinks cannot be full before the ports
+  // are; at 2:1 they can.
   const Problem flat = test::make_all_to_all(1, 16, 8, 1, 1.0);
   EXPECT_EQ(links_left(reduce(flat.links, flat.flows)), 32);
   const Problem thin = test::make_all_to_all(1, 16, 8, 2, 1.0);
