@@ -5,7 +5,9 @@
 #include <fmt/format.h>
 
 #include "base/config_files.h"
+#include "base/diagnostics.h"
 #include "base/files.h"
+#include "sim/network/sharing.h"
 
 namespace moeplan::cli {
 
@@ -50,6 +52,15 @@ std::string digest_of(const JobOptions& options, const sim::RunSpec& run, const 
 }
 
 }  // namespace
+
+sim::NetworkMode parse_network_mode(const std::string& text) {
+  const sim::SharingMode mode = sim::parse_sharing_mode(text);
+  if (mode == sim::SharingMode::kWindow)
+    throw base::InputError(
+        "the sharing mode \"window\" is of `moeplan network` alone, expected bound or flow",
+        "the collectives of a step are simulated with all their transfers under way");
+  return mode == sim::SharingMode::kBound ? sim::NetworkMode::kBound : sim::NetworkMode::kFlow;
+}
 
 JobFiles::JobFiles(const JobOptions& options, std::uint64_t seed)
     : cluster_(topology::load_cluster(base::resolve_config("clusters", options.cluster))),

@@ -15,11 +15,15 @@ struct JobOptions {
   std::string cluster;
   std::string model;
   std::string run;
-  std::string load = "uniform";  ///< a file or a generator
-  std::string profile;           ///< empty = the one that the cluster names
+  std::string load = "uniform";     ///< a file or a generator
+  std::string profile;              ///< empty = the one that the cluster names
   std::vector<std::string> assume;  ///< KIND=attention
-  bool map_layers = false;       ///< a load of another number of layers is stretched
+  bool map_layers = false;          ///< a load of another number of layers is stretched
 };
+
+/// How a step's transfers share links: "bound" or "flow"; InputError otherwise ("window" is of `network`
+/// alone).
+sim::NetworkMode parse_network_mode(const std::string& text);
 
 /// The job that they describe, loaded; everything lives as long as this.
 class JobFiles {

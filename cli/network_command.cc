@@ -101,9 +101,10 @@ std::string write_table(const NetworkOptions& options, const sim::NamedNetwork& 
                         const sim::Traffic& traffic, const sim::SharingResult& result) {
   base::Bytes total;
   for (std::size_t i = 0; i < traffic.flows.size(); ++i) total += traffic.flows.bytes(i);
-  std::string text = fmt::format(
-      "{} flows, {} in all; all done after {}{} (sharing: {})\n", traffic.flows.size(), pretty(total),
-      options.sharing == "bound" ? "at least " : "", pretty(result.makespan), options.sharing);
+  std::string text =
+      fmt::format("{} flows, {} in all; all done after {}{} (sharing: {})\n", traffic.flows.size(),
+                  pretty(total), options.sharing == "bound" ? "at least " : "", pretty(result.makespan),
+                  options.window > 0 ? fmt::format("window of {}", options.window) : options.sharing);
   if (options.tolerance > 0) {
     text += fmt::format("tolerance {}: no link held back more than {} of its capacity\n", options.tolerance,
                         pretty(result.held_back));
@@ -142,9 +143,15 @@ void write_stats(const std::string& path, const sim::SharingResult& result,
 int run_network(const NetworkOptions& options, Console console) {
   if (options.traffic.empty())
     throw base::InputError("--traffic is missing", "a CSV file, or e.g. --traffic uniform:1MiB");
-  const auto sharing = sim::make_sharing({sim::parse_sharing_mode(options.sharing), options.tolerance});
+  sim::SharingOptions mode{sim::parse_sharing_mode(options.sharing), options.tolerance, options.window, {}};
+  sim::make_sharing(mode);  // refuses before anything is read
   const sim::NamedNetwork network = load_network(options);
   const sim::Traffic traffic = load_traffic(options, network);
+  std::vector<sim::Endpoints> endpoints;
+  for (std::size_t i = 0; options.window > 0 && i < traffic.flows.size(); ++i)
+    endpoints.push_back({traffic.src[i], traffic.dst[i]});
+  mode.endpoints = endpoints;
+  const auto sharing = sim::make_sharing(mode);
   const auto begin = std::chrono::steady_clock::now();
   const sim::SharingResult result = sharing->solve(network.links, traffic.flows);
   if (!options.common.stats.empty())

@@ -11,8 +11,9 @@ struct NetworkOptions {
   std::string cluster;  ///< a path or the name of a shipped cluster; this or `links`
   std::string links;    ///< CSV: link, bytes_per_s, latency_s
   std::string traffic;  ///< CSV: src, dst, bytes[, start_s][, route]; or a generator (sim/network/traffic.h)
-  std::string sharing = "flow";  ///< bound, flow
-  double tolerance = 0;          ///< of flow; see sim::SharingOptions
+  std::string sharing = "flow";  ///< bound, flow, window
+  double tolerance = 0;          ///< of flow and window; see sim::SharingOptions
+  int window = 0;                ///< of window: peers at a time
   bool summary = false;          ///< leaves the flows out
 };
 

@@ -300,10 +300,12 @@ class Program {
             "--traffic", network_.traffic,
             "CSV of flows: src,dst,bytes[,start_s][,route]; or uniform:BYTES, zipf-dst:S, zipf-pair:S")
         ->required();
-    verb->add_option("--sharing", network_.sharing, "bound (busiest link) or flow (exact max-min)")
+    verb->add_option("--sharing", network_.sharing, "bound (busiest link), flow (exact max-min), or window (flow with few peers at a time)")
         ->capture_default_str();
+    verb->add_option("--window", network_.window, "of window: peers that a rank sends to, and receives from, at a time")
+        ->check(CLI::PositiveNumber);
     verb->add_option("--tolerance", network_.tolerance,
-                     "of flow: merge rate changes closer than this fraction; 0 = exact")
+                     "of flow and window: merge rate changes closer than this fraction; 0 = exact")
         ->capture_default_str();
     verb->add_flag("--summary", network_.summary, "leave the single flows out");
     verb->add_option("--seed", network_.common.seed, "seed of a traffic generator")->capture_default_str();

@@ -14,7 +14,6 @@
 #include "cli/replay_report.h"
 #include "planner/online/policy.h"
 #include "planner/online/routed_time.h"
-#include "sim/network/sharing.h"
 
 namespace moeplan::cli {
 
@@ -45,13 +44,12 @@ void write_stats(const std::string& path, std::chrono::steady_clock::duration el
 
 int run_replay(const ReplayVerbOptions& options, Console console) {
   const std::vector<planner::OnlinePolicy> policies = load_policies(options.policies);
-  const bool flow = sim::parse_sharing_mode(options.sharing) == sim::SharingMode::kFlow;
+  const sim::NetworkMode network = parse_network_mode(options.sharing);
   const JobFiles inputs(options.job, options.common.seed);
   const sim::Job job = inputs.job();
   const sim::PlanSpec plan = load_plan_for(options.plan, job);
   const planner::ReplayOptions replay{options.slots_per_gpu, options.warm_up, options.stride,
-                                      flow ? sim::NetworkMode::kFlow : sim::NetworkMode::kBound,
-                                      options.common.threads};
+                                      network, options.common.threads};
   for (const std::string& fault :
        {planner::RoutedTime::find_refusal(job, plan), planner::find_replay_fault(job, plan, replay)}) {
     if (!fault.empty()) throw base::InputError(fault);

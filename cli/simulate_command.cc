@@ -14,7 +14,6 @@
 #include "base/quantity_text.h"
 #include "cli/plan_check.h"
 #include "report/step_page.h"
-#include "sim/network/sharing.h"
 #include "sim/result/json.h"
 #include "sim/result/table.h"
 #include "sim/schedule/simulate.h"
@@ -88,8 +87,7 @@ TimelineFormat timeline_format(const std::string& path) {
 
 sim::SimulateOptions simulate_options(const SimulateVerbOptions& options) {
   sim::SimulateOptions simulate;
-  const bool bound = sim::parse_sharing_mode(options.sharing) == sim::SharingMode::kBound;
-  simulate.network = bound ? sim::NetworkMode::kBound : sim::NetworkMode::kFlow;
+  simulate.network = parse_network_mode(options.sharing);
   simulate.max_iterations = options.iterations;
   simulate.micro_batch_samples = parse_matrices(options.matrices);
   simulate.what_if = !options.no_what_if;

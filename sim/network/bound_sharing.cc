@@ -28,7 +28,9 @@ GroupedFlows sort_by_group(const std::vector<double>& ready, std::span<const std
   sorted.flows.resize(group.size());
   std::vector<std::size_t> next(sorted.first.begin(), sorted.first.end() - 1);
   for (std::size_t i = 0; i < group.size(); ++i) sorted.flows[next[static_cast<std::size_t>(group[i])]++] = i;
-  const auto at = [&](std::size_t place) { return sorted.flows.begin() + static_cast<std::ptrdiff_t>(place); };
+  const auto at = [&](std::size_t place) {
+    return sorted.flows.begin() + static_cast<std::ptrdiff_t>(place);
+  };
   for (std::size_t g = 0; g < groups; ++g) {
     std::sort(at(sorted.first[g]), at(sorted.first[g + 1]), [&](std::size_t x, std::size_t y) {
       return ready[x] != ready[y] ? ready[x] > ready[y] : x < y;

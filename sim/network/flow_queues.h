@@ -5,13 +5,15 @@
 #include <vector>
 
 #include "sim/network/reduction.h"
+#include "sim/network/window_gate.h"
 
 namespace moeplan::sim {
 
 /// What the flows of a component ask for, seconds and bytes.
 struct FlowDemand {
-  double ready = 0;  ///< when it begins to share
+  double ready = 0;  ///< when it begins to share; behind a gate, at the earliest
   double bytes = 0;
+  double latency = 0;  ///< of its route; ready = start + latency
 };
 
 /// A time, or a service, that does not come.
@@ -39,20 +41,22 @@ class FlowQueues {
     }
   };
 
-  FlowQueues(const Component& component, const std::vector<FlowDemand>& demands);
+  /// `gate`, where there is one, says when flows go, and is told when they end; all of its flows are in the
+  /// component.
+  FlowQueues(const Component& component, const std::vector<FlowDemand>& demands, WindowGate* gate = nullptr);
 
   /// When the next flow starts; kNever once all have.
   double next_start() const;
   /// The bundle and the flow of the next start. Requires: next_start() < kNever.
-  std::pair<int, int> take_start() { return starts_[started_++]; }
-  /// How many starts are left up to `now`.
+  std::pair<int, int> take_start();
+  /// How many starts are left up to `now`; without a gate.
   int starts_until(double now) const;
 
   int pending(int bundle) const { return bundles_[static_cast<std::size_t>(bundle)].pending; }
   /// Flow `flow` of the bundle is under way; `service` is what the bundle has been served.
   void add(int bundle, int flow, double service);
-  /// Takes out the flow that ends first and returns it; what the bundle has queued is void.
-  int drop_first(int bundle);
+  /// Takes out the flow that ends first, at `at`, and returns it; what the bundle has queued is void.
+  int drop_first(int bundle, double at);
   /// The flows under way, in heap order.
   template <class Visit>
   void for_each_flow(int bundle, Visit visit) const {
@@ -79,6 +83,17 @@ class FlowQueues {
     int pending = 0;
     unsigned stamp = 0;
   };
+  /// A flow that the gate has let go.
+  struct Released {
+    double ready;
+    int flow;
+    friend bool operator>(const Released& a, const Released& b) {
+      return a.ready != b.ready ? a.ready > b.ready : a.flow > b.flow;
+    }
+  };
+
+  void sort_starts();
+  void release(const std::vector<int>& flows, double at);
 
   std::vector<Pending>::iterator first_pending(int bundle) {
     return pending_.begin() + component_.first_flow[static_cast<std::size_t>(bundle)];
@@ -93,6 +108,9 @@ class FlowQueues {
   std::vector<Pending> pending_;             // [flow of the component]; a bundle's part starts with a heap
   std::vector<std::pair<int, int>> starts_;  // (bundle, flow) by ready time
   std::size_t started_ = 0;
+  WindowGate* gate_;
+  std::vector<Released> released_;       // with a gate, instead of starts_: a heap
+  std::vector<int> bundle_of_;           // [flow of the FlowSet], with a gate
   std::vector<std::vector<End>> ends_;   // [link], heaps
   std::vector<std::size_t> bundles_on_;  // [link]
 };

@@ -11,8 +11,8 @@ namespace moeplan::sim {
 
 FluidComponent::FluidComponent(const Component& component, const std::vector<FlowDemand>& demands,
                                double hold, std::vector<base::Seconds>& finish,
-                               std::vector<RateChange>* trace)
-    : component_(component), hold_(hold), finish_(finish), trace_(trace), queues_(component, demands) {
+                               std::vector<RateChange>* trace, WindowGate* gate)
+    : component_(component), hold_(hold), finish_(finish), trace_(trace), queues_(component, demands, gate) {
   const auto bundles = static_cast<std::size_t>(component.bundles());
   links_.resize(component.capacity.size());
   lay_out_logs();
@@ -48,7 +48,7 @@ void FluidComponent::run() {
     if (now == kNever) break;
     int place = static_cast<int>(order_.size());
     if (end <= start) place = retire(std::min(end + std::max(hold_, kSameInstant * end), start), now);
-    if (start <= now) place = std::min(place, admit(now));
+    if (queues_.next_start() <= now) place = std::min(place, admit(now));
     thaw(place, now);
     fill(now);
     ++rate_changes_;
@@ -95,7 +95,7 @@ void FluidComponent::retire_on(int number, double until, double& last) {
   for (double at = end_on(number); at <= until; at = end_on(number)) {
     if (at == kNever) return;
     const int bundle = queues_.first_end(number)->bundle;
-    finish_[static_cast<std::size_t>(queues_.drop_first(bundle))] = base::Seconds::of(at);
+    finish_[static_cast<std::size_t>(queues_.drop_first(bundle, at))] = base::Seconds::of(at);
     last = std::max(last, at);
     if (hold_ > 0) retired_.push_back({bundle, link.level, at});
     leave(bundle);

@@ -36,8 +36,10 @@ namespace moeplan::sim {
 class FluidComponent {
  public:
   /// `finish` [flow of the FlowSet] receives the ends. hold: ends within this many seconds are one change.
+  /// gate: lets flows go, see FlowQueues.
   FluidComponent(const Component& component, const std::vector<FlowDemand>& demands, double hold,
-                 std::vector<base::Seconds>& finish, std::vector<RateChange>* trace);
+                 std::vector<base::Seconds>& finish, std::vector<RateChange>* trace,
+                 WindowGate* gate = nullptr);
   void run();
 
   std::int64_t rate_changes() const { return rate_changes_; }

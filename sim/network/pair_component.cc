@@ -168,7 +168,7 @@ void PairComponent::retire_on(int link, double until, double& last) {
     const double at = now_ + std::max(0.0, end->at - clock_[l]) / level_[l];
     if (at > until) return;
     const int bundle = end->bundle;
-    finish_[static_cast<Index>(queues_.drop_first(bundle))] = base::Seconds::of(at);
+    finish_[static_cast<Index>(queues_.drop_first(bundle, at))] = base::Seconds::of(at);
     last = std::max(last, at);
     leave(bundle);
   }

@@ -177,9 +177,11 @@ class Islands {
   std::vector<int> parent_;
 };
 
-std::vector<Component> split(const Plain& plain, const SetTable& sets,
-                             const std::vector<int>& bundle_of_row) {
+std::vector<Component> split(const Plain& plain, const SetTable& sets, const std::vector<int>& bundle_of_row,
+                             bool together) {
   Islands islands(plain.capacity.size());
+  for (int link = 1; together && link < static_cast<int>(plain.capacity.size()); ++link)
+    islands.join(0, link);
   for (int set = 0; set < sets.sets(); ++set) {
     for (const int link : sets.set(set)) islands.join(sets.set(set).front(), link);
   }
@@ -222,7 +224,7 @@ std::vector<Component> split(const Plain& plain, const SetTable& sets,
 
 }  // namespace
 
-std::vector<Component> reduce(std::span<const SharedLink> links, const FlowSet& flows) {
+std::vector<Component> reduce(std::span<const SharedLink> links, const FlowSet& flows, bool together) {
   Plain plain = make_plain(links, flows);
   Pruner(plain).run();
   SetTable sets(static_cast<std::size_t>(plain.rows()));
@@ -239,7 +241,7 @@ std::vector<Component> reduce(std::span<const SharedLink> links, const FlowSet& 
                   "a route takes a link twice");
     bundle_of_row.push_back(sets.find_or_add(key));
   }
-  return split(plain, sets, bundle_of_row);
+  return split(plain, sets, bundle_of_row, together);
 }
 
 }  // namespace moeplan::sim

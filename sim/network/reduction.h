@@ -27,6 +27,7 @@ struct Component {
 /// takes, with  sum { c_g } <= c_e : then e is never full before they are. Tried are, for all flows of e
 /// alike, the narrowest link, the narrowest before e and the narrowest behind it. Cost: O(hops) plus sorting
 /// the links; bundles are found by hashing, numbered in order of first appearance.
-std::vector<Component> reduce(std::span<const SharedLink> links, const FlowSet& flows);
+/// together: all flows are one component, for those that wait for each other.
+std::vector<Component> reduce(std::span<const SharedLink> links, const FlowSet& flows, bool together = false);
 
 }  // namespace moeplan::sim

@@ -9,6 +9,7 @@
 #include "sim/network/bound_sharing.h"
 #include "sim/network/cluster_links.h"
 #include "sim/network/flow_sharing.h"
+#include "sim/network/window_sharing.h"
 
 namespace moeplan::sim {
 
@@ -41,26 +42,44 @@ void FlowSet::clear() {
 SharingMode parse_sharing_mode(const std::string& text) {
   if (text == "bound") return SharingMode::kBound;
   if (text == "flow") return SharingMode::kFlow;
-  if (text == "window") {
-    throw base::InputError(
-        "the sharing mode \"window\" (a limited number of peers at a time) is not in this version",
-        "use \"flow\" or \"bound\"");
-  }
-  const std::string near = base::nearest_word(text, {"bound", "flow"});
-  throw base::InputError(fmt::format("found the sharing mode \"{}\", expected bound or flow", text),
+  if (text == "window") return SharingMode::kWindow;
+  const std::string near = base::nearest_word(text, {"bound", "flow", "window"});
+  throw base::InputError(fmt::format("found the sharing mode \"{}\", expected bound, flow or window", text),
                          near.empty() ? "" : fmt::format("did you mean \"{}\"?", near));
 }
 
-std::string_view name(SharingMode mode) { return mode == SharingMode::kBound ? "bound" : "flow"; }
+std::string_view name(SharingMode mode) {
+  switch (mode) {
+    case SharingMode::kBound:
+      return "bound";
+    case SharingMode::kFlow:
+      return "flow";
+    case SharingMode::kWindow:
+      return "window";
+  }
+  return "?";
+}
 
 std::unique_ptr<Sharing> make_sharing(const SharingOptions& options) {
   if (!(options.tolerance >= 0 && options.tolerance < 1)) {
     throw base::InputError(fmt::format(
         "found the tolerance {}, expected a fraction from 0 (exact) to below 1", options.tolerance));
   }
+  if (options.mode == SharingMode::kWindow) {
+    if (options.window < 1)
+      throw base::InputError(
+          fmt::format("found a window of {}, expected the peers that a rank talks to at a time, 1 or more",
+                      options.window),
+          "write --window 8");
+    return std::make_unique<WindowSharing>(options.window, options.endpoints, options.tolerance);
+  }
+  if (options.window != 0)
+    throw base::InputError(
+        fmt::format("a window belongs to the sharing mode \"window\", found \"{}\"", name(options.mode)),
+        "leave it out, or use \"window\"");
   if (options.mode == SharingMode::kFlow) return std::make_unique<FlowSharing>(options.tolerance);
   if (options.tolerance != 0) {
-    throw base::InputError("a tolerance belongs to the sharing mode \"flow\"",
+    throw base::InputError("a tolerance belongs to the sharing modes \"flow\" and \"window\"",
                            "leave it out, or use \"flow\"");
   }
   return std::make_unique<BoundSharing>();

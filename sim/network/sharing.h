@@ -43,6 +43,12 @@ class FlowSet {
   std::vector<base::LinkId> hops_;
 };
 
+/// Who sends a flow to whom: ranks.
+struct Endpoints {
+  std::int64_t src = 0;
+  std::int64_t dst = 0;
+};
+
 /// When each transfer is done, and what the links carried.
 struct SharingResult {
   std::vector<base::Seconds> finish;  ///< [flow], from t = 0; under `bound` a lower bound
@@ -68,21 +74,27 @@ class Sharing {
   virtual std::string_view name() const = 0;
 };
 
-enum class SharingMode { kBound, kFlow };
+enum class SharingMode {
+  kBound,
+  kFlow,
+  kWindow,  ///< max-min shares, of few flows a rank at a time: window_gate.h
+};
 
-/// "bound" or "flow"; throws InputError otherwise ("window" is not there yet and is refused by name).
+/// "bound", "flow" or "window"; throws InputError otherwise.
 SharingMode parse_sharing_mode(const std::string& text);
 std::string_view name(SharingMode mode);
 
 struct SharingOptions {
   SharingMode mode = SharingMode::kFlow;
-  /// Of `flow` alone: finishes closer together than this fraction of the busiest-link bound are handled as
-  /// one change of rates. 0 = exact. See SharingResult::held_back.
+  /// Of `flow` and `window`: finishes closer together than this fraction of the busiest-link bound are
+  /// handled as one change of rates. 0 = exact. See SharingResult::held_back.
   double tolerance = 0;
+  int window = 0;  ///< peers at a time that a rank sends to, and receives from; of `window`
+  std::span<const Endpoints> endpoints = {};  ///< [flow]; of `window`, and has to outlive the model
 };
 
 /// The model of `options`. Throws InputError where the tolerance is negative, not below 1, or given to
-/// `bound`.
+/// `bound`, and where a window is given to another mode than `window` or missing there.
 std::unique_ptr<Sharing> make_sharing(const SharingOptions& options);
 
 /// When each group of flows is done, e.g. all flows into one rank: group[flow] in 0..groups-1.

@@ -65,7 +65,7 @@ TEST_F(NetworkCommand, PrintsATableWithoutJsonAndWritesFilesWhole) {
   EXPECT_THAT(std::string(std::istreambuf_iterator<char>(file), {}), HasSubstr("2 flows, "));
 }
 
-TEST_F(NetworkCommand, RefusesWindowAndAmbiguousNetworks) {
+TEST_F(NetworkCommand, RefusesAWindowWithoutWidthAndAmbiguousNetworks) {
   const auto fault = [&] {
     try {
       run();
@@ -75,7 +75,12 @@ TEST_F(NetworkCommand, RefusesWindowAndAmbiguousNetworks) {
     }
   };
   options_.sharing = "window";
-  EXPECT_THAT(fault(), HasSubstr("\"window\""));
+  EXPECT_THAT(fault(), HasSubstr("found a window of 0"));
+  options_.window = 2;
+  EXPECT_EQ(fault(), "");
+  options_.sharing = "flow";
+  EXPECT_THAT(fault(), HasSubstr("a window belongs to"));
+  options_.window = 0;
   options_.sharing = "bound";
   options_.tolerance = 0.1;
   EXPECT_THAT(fault(), HasSubstr("tolerance"));

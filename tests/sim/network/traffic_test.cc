@@ -163,7 +163,7 @@ TEST(TrafficGenerator, RefusesWhatItDoesNotUnderstand) {
 TEST(SharingMode, OfWindowIsRefusedByName) {
   EXPECT_EQ(parse_sharing_mode("bound"), SharingMode::kBound);
   EXPECT_EQ(parse_sharing_mode("flow"), SharingMode::kFlow);
-  EXPECT_THAT(fault([] { parse_sharing_mode("window"); }), HasSubstr("\"window\""));
+  EXPECT_THAT(fault([] { parse_sharing_mode("windows"); }), HasSubstr("did you mean \"window\"?"));
   EXPECT_THAT(fault([] { parse_sharing_mode("flows"); }), HasSubstr("did you mean \"flow\"?"));
   EXPECT_THAT(fault([] { make_sharing({SharingMode::kBound, 0.1}); }), HasSubstr("tolerance"));
   EXPECT_THAT(fault([] { make_sharing({SharingMode::kFlow, 1.0}); }), HasSubstr("tolerance"));
