@@ -16,20 +16,24 @@
 #include "planner/export/megatron_import.h"
 #include "planner/export/megatron_run.h"
 #include "planner/export/model_config.h"
+#include "topology/cluster_import.h"
 
 namespace moeplan::cli {
 
 namespace {
 
-std::map<std::string, std::string> read_defines(const std::vector<std::string>& defines) {
-  std::map<std::string, std::string> variables;
-  for (const std::string& define : defines) {
-    const std::size_t equals = define.find('=');
-    if (equals == std::string::npos || equals == 0) throw base::InputError(fmt::format("--define: found \"{}\", expected NAME=VALUE", define));
-    variables[define.substr(0, equals)] = define.substr(equals + 1);
+/// Texts "NAME=VALUE" of an option.
+std::map<std::string, std::string> read_pairs(const char* option, const std::vector<std::string>& texts) {
+  std::map<std::string, std::string> pairs;
+  for (const std::string& text : texts) {
+    const std::size_t equals = text.find('=');
+    if (equals == std::string::npos || equals == 0) throw base::InputError(fmt::format("{}: found \"{}\", expected NAME=VALUE", option, text));
+    pairs[text.substr(0, equals)] = text.substr(equals + 1);
   }
-  return variables;
+  return pairs;
 }
+
+std::map<std::string, std::string> read_defines(const std::vector<std::string>& defines) { return read_pairs("--define", defines); }
 
 void write_list(base::JsonWriter& json, const char* key, const std::vector<std::string>& lines) {
   json.key(key);
@@ -109,6 +113,37 @@ int import_run(const ImportOptions& options, Console console) {
   return kOk;
 }
 
+int import_cluster(const ImportOptions& options, Console console) {
+  std::optional<topology::ClusterSpec> like;
+  if (!options.like.empty()) like = topology::read_cluster_spec(base::load_document(base::resolve_config("clusters", options.like)));
+  topology::DraftAdditions additions;
+  additions.stated = read_pairs("--set", options.stated);
+  additions.like = like ? &*like : nullptr;
+  const topology::NodeDraft draft = topology::read_node_topology(base::read_text_file(options.file), options.file);
+  const topology::ClusterDraft cluster = topology::import_cluster(draft, options.file, additions);
+  if (!options.common.output.empty()) base::write_file_atomically(options.common.output, cluster.text);
+  if (options.common.json) {
+    base::JsonWriter json;
+    json.begin_object();
+    json.field("schema", "moeplan.import/1");
+    json.field("moeplan_version", base::version());
+    json.field("kind", "cluster");
+    json.field("origin", draft.origin);
+    json.field("cluster", cluster.text);
+    write_list(json, "unknown", cluster.unknown);
+    write_list(json, "notes", draft.notes);
+    json.end_object();
+    console.out << json.text();
+    return kOk;
+  }
+  if (options.common.output.empty()) console.out << cluster.text;
+  if (options.common.quiet) return kOk;
+  for (const std::string& path : cluster.unknown) console.err << "unknown: " << path << '\n';
+  for (const std::string& note : draft.notes) console.err << "note: " << note << '\n';
+  if (!cluster.unknown.empty()) console.err << "hint: state them in the file or with --set PATH=VALUE, or take them from another cluster with --like\n";
+  return kOk;
+}
+
 int import_model(const ImportOptions& options, Console console) {
   const sim::ModelSpec model = sim::load_model(options.file);
   const std::string text = planner::write_model_config(model);
@@ -128,11 +163,11 @@ int run_import(const ImportOptions& options, Console console) {
   if (options.kind == "plan") return import_plan(options, console);
   if (options.kind == "model") return import_model(options, console);
   if (options.kind == "run") return import_run(options, console);
-  if (options.kind == "cluster" || options.kind == "load") {
-    throw base::InputError(fmt::format("import {}: not in this release, expected plan, run or model", options.kind),
-                           options.kind == "load" ? "--load reads the log formats themselves" : "");
+  if (options.kind == "cluster") return import_cluster(options, console);
+  if (options.kind == "load") {
+    throw base::InputError("import load: not in this release, expected plan, run, model or cluster", "--load reads the log formats themselves");
   }
-  throw base::InputError(fmt::format("import: found \"{}\", expected plan, run or model", options.kind));
+  throw base::InputError(fmt::format("import: found \"{}\", expected plan, run, model or cluster", options.kind));
 }
 
 }  // namespace moeplan::cli

@@ -274,8 +274,8 @@ class Program {
 
   void declare_import() {
     CLI::App* verb =
-        app_.add_subcommand("import", "Read a framework's own files: Megatron arguments, config.json");
-    verb->add_option("kind", import_.kind, "plan, run or model")
+        app_.add_subcommand("import", "Read others' own files: Megatron arguments, config.json, a node's topology");
+    verb->add_option("kind", import_.kind, "plan, run, model or cluster")
         ->required()
         ->check(CLI::IsMember({"cluster", "model", "run", "load", "plan"}));
     verb->add_option("file", import_.file, "the file to read; its kind is detected")->required();
@@ -284,6 +284,8 @@ class Program {
     verb->add_option("--model", import_.model, "check the plan against this model");
     verb->add_option("--permutation", import_.permutation, "the plan's checkpoint permutation file");
     verb->add_option("--define", import_.defines, "NAME=VALUE of a shell variable of the file; may repeat");
+    verb->add_option("--set", import_.stated, "of a cluster: PATH=VALUE that the file does not say, as node.gpu=H100-SXM; may repeat");
+    verb->add_option("--like", import_.like, "of a cluster: cluster file, or shipped name, for what is still unknown");
     verb->add_option("-o,--output", import_.common.output, "file to write (default: stdout)");
     verb->add_flag("--json", import_.common.json, "write what was read, and what could not be, as JSON");
     add_quiet(verb, import_.common);
