@@ -260,15 +260,17 @@ class Program {
   void declare_export() {
     CLI::App* verb = app_.add_subcommand("export", "Write a plan in the form that a framework loads");
     verb->add_option("plan", export_.plan, "plan file")->required();
-    verb->add_option("--to", export_.to, "megatron")->required();
-    verb->add_option("--model", export_.model, "the model's config.json, or the name of a shipped one")
-        ->required();
-    verb->add_option("--run", export_.run, "run file, or the name of a shipped one")->required();
-    verb->add_option("--gpus-per-node", export_.gpus_per_node, "of the launch script")
+    verb->add_option("--to", export_.to, "a target of the list below")->required();
+    verb->add_option("--model", export_.model, "the model's config.json, or the name of a shipped one");
+    verb->add_option("--run", export_.run, "run file, or the name of a shipped one");
+    verb->add_option("--gpus-per-node", export_.gpus_per_node, "of launch scripts")
         ->check(CLI::PositiveNumber)
         ->capture_default_str();
     verb->add_option("-o,--output", export_.common.output, "folder to write to")->required();
+    verb->add_flag("--json", export_.common.json, "write the report as JSON");
     add_quiet(verb, export_.common);
+    verb->footer(list_export_targets() +
+                 "\n\nexport-report.txt beside the files says what the target cannot express, and what is left to do.");
     verb->callback([this] { verb_ = [this] { return run_export(export_, console_); }; });
   }
 
