@@ -276,15 +276,18 @@ class Program {
 
   void declare_import() {
     CLI::App* verb =
-        app_.add_subcommand("import", "Read a framework's own files: Megatron arguments, config.json");
-    verb->add_option("kind", import_.kind, "plan, run or model")
+        app_.add_subcommand("import", "Read a framework's own files: Megatron arguments, config.json, expert maps");
+    verb->add_option("kind", import_.kind, "plan, run, model or placement")
         ->required()
-        ->check(CLI::IsMember({"cluster", "model", "run", "load", "plan"}));
+        ->check(CLI::IsMember({"cluster", "model", "run", "load", "plan", "placement"}));
     verb->add_option("file", import_.file, "the file to read; its kind is detected")->required();
     verb->add_option("--gpus", import_.gpus, "of a plan whose text does not say how many GPUs it runs on")
         ->check(CLI::PositiveNumber);
-    verb->add_option("--model", import_.model, "check the plan against this model");
+    verb->add_option("--model", import_.model, "check the plan or the placement against this model");
     verb->add_option("--permutation", import_.permutation, "the plan's checkpoint permutation file");
+    verb->add_option("--plan", import_.plan, "of a placement: write this plan with it");
+    verb->add_option("--ep", import_.ep, "of a placement: GPUs that share the experts, where no plan says it")
+        ->check(CLI::PositiveNumber);
     verb->add_option("--define", import_.defines, "NAME=VALUE of a shell variable of the file; may repeat");
     verb->add_option("-o,--output", import_.common.output, "file to write (default: stdout)");
     verb->add_flag("--json", import_.common.json, "write what was read, and what could not be, as JSON");

@@ -66,6 +66,11 @@ void refuse_faults(const std::string& subject, const std::vector<sim::PlanFault>
 
 /// The targets, one a file; export_targets() lists them.
 ExportTarget megatron_target();
+ExportTarget sglang_target();
+ExportTarget vllm_target();
+ExportTarget ascend_target();
+ExportTarget trtllm_target();
+ExportTarget eplb_target();
 ExportTarget json_target();
 
 }  // namespace moeplan::planner

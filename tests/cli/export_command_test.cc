@@ -21,7 +21,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
-using ::testing::Not;
 
 struct Outcome {
   int code = 0;
@@ -50,9 +49,9 @@ class ExportCommandTest : public ::testing::Test {
   std::string plan() const {
     return write("plan.yaml", "name: mine\nlayout: {tp: 1, pp: 2, dp: 4, ep: 4}\nmicro_batch: 1\n");
   }
-  static std::string schema_fault(const std::string& json) {
+  static std::string schema_fault(const std::string& json, const char* name = "export.json") {
     const base::Node schema =
-        base::load_document((test::source_root() / "docs" / "schema" / "export.json").string()).root;
+        base::load_document((test::source_root() / "docs" / "schema" / name).string()).root;
     return test::find_schema_fault(schema, base::parse_json(json, "out").root);
   }
   test::TemporaryFolder folder_;
@@ -94,6 +93,49 @@ TEST_F(ExportCommandTest, WhatIsMissingIsSaidAndNothingIsWritten) {
             "too\n");
   EXPECT_THAT(run({"export", file, "--to", "megatrn", "-o", path("out")}).err,
               HasSubstr("hint: did you mean \"megatron\"?"));
+  EXPECT_FALSE(fs::exists(path("out")));
+}
+
+/// tiny-moe's 16 experts in 20 slots on 4 GPUs, three MoE layers.
+const char* const kReplicated =
+    "placement:\n  algorithm: eplb\n  slots:\n"
+    "    - {layers: \"0-1\", experts: \"0-4 1 5-8 2 9-12 3 13-15 0\"}\n"
+    "    - {layers: \"2\", experts: \"15 14 13 12 11 10 9 8 7 6 5 4 3 2 1 0 12 11 10 9\"}\n";
+
+TEST_F(ExportCommandTest, EveryExpertMapComesBackAsTheSamePlan) {
+  const std::string file =
+      write("plan.yaml", "name: mine\nlayout: {dp: 4, ep: 4}\n" + std::string(kReplicated));
+  for (const char* name :
+       {"sglang/expert-location.json", "vllm/expert-map.json", "vllm-ascend/expert-map.json",
+        "trtllm/moe-load-balancer.yaml", "eplb/eplb.json", "eplb/phy2log.npy"}) {
+    const std::string target = fs::path(name).parent_path().string();
+    const Outcome out = run({"export", file, "--to", target, "--model", "tiny-moe", "-o", path(target)});
+    EXPECT_EQ(out.code, kOk) << out.err;
+    const Outcome in = run(
+        {"import", "placement", path(name), "--model", "tiny-moe", "--plan", file, "-o", path("back.yaml")});
+    EXPECT_EQ(in.code, kOk) << in.err;
+    sim::PlanSpec want = sim::load_plan(file);
+    want.placement.algorithm = "imported";
+    EXPECT_EQ(sim::load_plan(path("back.yaml")), want) << name;
+  }
+}
+
+TEST_F(ExportCommandTest, ImportedPlacementAsJsonKeepsItsSchema) {
+  const std::string map = write("map.json", "[[1, 0, 2, 3], [3, 2, 1, 0]]\n");
+  const Outcome json = run({"import", "placement", map, "--ep", "2", "--json"});
+  EXPECT_EQ(json.code, kOk) << json.err;
+  EXPECT_EQ(schema_fault(json.out, "import.json"), "") << json.out;
+  const Outcome text = run({"import", "placement", map});
+  EXPECT_THAT(text.out, HasSubstr("placement:\n  algorithm: \"imported\""));
+  EXPECT_THAT(text.err, HasSubstr("vllm: 4 experts in 4 slots of 2 layers\nnote: 4 experts, as the highest"));
+  EXPECT_EQ(run({"import", "placement", map, "--ep", "3"}).code, kBadInput);
+}
+
+TEST_F(ExportCommandTest, WhatAnEngineWouldFailOnIsNotWritten) {
+  const Outcome outcome =
+      run({"export", plan(), "--to", "trtllm", "--model", "gpt-oss-120b", "-o", path("out")});
+  EXPECT_EQ(outcome.code, kBadInput);
+  EXPECT_THAT(outcome.err, HasSubstr("[architecture]"));
   EXPECT_FALSE(fs::exists(path("out")));
 }
 

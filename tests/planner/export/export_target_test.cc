@@ -109,7 +109,8 @@ TEST(ExportTargets, NamesDifferAndEachSaysWhatItWritesAndWhyItLeavesOut) {
 }
 
 TEST(ExportTargets, WhatATargetDoesNotExpressIsInTheReport) {
-  const sim::ModelSpec model = test::small_model();
+  sim::ModelSpec model = test::small_model();
+  model.architecture = "MixtralForCausalLM";
   const sim::RunSpec run = test::small_run();
   const sim::PlanSpec plan = test::plan_of(16, 2, 2, 4);
   for (ExportTarget target : export_targets()) {
