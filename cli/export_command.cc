@@ -1,59 +1,98 @@
 #include "cli/export_command.h"
 
-#include <algorithm>
-#include <array>
 #include <filesystem>
+#include <optional>
 #include <ostream>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "base/config_files.h"
 #include "base/diagnostics.h"
 #include "base/files.h"
-#include "planner/export/checkpoint_permutation.h"
-#include "planner/export/megatron_arguments.h"
+#include "planner/export/export_report.h"
+#include "planner/export/export_target.h"
 
 namespace moeplan::cli {
 
 namespace {
 
-constexpr std::array<std::string_view, 14> kLater = {"megatron-bridge", "deepspeed", "torchtitan", "galvatron", "tutel", "fastmoe", "tamoe",
-                                                     "sglang", "vllm", "vllm-ascend", "trtllm", "eplb", "chakra", "launch"};
+constexpr const char* kReport = "export-report.txt";
 
-void check_options(const ExportOptions& options) {
-  if (std::find(kLater.begin(), kLater.end(), options.to) != kLater.end()) {
-    throw base::InputError(fmt::format("--to {}: not in this release, expected megatron", options.to));
-  }
-  if (options.to != "megatron") throw base::InputError(fmt::format("--to: found \"{}\", expected megatron", options.to));
-  if (options.model.empty() || options.run.empty()) {
-    throw base::InputError("export to megatron needs --model and --run: its arguments hold the model and the batch too");
-  }
+const planner::ExportTarget& find_target(const std::string& name) {
+  if (const planner::ExportTarget* target = planner::find_export_target(name)) return *target;
+  std::vector<std::string> names;
+  for (const planner::ExportTarget& target : planner::export_targets()) names.emplace_back(target.name);
+  const std::string near = base::nearest_word(name, names);
+  throw base::InputError(fmt::format("--to: found \"{}\", expected {}", name, fmt::join(names, ", ")),
+                         near.empty() ? "" : fmt::format("did you mean \"{}\"?", near));
+}
+
+void check_options(const ExportOptions& options, const planner::ExportTarget& target) {
+  if (target.needs_run && (options.model.empty() || options.run.empty()))
+    throw base::InputError(
+        fmt::format("export to {} needs --model and --run: what it writes holds the model and the batch too",
+                    target.name));
+  if (target.needs_model && options.model.empty())
+    throw base::InputError(
+        fmt::format("export to {} needs --model: its layers and experts are counted there", target.name));
   if (options.common.output.empty()) throw base::InputError("export needs -o DIR");
-  if (options.gpus_per_node < 1) throw base::InputError(fmt::format("--gpus-per-node: found {}, expected 1 or more", options.gpus_per_node));
+  if (options.gpus_per_node < 1)
+    throw base::InputError(
+        fmt::format("--gpus-per-node: found {}, expected 1 or more", options.gpus_per_node));
+}
+
+void write_files(const ExportOptions& options, const planner::ExportTarget& target, const sim::PlanSpec& plan,
+                 const planner::Exported& exported, Console console) {
+  const std::filesystem::path folder(options.common.output);
+  for (const planner::ExportFile& file : exported.files) {
+    const std::string path = (folder / file.name).string();
+    base::write_file_atomically(path, file.content);
+    if (!options.common.quiet && !options.common.json) console.out << path << '\n';
+  }
+  base::write_file_atomically((folder / kReport).string(), planner::describe_export(target, plan, exported));
+}
+
+void tell(const ExportOptions& options, const planner::ExportTarget& target, const sim::PlanSpec& plan,
+          const planner::Exported& exported, Console console) {
+  if (options.common.json) {
+    console.out << planner::write_export_json(target, plan, exported, options.common.output);
+    return;
+  }
+  if (options.common.quiet) return;
+  for (const planner::ExportRemark& remark : exported.not_expressed)
+    console.out << fmt::format("not expressed: {} ({}): {}\n", remark.part, remark.value, remark.done);
+  for (const std::string& step : exported.next) console.out << "next: " << step << '\n';
 }
 
 }  // namespace
 
 int run_export(const ExportOptions& options, Console console) {
-  check_options(options);
+  const planner::ExportTarget& target = find_target(options.to);
+  check_options(options, target);
   const sim::PlanSpec plan = sim::load_plan(options.plan);
-  const sim::ModelSpec model = sim::load_model(base::resolve_config("models", options.model));
-  const sim::RunSpec run = sim::load_run(base::resolve_config("runs", options.run));
-  const planner::PlanContext context{model, run, plan.layout.world()};
-  const auto arguments = planner::write_megatron_arguments(context, plan);
-  std::vector<std::pair<std::string, std::string>> files = {
-      {"megatron.args", planner::write_argument_lines(arguments)},
-      {"megatron.sh", planner::write_launch_script(arguments, context, plan, options.gpus_per_node)}};
-  if (!plan.placement.is_contiguous()) files.emplace_back("expert-permutation.json", planner::write_checkpoint_permutation(model, plan));
-  for (const auto& [name, content] : files) {
-    const std::string path = (std::filesystem::path(options.common.output) / name).string();
-    base::write_file_atomically(path, content);
-    if (!options.common.quiet) console.out << path << '\n';
-  }
+  std::optional<sim::ModelSpec> model;
+  std::optional<sim::RunSpec> run;
+  if (!options.model.empty()) model = sim::load_model(base::resolve_config("models", options.model));
+  if (!options.run.empty()) run = sim::load_run(base::resolve_config("runs", options.run));
+  const planner::ExportJob job{plan, model ? &*model : nullptr, run ? &*run : nullptr, options.gpus_per_node};
+  const planner::Exported exported = planner::export_plan(target, job);
+  write_files(options, target, plan, exported, console);
+  tell(options, target, plan, exported, console);
   return kOk;
+}
+
+std::string list_export_targets() {
+  std::string text = "Targets:";
+  for (const planner::ExportTarget& target : planner::export_targets()) {
+    const char* needs = target.needs_run     ? " (needs --model and --run)"
+                        : target.needs_model ? " (needs --model)"
+                                             : "";
+    text += fmt::format("\n  {:<16}{}{}", target.name, target.what, needs);
+  }
+  return text;
 }
 
 }  // namespace moeplan::cli

@@ -16,6 +16,7 @@
 #include "planner/export/megatron_import.h"
 #include "planner/export/megatron_run.h"
 #include "planner/export/model_config.h"
+#include "planner/export/placement_import.h"
 #include "topology/cluster_import.h"
 
 namespace moeplan::cli {
@@ -49,7 +50,8 @@ void tell_lines(const ImportOptions& options, Console console, const std::vector
   for (const std::string& line : notes) console.err << "note: " << line << '\n';
 }
 
-void tell(const ImportOptions& options, Console console, const planner::MegatronImport& imported, const std::string& plan_text) {
+void tell(const ImportOptions& options, Console console, const planner::MegatronImport& imported,
+          const std::string& plan_text) {
   if (options.common.json) {
     base::JsonWriter json;
     json.begin_object();
@@ -82,7 +84,8 @@ int import_plan(const ImportOptions& options, Console console) {
   planner::MegatronImport imported = planner::import_megatron_plan(base::read_text_file(options.file), read);
   if (!options.permutation.empty()) {
     if (!model) throw base::InputError("--permutation needs --model: the file names layers of it");
-    imported.plan.placement = planner::read_checkpoint_permutation(base::load_document(options.permutation), *model);
+    imported.plan.placement =
+        planner::read_checkpoint_permutation(base::load_document(options.permutation), *model);
   }
   const std::string text = sim::write_plan(imported.plan);
   if (!options.common.output.empty()) base::write_file_atomically(options.common.output, text);
@@ -91,8 +94,8 @@ int import_plan(const ImportOptions& options, Console console) {
 }
 
 int import_run(const ImportOptions& options, Console console) {
-  const planner::MegatronRun imported =
-      planner::import_megatron_run(base::read_text_file(options.file), options.file, read_defines(options.defines));
+  const planner::MegatronRun imported = planner::import_megatron_run(
+      base::read_text_file(options.file), options.file, read_defines(options.defines));
   const std::string text = sim::write_run(imported.run);
   if (!options.common.output.empty()) base::write_file_atomically(options.common.output, text);
   if (options.common.json) {
@@ -157,6 +160,59 @@ int import_model(const ImportOptions& options, Console console) {
   return kOk;
 }
 
+void tell_placement(const ImportOptions& options, Console console, const planner::PlacementImport& imported,
+                    const std::string& text) {
+  if (options.common.json) {
+    base::JsonWriter json;
+    json.begin_object();
+    json.field("schema", "moeplan.import/1");
+    json.field("moeplan_version", base::version());
+    json.field("kind", "placement");
+    json.field("format", imported.kind);
+    json.field(options.plan.empty() ? "placement" : "plan", text);
+    json.field("experts", imported.experts);
+    json.field("slots", imported.slots);
+    json.field("layers", imported.layers);
+    json.key("ep");
+    if (imported.ranks > 0)
+      json.value(imported.ranks);
+    else
+      json.null();
+    write_list(json, "notes", imported.notes);
+    json.end_object();
+    console.out << json.text();
+    return;
+  }
+  if (options.common.output.empty()) console.out << text;
+  if (options.common.quiet) return;
+  console.err << fmt::format("{}: {} experts in {} slots of {} layers\n", imported.kind, imported.experts,
+                             imported.slots, imported.layers);
+  for (const std::string& note : imported.notes) console.err << "note: " << note << '\n';
+}
+
+int import_placement(const ImportOptions& options, Console console) {
+  std::optional<sim::ModelSpec> model;
+  if (!options.model.empty()) model = sim::load_model(base::resolve_config("models", options.model));
+  std::optional<sim::PlanSpec> plan;
+  if (!options.plan.empty()) plan = sim::load_plan(options.plan);
+  if (plan && options.ep > 0 && plan->layout.ep != options.ep)
+    throw base::InputError(fmt::format("--ep {}: {} has EP {}", options.ep, options.plan, plan->layout.ep));
+  planner::PlacementImportOptions read;
+  read.file = options.file;
+  read.model = model ? &*model : nullptr;
+  read.ranks = plan ? plan->layout.ep : options.ep;
+  const planner::PlacementImport imported =
+      planner::import_placement(base::read_text_file(options.file), read);
+  std::string text = sim::write_placement(imported.placement);
+  if (plan) {
+    plan->placement = imported.placement;
+    text = sim::write_plan(*plan);
+  }
+  if (!options.common.output.empty()) base::write_file_atomically(options.common.output, text);
+  tell_placement(options, console, imported, text);
+  return kOk;
+}
+
 }  // namespace
 
 int run_import(const ImportOptions& options, Console console) {
@@ -164,10 +220,12 @@ int run_import(const ImportOptions& options, Console console) {
   if (options.kind == "model") return import_model(options, console);
   if (options.kind == "run") return import_run(options, console);
   if (options.kind == "cluster") return import_cluster(options, console);
+  if (options.kind == "placement") return import_placement(options, console);
   if (options.kind == "load") {
-    throw base::InputError("import load: not in this release, expected plan, run, model or cluster", "--load reads the log formats themselves");
+    throw base::InputError("import load: not in this release, expected plan, run, model, cluster or placement",
+                           "--load reads the log formats themselves");
   }
-  throw base::InputError(fmt::format("import: found \"{}\", expected plan, run, model or cluster", options.kind));
+  throw base::InputError(fmt::format("import: found \"{}\", expected plan, run, model, cluster or placement", options.kind));
 }
 
 }  // namespace moeplan::cli

@@ -220,29 +220,34 @@ class Program {
   void declare_export() {
     CLI::App* verb = app_.add_subcommand("export", "Write a plan in the form that a framework loads");
     verb->add_option("plan", export_.plan, "plan file")->required();
-    verb->add_option("--to", export_.to, "megatron")->required();
-    verb->add_option("--model", export_.model, "the model's config.json, or the name of a shipped one")
-        ->required();
-    verb->add_option("--run", export_.run, "run file, or the name of a shipped one")->required();
-    verb->add_option("--gpus-per-node", export_.gpus_per_node, "of the launch script")
+    verb->add_option("--to", export_.to, "a target of the list below")->required();
+    verb->add_option("--model", export_.model, "the model's config.json, or the name of a shipped one");
+    verb->add_option("--run", export_.run, "run file, or the name of a shipped one");
+    verb->add_option("--gpus-per-node", export_.gpus_per_node, "of launch scripts")
         ->check(CLI::PositiveNumber)
         ->capture_default_str();
     verb->add_option("-o,--output", export_.common.output, "folder to write to")->required();
+    verb->add_flag("--json", export_.common.json, "write the report as JSON");
     add_quiet(verb, export_.common);
+    verb->footer(list_export_targets() +
+                 "\n\nexport-report.txt beside the files says what the target cannot express, and what is left to do.");
     verb->callback([this] { verb_ = [this] { return run_export(export_, console_); }; });
   }
 
   void declare_import() {
     CLI::App* verb =
-        app_.add_subcommand("import", "Read others' own files: Megatron arguments, config.json, a node's topology");
-    verb->add_option("kind", import_.kind, "plan, run, model or cluster")
+        app_.add_subcommand("import", "Read others' own files: Megatron arguments, config.json, expert maps, a node's topology");
+    verb->add_option("kind", import_.kind, "plan, run, model, cluster or placement")
         ->required()
-        ->check(CLI::IsMember({"cluster", "model", "run", "load", "plan"}));
+        ->check(CLI::IsMember({"cluster", "model", "run", "load", "plan", "placement"}));
     verb->add_option("file", import_.file, "the file to read; its kind is detected")->required();
     verb->add_option("--gpus", import_.gpus, "of a plan whose text does not say how many GPUs it runs on")
         ->check(CLI::PositiveNumber);
-    verb->add_option("--model", import_.model, "check the plan against this model");
+    verb->add_option("--model", import_.model, "check the plan or the placement against this model");
     verb->add_option("--permutation", import_.permutation, "the plan's checkpoint permutation file");
+    verb->add_option("--plan", import_.plan, "of a placement: write this plan with it");
+    verb->add_option("--ep", import_.ep, "of a placement: GPUs that share the experts, where no plan says it")
+        ->check(CLI::PositiveNumber);
     verb->add_option("--define", import_.defines, "NAME=VALUE of a shell variable of the file; may repeat");
     verb->add_option("--set", import_.stated, "of a cluster: PATH=VALUE that the file does not say, as node.gpu=H100-SXM; may repeat");
     verb->add_option("--like", import_.like, "of a cluster: cluster file, or shipped name, for what is still unknown");

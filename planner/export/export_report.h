@@ -1,0 +1,17 @@
+#pragma once
+
+#include <string>
+
+#include "planner/export/export_target.h"
+
+namespace moeplan::planner {
+
+/// What an export wrote, what the target cannot express and what is left to do, for people. Ends in a
+/// newline.
+std::string describe_export(const ExportTarget& target, const sim::PlanSpec& plan, const Exported& exported);
+
+/// The same as JSON; schema docs/schema/export.json. `folder` is where the files were written.
+std::string write_export_json(const ExportTarget& target, const sim::PlanSpec& plan, const Exported& exported,
+                              const std::string& folder);
+
+}  // namespace moeplan::planner

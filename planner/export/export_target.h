@@ -1,0 +1,76 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "planner/export/megatron_rules.h"
+#include "planner/export/plan_parts.h"
+
+namespace moeplan::planner {
+
+/// What an export is made from.
+struct ExportJob {
+  const sim::PlanSpec& plan;
+  const sim::ModelSpec* model = nullptr;  ///< given where the target needs it
+  const sim::RunSpec* run = nullptr;      ///< given where the target needs it
+  int gpus_per_node = 8;                  ///< of launch scripts
+};
+
+struct ExportFile {
+  std::string name;     ///< inside the folder of the export
+  std::string content;  ///< may be binary
+  std::string what;     ///< one line for people
+};
+
+/// A part of the plan that the files do not hold, and what became of it.
+struct ExportRemark {
+  std::string part;   ///< as name(PlanPart) gives it
+  std::string value;  ///< what the plan has
+  std::string done;   ///< "left out: ..."
+};
+
+struct Exported {
+  std::vector<ExportFile> files;
+  std::vector<ExportRemark> not_expressed;
+  std::vector<std::string> next;  ///< what is left to the user, in order
+};
+
+/// A framework or tool that plans can be written for.
+struct ExportTarget {
+  std::string_view name;  ///< the word of `export --to`
+  std::string_view what;  ///< what is written, one line
+  bool needs_model = false;
+  bool needs_run = false;
+  std::vector<PlanPart> expresses;  ///< what `write` puts into the files, refuses, or remarks on itself
+  std::string_view left_out;        ///< why the other parts are not there
+  /// Files, remarks and next steps. Throws InputError where the framework would refuse the files or run
+  /// another plan.
+  Exported (*write)(const ExportJob& job);
+};
+
+/// All targets, in the order in which help lists them.
+const std::vector<ExportTarget>& export_targets();
+/// nullptr where there is no such target.
+const ExportTarget* find_export_target(std::string_view name);
+
+/// Writes a plan for a target. Every part that the plan states and the target does not express is in
+/// not_expressed.
+Exported export_plan(const ExportTarget& target, const ExportJob& job);
+
+/// All parts but those listed.
+std::vector<PlanPart> parts_except(const std::vector<PlanPart>& without);
+
+/// Throws InputError with one line a fault, "SUBJECT: MESSAGE [RULE]"; nothing where there is none.
+void refuse_faults(const std::string& subject, const std::vector<sim::PlanFault>& faults);
+
+/// The targets, one a file; export_targets() lists them.
+ExportTarget megatron_target();
+ExportTarget sglang_target();
+ExportTarget vllm_target();
+ExportTarget ascend_target();
+ExportTarget trtllm_target();
+ExportTarget eplb_target();
+ExportTarget json_target();
+
+}  // namespace moeplan::planner
