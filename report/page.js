@@ -207,10 +207,32 @@
     });
   }
 
-  drawBreakdown();
-  if (data.timeline) drawTimeline();
-  if (data.loads) drawLoads();
-  drawMemory();
-  if (data.what_if.length > 0) drawWhatIf();
+  // A line a combination of the other keys; points without a step are gaps.
+  function drawSweep() {
+    var sweep = data.sweep;
+    draw('chart-sweep', 420, {
+      type: 'line',
+      data: {
+        labels: sweep.labels,
+        datasets: sweep.series.map(function (series, i) {
+          return {label: series.name, borderColor: palette[i % palette.length], backgroundColor: palette[i % palette.length],
+                  borderDash: i < palette.length ? [] : [6, 4], data: series.steps};
+        })
+      },
+      options: {
+        scales: {x: {title: title(sweep.key)}, y: {beginAtZero: true, title: title('step time, s')}},
+        plugins: {tooltip: {callbacks: {label: function (c) { return c.dataset.label + ': ' + seconds(c.raw); }}}}
+      }
+    });
+  }
+
+  if (data.sweep) drawSweep();
+  if (data.plans) {
+    drawBreakdown();
+    if (data.timeline) drawTimeline();
+    if (data.loads) drawLoads();
+    drawMemory();
+    if (data.what_if.length > 0) drawWhatIf();
+  }
   body.setAttribute('data-charts', drawn);
 })();

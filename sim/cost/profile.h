@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 
+#include "base/document.h"
 #include "base/units.h"
 #include "sim/cost/estimate.h"
 #include "sim/cost/format.h"
@@ -118,5 +119,6 @@ class Profile {
 Profile load_profile(const std::string& path);
 /// The same from text; `file` is the name shown in messages.
 Profile parse_profile(const std::string& text, const std::string& file);
+Profile parse_profile(const base::Document& document);
 
 }  // namespace moeplan::sim

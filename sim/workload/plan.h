@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/document.h"
 #include "base/ids.h"
 
 namespace moeplan::sim {
@@ -190,6 +191,7 @@ std::vector<std::string> context_exchange_words();
 /// Reads plan.yaml; unknown keys are errors. Format: docs/formats/plan.md.
 PlanSpec load_plan(const std::string& path);
 PlanSpec parse_plan(const std::string& text, const std::string& file);
+PlanSpec parse_plan(const base::Document& document);
 /// The YAML text of a plan; load(write(p)) == p.
 std::string write_plan(const PlanSpec& plan);
 /// Its `placement` section alone.
