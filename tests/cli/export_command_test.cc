@@ -131,6 +131,24 @@ TEST_F(ExportCommandTest, ImportedPlacementAsJsonKeepsItsSchema) {
   EXPECT_EQ(run({"import", "placement", map, "--ep", "3"}).code, kBadInput);
 }
 
+TEST_F(ExportCommandTest, ADeepSpeedConfigComesBackAsThePlan) {
+  const std::string file = write("plan.yaml",
+                                 "name: mine\nlayout: {dp: 8, ep: 4}\nmicro_batch: 2\ndata_parallel: zero2\n"
+                                 "overlap_param_gather: false\n");
+  const Outcome out = run(
+      {"export", file, "--to", "deepspeed", "--model", "tiny-moe", "--run", "pretrain-4k", "-o", path("ds")});
+  EXPECT_EQ(out.code, kOk) << out.err;
+  const Outcome in =
+      run({"import", "plan", path("ds/ds_config.json"), "--model", "tiny-moe", "-o", path("back.yaml")});
+  EXPECT_EQ(in.code, kOk) << in.err;
+  sim::PlanSpec want = sim::load_plan(file);
+  want.name = "ds_config";
+  want.framework = "deepspeed";
+  EXPECT_EQ(sim::load_plan(path("back.yaml")), want);
+  EXPECT_EQ(schema_fault(run({"import", "plan", path("ds/ds_config.json"), "--json"}).out, "import.json"),
+            "");
+}
+
 TEST_F(ExportCommandTest, ALaunchBundleNeedsItsHosts) {
   const std::string file = plan();
   EXPECT_EQ(

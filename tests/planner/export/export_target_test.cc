@@ -112,9 +112,9 @@ TEST(ExportTargets, WhatATargetDoesNotExpressIsInTheReport) {
   sim::ModelSpec model = test::small_model();
   model.architecture = "MixtralForCausalLM";
   const sim::RunSpec run = test::small_run();
-  const sim::PlanSpec plan = test::plan_of(16, 2, 2, 4);
+  const sim::PlanSpec plan = test::plan_of(16, 1, 1, 4);
   for (ExportTarget target : export_targets()) {
-    if (target.needs_run) target.expresses = {PlanPart::kTensorParallel};  // the others have to appear
+    if (target.needs_run) target.expresses = {PlanPart::kExpertParallel};  // the others have to appear
     const Exported exported = export_plan(target, {plan, &model, &run, 8, {"a", "b"}});
     std::multiset<std::string> found;
     for (const ExportRemark& remark : exported.not_expressed) found.insert(remark.part);
