@@ -69,6 +69,7 @@ void refuse_faults(const std::string& subject, const std::vector<sim::PlanFault>
 
 /// The targets, one a file; export_targets() lists them.
 ExportTarget megatron_target();
+ExportTarget bridge_target();
 ExportTarget deepspeed_target();
 ExportTarget sglang_target();
 ExportTarget vllm_target();

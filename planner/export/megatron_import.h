@@ -2,6 +2,7 @@
 
 #include <string_view>
 
+#include "planner/export/megatron_flags.h"
 #include "planner/export/plan_import.h"
 
 namespace moeplan::planner {
@@ -13,5 +14,8 @@ using MegatronImport = PlanImport;
 /// its top). Wrong values are InputErrors at their place. Inverse of write_megatron_arguments for every plan whose
 /// split is empty where it is even, and whose placement is contiguous.
 MegatronImport import_megatron_plan(std::string_view text, const MegatronImportOptions& options);
+
+/// The same of flags that are collected already; their places are those of `options.file`.
+MegatronImport import_megatron_flags(const MegatronFlags& flags, const MegatronImportOptions& options);
 
 }  // namespace moeplan::planner
