@@ -68,7 +68,7 @@ class Translator {
     sink_.add({document_.file, node.at, path, std::move(message), ""});
   }
 
-  void add(std::string_view flag, const base::Member& member, std::vector<const Node*> values) {
+  void add(std::string_view flag, const base::Member& member, const std::vector<const Node*>& values) {
     MegatronFlags::Entry entry;
     entry.at = member.at;
     for (const Node* value : values) {

@@ -71,6 +71,7 @@ void refuse_faults(const std::string& subject, const std::vector<sim::PlanFault>
 ExportTarget megatron_target();
 ExportTarget bridge_target();
 ExportTarget deepspeed_target();
+ExportTarget torchtitan_target();
 ExportTarget sglang_target();
 ExportTarget vllm_target();
 ExportTarget ascend_target();

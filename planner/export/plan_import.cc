@@ -4,6 +4,7 @@
 #include "planner/export/bridge_overrides.h"
 #include "planner/export/deepspeed_config.h"
 #include "planner/export/megatron_import.h"
+#include "planner/export/torchtitan_recipe.h"
 
 namespace moeplan::planner {
 
@@ -30,6 +31,7 @@ PlanImport import_plan(std::string_view text, const PlanImportOptions& options) 
     const base::Document document = base::parse_yaml(text, options.file);
     if (is_bridge_config(document)) return import_bridge_plan(document, options);
   }
+  if (is_torchtitan_recipe(text)) return import_torchtitan_plan(text, options);
   return import_megatron_plan(text, options);
 }
 
