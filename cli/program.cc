@@ -275,7 +275,7 @@ class Program {
 
   void declare_import() {
     CLI::App* verb =
-        app_.add_subcommand("import", "Read a framework's own files: Megatron arguments, Megatron-Bridge, DeepSpeed and torchtitan configs, config.json, expert maps");
+        app_.add_subcommand("import", "Read a framework's own files: Megatron arguments, Megatron-Bridge, DeepSpeed, torchtitan and Galvatron configs, config.json, expert maps");
     verb->add_option("kind", import_.kind, "plan, run, model or placement")
         ->required()
         ->check(CLI::IsMember({"cluster", "model", "run", "load", "plan", "placement"}));

@@ -18,10 +18,10 @@ bool holds(const std::vector<PlanPart>& parts, PlanPart part) {
 }  // namespace
 
 const std::vector<ExportTarget>& export_targets() {
-  static const std::vector<ExportTarget> kTargets = {megatron_target(),   bridge_target(), deepspeed_target(),
-                                                     torchtitan_target(), sglang_target(), vllm_target(),
-                                                     ascend_target(),     trtllm_target(), eplb_target(),
-                                                     launch_target(),     json_target()};
+  static const std::vector<ExportTarget> kTargets = {
+      megatron_target(),  bridge_target(), deepspeed_target(), torchtitan_target(),
+      galvatron_target(), sglang_target(), vllm_target(),      ascend_target(),
+      trtllm_target(),    eplb_target(),   launch_target(),    json_target()};
   return kTargets;
 }
 

@@ -72,6 +72,7 @@ ExportTarget megatron_target();
 ExportTarget bridge_target();
 ExportTarget deepspeed_target();
 ExportTarget torchtitan_target();
+ExportTarget galvatron_target();
 ExportTarget sglang_target();
 ExportTarget vllm_target();
 ExportTarget ascend_target();

@@ -3,6 +3,7 @@
 #include "base/document.h"
 #include "planner/export/bridge_overrides.h"
 #include "planner/export/deepspeed_config.h"
+#include "planner/export/galvatron_config.h"
 #include "planner/export/megatron_import.h"
 #include "planner/export/torchtitan_recipe.h"
 
@@ -25,8 +26,11 @@ bool looks_like_yaml_map(std::string_view text) {
 
 PlanImport import_plan(std::string_view text, const PlanImportOptions& options) {
   const std::size_t start = text.find_first_not_of(" \t\r\n");
-  if (start != std::string_view::npos && text[start] == '{')
-    return import_deepspeed_plan(base::parse_json(text, options.file), options);
+  if (start != std::string_view::npos && text[start] == '{') {
+    const base::Document document = base::parse_json(text, options.file);
+    if (document.root.find("pp_deg") != nullptr) return import_galvatron_plan(document, options);
+    return import_deepspeed_plan(document, options);
+  }
   if (looks_like_yaml_map(text)) {
     const base::Document document = base::parse_yaml(text, options.file);
     if (is_bridge_config(document)) return import_bridge_plan(document, options);
