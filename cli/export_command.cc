@@ -14,6 +14,7 @@
 #include "base/files.h"
 #include "planner/export/export_report.h"
 #include "planner/export/export_target.h"
+#include "planner/export/launch_files.h"
 
 namespace moeplan::cli {
 
@@ -39,9 +40,16 @@ void check_options(const ExportOptions& options, const planner::ExportTarget& ta
     throw base::InputError(
         fmt::format("export to {} needs --model: its layers and experts are counted there", target.name));
   if (options.common.output.empty()) throw base::InputError("export needs -o DIR");
-  if (options.gpus_per_node < 1)
+  if (options.gpus_per_node < 0)
     throw base::InputError(
         fmt::format("--gpus-per-node: found {}, expected 1 or more", options.gpus_per_node));
+  if (options.gpus_per_node > 0 && !target.launches)
+    throw base::InputError(fmt::format("--gpus-per-node: export to {} starts nothing", target.name));
+  if (target.needs_hosts && options.hosts.empty())
+    throw base::InputError(fmt::format(
+        "export to {} needs --hosts FILE: a host a line, in the order of the cluster's nodes", target.name));
+  if (!target.needs_hosts && !options.hosts.empty())
+    throw base::InputError(fmt::format("--hosts: export to {} names no hosts", target.name));
 }
 
 void write_files(const ExportOptions& options, const planner::ExportTarget& target, const sim::PlanSpec& plan,
@@ -62,8 +70,8 @@ void tell(const ExportOptions& options, const planner::ExportTarget& target, con
     return;
   }
   if (options.common.quiet) return;
-  for (const planner::ExportRemark& remark : exported.not_expressed)
-    console.out << fmt::format("not expressed: {} ({}): {}\n", remark.part, remark.value, remark.done);
+  for (const std::string& remark : planner::describe_remarks(exported))
+    console.out << "not expressed: " << remark << '\n';
   for (const std::string& step : exported.next) console.out << "next: " << step << '\n';
 }
 
@@ -77,7 +85,10 @@ int run_export(const ExportOptions& options, Console console) {
   std::optional<sim::RunSpec> run;
   if (!options.model.empty()) model = sim::load_model(base::resolve_config("models", options.model));
   if (!options.run.empty()) run = sim::load_run(base::resolve_config("runs", options.run));
-  const planner::ExportJob job{plan, model ? &*model : nullptr, run ? &*run : nullptr, options.gpus_per_node};
+  planner::ExportJob job{plan, model ? &*model : nullptr, run ? &*run : nullptr, 8, {}};
+  if (options.gpus_per_node > 0) job.gpus_per_node = options.gpus_per_node;
+  if (!options.hosts.empty())
+    job.hosts = planner::read_hosts(base::read_text_file(options.hosts), options.hosts, job.gpus_per_node);
   const planner::Exported exported = planner::export_plan(target, job);
   write_files(options, target, plan, exported, console);
   tell(options, target, plan, exported, console);

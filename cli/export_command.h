@@ -12,7 +12,8 @@ struct ExportOptions {
   std::string to;         ///< name of a target
   std::string model;      ///< where the target needs it
   std::string run;        ///< where the target needs it
-  int gpus_per_node = 8;  ///< of launch scripts
+  std::string hosts;      ///< file with a host a line; where the target needs it
+  int gpus_per_node = 0;  ///< of launch scripts; 0 = 8
 };
 
 /// `moeplan export`: the target's files and export-report.txt, which says what was written, what the target

@@ -13,7 +13,7 @@
 #include "base/files.h"
 #include "base/json_writer.h"
 #include "planner/export/checkpoint_permutation.h"
-#include "planner/export/megatron_import.h"
+#include "planner/export/plan_import.h"
 #include "planner/export/megatron_run.h"
 #include "planner/export/model_config.h"
 #include "planner/export/placement_import.h"
@@ -50,7 +50,7 @@ void tell_lines(const ImportOptions& options, Console console, const std::vector
   for (const std::string& line : notes) console.err << "note: " << line << '\n';
 }
 
-void tell(const ImportOptions& options, Console console, const planner::MegatronImport& imported,
+void tell(const ImportOptions& options, Console console, const planner::PlanImport& imported,
           const std::string& plan_text) {
   if (options.common.json) {
     base::JsonWriter json;
@@ -76,12 +76,12 @@ void tell(const ImportOptions& options, Console console, const planner::Megatron
 int import_plan(const ImportOptions& options, Console console) {
   std::optional<sim::ModelSpec> model;
   if (!options.model.empty()) model = sim::load_model(base::resolve_config("models", options.model));
-  planner::MegatronImportOptions read;
+  planner::PlanImportOptions read;
   read.file = options.file;
   read.gpus = options.gpus;
   read.model = model ? &*model : nullptr;
   read.variables = read_defines(options.defines);
-  planner::MegatronImport imported = planner::import_megatron_plan(base::read_text_file(options.file), read);
+  planner::PlanImport imported = planner::import_plan(base::read_text_file(options.file), read);
   if (!options.permutation.empty()) {
     if (!model) throw base::InputError("--permutation needs --model: the file names layers of it");
     imported.plan.placement =

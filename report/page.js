@@ -207,7 +207,7 @@
     });
   }
 
-  // A line a combination of the other keys; points without a step are gaps.
+  // A line a combination of the other keys; points without a result are gaps.
   function drawSweep() {
     var sweep = data.sweep;
     draw('chart-sweep', 420, {
@@ -216,12 +216,11 @@
         labels: sweep.labels,
         datasets: sweep.series.map(function (series, i) {
           return {label: series.name, borderColor: palette[i % palette.length], backgroundColor: palette[i % palette.length],
-                  borderDash: i < palette.length ? [] : [6, 4], data: series.steps};
+                  borderDash: i < palette.length ? [] : [6, 4], data: series.rates};
         })
       },
       options: {
-        scales: {x: {title: title(sweep.key)}, y: {beginAtZero: true, title: title('step time, s')}},
-        plugins: {tooltip: {callbacks: {label: function (c) { return c.dataset.label + ': ' + seconds(c.raw); }}}}
+        scales: {x: {title: title(sweep.key)}, y: {beginAtZero: true, title: title('tokens/s/GPU')}}
       }
     });
   }

@@ -23,7 +23,7 @@ using planner::SweepSpec;
 /// One line of the chart: a combination of all keys but the one along x.
 struct Line {
   std::string name;
-  std::vector<double> steps;  ///< [value of x], below 0: none
+  std::vector<double> rates;  ///< [value of x], below 0: none
 };
 
 /// Which key goes along x: the one with the most values, the first of equals.
@@ -53,13 +53,13 @@ std::vector<Line> lines_of(const SweepSpec& spec, const SweepResult& result, std
           });
       if (!moves_with_x) others.push_back(keys[k]->name + " " + texts[k]);
     }
-    const std::string name = others.empty() ? "step time" : fmt::format("{}", fmt::join(others, ", "));
+    const std::string name = others.empty() ? "tokens a second and GPU" : fmt::format("{}", fmt::join(others, ", "));
     const auto [entry, is_new] = by_name.emplace(name, lines.size());
     if (is_new) lines.push_back({name, std::vector<double>(keys[x]->texts.size(), -1.0)});
     const auto at = std::find(keys[x]->texts.begin(), keys[x]->texts.end(), texts[x]);
     if (result.rows[i].status == "ok")
-      lines[entry->second].steps[static_cast<std::size_t>(at - keys[x]->texts.begin())] =
-          result.rows[i].figures.front();
+      lines[entry->second].rates[static_cast<std::size_t>(at - keys[x]->texts.begin())] =
+          result.rows[i].figures[planner::column_of("tokens_per_s_per_gpu")];
   }
   return lines;
 }
@@ -79,13 +79,13 @@ std::string write_data(const SweepKey& along_x, const std::vector<Line>& lines) 
   for (std::size_t i = 0; i < std::min(lines.size(), kSweepLines); ++i) {
     json.begin_object();
     json.field("name", lines[i].name);
-    json.key("steps");
+    json.key("rates");
     json.begin_array();
-    for (const double step : lines[i].steps) {
-      if (step < 0.0) {
+    for (const double rate : lines[i].rates) {
+      if (rate < 0.0) {
         json.null();
       } else {
-        json.value(step);
+        json.value(rate);
       }
     }
     json.end_array();
@@ -102,12 +102,12 @@ std::string table_of(const SweepSpec& spec, const SweepResult& result) {
   std::iota(order.begin(), order.end(), 0);
   const auto rank = [&](std::size_t i) {
     const SweepRow& row = result.rows[i];
-    return std::pair(row.status != "ok", row.status == "ok" ? row.figures.front() : 0.0);
+    return std::pair(row.status != "ok", row.status == "ok" ? -row.figures[planner::column_of("tokens_per_s_per_gpu")] : 0.0);
   };
   std::stable_sort(order.begin(), order.end(),
                    [&](std::size_t a, std::size_t b) { return rank(a) < rank(b); });
   std::string out =
-      "<h2>Points, the shortest step first</h2>\n<div class=\"scroll\"><table><thead><tr><th>point</th>";
+      "<h2>Points, the most tokens a second first</h2>\n<div class=\"scroll\"><table><thead><tr><th>point</th>";
   for (const SweepKey* key : spec.keys()) out += "<th>" + escape_html(key->name) + "</th>";
   out +=
       "<th>step</th><th>tokens/s/GPU</th><th>MFU</th><th>memory GiB</th><th>plan</th></tr></thead><tbody>\n";
@@ -121,7 +121,8 @@ std::string table_of(const SweepSpec& spec, const SweepResult& result) {
       const auto& f = row.figures;
       out += fmt::format(
           "<td>{}</td><td>{:.0f}</td><td>{:.1f} %</td><td>{:.1f}</td><td class=\"l\">{}</td></tr>\n",
-          base::pretty(base::Seconds::of(f[0])), f[5], 100 * f[7], f[8], escape_html(row.plan));
+          base::pretty(base::Seconds::of(f[0])), f[planner::column_of("tokens_per_s_per_gpu")],
+          100 * f[planner::column_of("mfu")], f[planner::column_of("memory_reserved_gib")], escape_html(row.plan));
     } else {
       out += fmt::format("<td class=\"l\" colspan=\"5\">{}: {}</td></tr>\n", row.status,
                          escape_html(row.reason));
@@ -140,9 +141,9 @@ std::string write_sweep_page(const SweepSpec& spec, const SweepResult& result, c
   const std::vector<const SweepKey*> keys = spec.keys();
   const std::size_t x = key_along_x(keys);
   const std::vector<Line> lines = lines_of(spec, result, x);
-  std::string body = "<pre>" + escape_html(describe_sweep(spec, result)) + "</pre>\n";
+  std::string body = "<pre style=\"white-space:pre-wrap\">" + escape_html(describe_sweep(spec, result)) + "</pre>\n";
   body += fmt::format(
-      "<h2>Step time over {}</h2>\n<div class=\"chart\"><canvas id=\"chart-sweep\"></canvas></div>\n",
+      "<h2>Tokens a second and GPU over {}</h2>\n<div class=\"chart\"><canvas id=\"chart-sweep\"></canvas></div>\n",
       escape_html(keys[x]->name));
   if (lines.size() > kSweepLines)
     body += fmt::format("<p class=\"muted\">The first {} of {} combinations; all are in points.csv.</p>\n",

@@ -7,7 +7,7 @@
 
 namespace moeplan::report {
 
-/// One self-contained HTML page of a sweep: step time over the key with the most values, a line for each
+/// One self-contained HTML page of a sweep: tokens a second and GPU over the key with the most values, a line for each
 /// combination of the others (at most kSweepLines), and the best points. The same sweep gives the same bytes.
 std::string write_sweep_page(const planner::SweepSpec& spec, const planner::SweepResult& result,
                              const ChartLibrary& library = chart_library());

@@ -1,11 +1,30 @@
 #include "planner/export/export_report.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "base/files.h"
 #include "base/json_writer.h"
 
 namespace moeplan::planner {
+
+std::vector<std::string> describe_remarks(const Exported& exported) {
+  std::vector<std::string> fates;
+  std::vector<std::string> parts;
+  for (const ExportRemark& remark : exported.not_expressed) {
+    const std::string part = fmt::format("{} ({})", remark.part, remark.value);
+    const auto known = std::find(fates.begin(), fates.end(), remark.done);
+    if (known == fates.end()) {
+      fates.push_back(remark.done);
+      parts.push_back(part);
+    } else {
+      parts[static_cast<std::size_t>(known - fates.begin())] += ", " + part;
+    }
+  }
+  for (std::size_t i = 0; i < parts.size(); ++i) parts[i] += ": " + fates[i];
+  return parts;
+}
 
 std::string describe_export(const ExportTarget& target, const sim::PlanSpec& plan, const Exported& exported) {
   std::string text = fmt::format("{} ({}) as {}\n", plan.name, sim::short_name(plan), target.what);
@@ -14,8 +33,7 @@ std::string describe_export(const ExportTarget& target, const sim::PlanSpec& pla
     text += "everything that the plan says is in these files\n";
   } else {
     text += fmt::format("what {} cannot express:\n", target.name);
-    for (const ExportRemark& remark : exported.not_expressed)
-      text += fmt::format("  {} ({}): {}\n", remark.part, remark.value, remark.done);
+    for (const std::string& remark : describe_remarks(exported)) text += fmt::format("  {}\n", remark);
   }
   if (!exported.next.empty()) text += "next:\n";
   for (const std::string& step : exported.next) text += fmt::format("  {}\n", step);

@@ -1,10 +1,14 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "planner/export/export_target.h"
 
 namespace moeplan::planner {
+
+/// One line for all parts that have the same fate: "schedule (1f1b), micro_batch (1): left out: ...".
+std::vector<std::string> describe_remarks(const Exported& exported);
 
 /// What an export wrote, what the target cannot express and what is left to do, for people. Ends in a
 /// newline.

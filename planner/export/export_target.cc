@@ -18,9 +18,10 @@ bool holds(const std::vector<PlanPart>& parts, PlanPart part) {
 }  // namespace
 
 const std::vector<ExportTarget>& export_targets() {
-  static const std::vector<ExportTarget> kTargets = {megatron_target(), sglang_target(), vllm_target(),
-                                                     ascend_target(),   trtllm_target(), eplb_target(),
-                                                     json_target()};
+  static const std::vector<ExportTarget> kTargets = {
+      megatron_target(),  bridge_target(), deepspeed_target(), torchtitan_target(),
+      galvatron_target(), sglang_target(), vllm_target(),      ascend_target(),
+      trtllm_target(),    eplb_target(),   launch_target(),    json_target()};
   return kTargets;
 }
 
@@ -34,6 +35,7 @@ const ExportTarget* find_export_target(std::string_view name) {
 Exported export_plan(const ExportTarget& target, const ExportJob& job) {
   MOEPLAN_CHECK(!target.needs_model || job.model != nullptr, "a target that needs a model has one");
   MOEPLAN_CHECK(!target.needs_run || job.run != nullptr, "a target that needs a run has one");
+  MOEPLAN_CHECK(!target.needs_hosts || !job.hosts.empty(), "a target that needs hosts has some");
   Exported exported = target.write(job);
   const sim::RunSpec* run = target.needs_run ? job.run : nullptr;
   for (const StatedPart& stated : stated_parts(job.plan, run)) {

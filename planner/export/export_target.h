@@ -15,6 +15,7 @@ struct ExportJob {
   const sim::ModelSpec* model = nullptr;  ///< given where the target needs it
   const sim::RunSpec* run = nullptr;      ///< given where the target needs it
   int gpus_per_node = 8;                  ///< of launch scripts
+  std::vector<std::string> hosts;  ///< in the order of the cluster's nodes; given where the target needs them
 };
 
 struct ExportFile {
@@ -42,6 +43,8 @@ struct ExportTarget {
   std::string_view what;  ///< what is written, one line
   bool needs_model = false;
   bool needs_run = false;
+  bool needs_hosts = false;
+  bool launches = false;            ///< gpus_per_node matters
   std::vector<PlanPart> expresses;  ///< what `write` puts into the files, refuses, or remarks on itself
   std::string_view left_out;        ///< why the other parts are not there
   /// Files, remarks and next steps. Throws InputError where the framework would refuse the files or run
@@ -66,11 +69,16 @@ void refuse_faults(const std::string& subject, const std::vector<sim::PlanFault>
 
 /// The targets, one a file; export_targets() lists them.
 ExportTarget megatron_target();
+ExportTarget bridge_target();
+ExportTarget deepspeed_target();
+ExportTarget torchtitan_target();
+ExportTarget galvatron_target();
 ExportTarget sglang_target();
 ExportTarget vllm_target();
 ExportTarget ascend_target();
 ExportTarget trtllm_target();
 ExportTarget eplb_target();
+ExportTarget launch_target();
 ExportTarget json_target();
 
 }  // namespace moeplan::planner

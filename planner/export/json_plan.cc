@@ -1,3 +1,5 @@
+#include <optional>
+
 #include "base/document.h"
 #include "base/json_writer.h"
 #include "base/quantity_text.h"
@@ -8,12 +10,12 @@ namespace moeplan::planner {
 namespace {
 
 void write_scalar(const base::Node& node, base::JsonWriter& json) {
-  if (node.quoted) {
-    json.value(node.text);
-  } else if (node.text == "true" || node.text == "false") {
-    json.value(node.text == "true");
-  } else if (const auto number = base::parse_integer(node.text)) {
+  const auto number = node.quoted ? std::nullopt : base::parse_integer(node.text);
+  const bool truth = !node.quoted && (node.text == "true" || node.text == "false");
+  if (number) {
     json.value(*number);
+  } else if (truth) {
+    json.value(node.text == "true");
   } else {
     json.value(node.text);
   }

@@ -32,7 +32,7 @@ ExportTarget megatron_target() {
   ExportTarget target;
   target.name = "megatron";
   target.what = "Megatron-LM arguments and a launch script";
-  target.needs_model = target.needs_run = true;
+  target.needs_model = target.needs_run = target.launches = true;
   target.expresses = parts_except({PlanPart::kFusion, PlanPart::kDocuments});
   target.left_out = "Megatron's arguments do not hold it; build and data decide";
   target.write = write_megatron;

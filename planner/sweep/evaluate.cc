@@ -1,9 +1,11 @@
 #include "planner/sweep/evaluate.h"
 
+#include <algorithm>
 #include <limits>
 
 #include <fmt/format.h>
 
+#include "base/check.h"
 #include "base/quantity_text.h"
 #include "planner/search/axes.h"
 #include "planner/search/search.h"
@@ -111,6 +113,13 @@ const std::vector<std::string>& sweep_columns(SweepVerb) {
     return all;
   }();
   return kColumns;
+}
+
+std::size_t column_of(const std::string& name) {
+  const std::vector<std::string>& columns = sweep_columns(SweepVerb::kSimulate);
+  const auto at = std::find(columns.begin(), columns.end(), name);
+  MOEPLAN_CHECK(at != columns.end(), "no such figure");
+  return static_cast<std::size_t>(at - columns.begin());
 }
 
 SweepRow evaluate_point(const SweepSpec& spec, const PointInputs& inputs) {

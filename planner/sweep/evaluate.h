@@ -20,6 +20,9 @@ struct SweepRow {
 /// Names of figures, with their unit: "step_time_s". The first is what a sweep is about.
 const std::vector<std::string>& sweep_columns(SweepVerb verb);
 
+/// Where a figure stands in a row. Requires that there is one of that name.
+std::size_t column_of(const std::string& name);
+
 /// Simulates the point's plan, or searches the best plan, on one thread. Deterministic.
 SweepRow evaluate_point(const SweepSpec& spec, const PointInputs& inputs);
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include <fmt/format.h>
 
@@ -17,8 +16,10 @@ namespace {
 
 std::string number_text(double value) { return std::isnan(value) ? std::string() : fmt::format("{}", value); }
 
-double step_of(const SweepRow& row) {
-  return row.status == "ok" ? row.figures.front() : std::numeric_limits<double>::infinity();
+/// Tokens a second and GPU, what points of different batches and GPU counts are compared by; below 0: none.
+double rate_of(const SweepRow& row) {
+  static const std::size_t at = column_of("tokens_per_s_per_gpu");
+  return row.status == "ok" ? row.figures[at] : -1.0;
 }
 
 std::string counts_line(const SweepResult& result) {
@@ -99,32 +100,27 @@ std::string write_sweep_json(const SweepSpec& spec, const SweepResult& result) {
 
 std::string describe_sweep(const SweepSpec& spec, const SweepResult& result) {
   std::string text = counts_line(result);
-  const auto by_step = [](const SweepRow& a, const SweepRow& b) { return step_of(a) < step_of(b); };
-  const auto best = std::min_element(result.rows.begin(), result.rows.end(), by_step);
+  const auto by_rate = [](const SweepRow& a, const SweepRow& b) { return rate_of(a) < rate_of(b); };
+  const auto best = std::max_element(result.rows.begin(), result.rows.end(), by_rate);
   if (best == result.rows.end() || best->status != "ok") return text + "no point is ok\n";
-  const auto at = [&](const SweepRow& row) {
-    return describe_point(spec, result.points[static_cast<std::size_t>(&row - result.rows.data())]);
-  };
-  text += fmt::format("shortest step {}: {} ({})\n", base::pretty(base::Seconds::of(step_of(*best))),
-                      at(*best), best->plan);
+  text += fmt::format("most tokens a second and GPU: {:.0f}, step {} ({})\n  at {}\n", rate_of(*best), base::pretty(base::Seconds::of(best->figures.front())),
+                      best->plan, describe_point(spec, result.points[static_cast<std::size_t>(best - result.rows.begin())]));
   std::size_t k = 0;
   for (const SweepKey* key : spec.keys()) {
-    text += fmt::format("\n{:<40} {:>12} {:>12} {:>8}\n", key->name, "best step", "mean step", "ok");
+    text += fmt::format("\n{:<40} {:>14} {:>14} {:>8}\n", key->name, "best tok/s/GPU", "mean tok/s/GPU", "ok");
     for (const std::string& value : key->texts) {
-      double least = std::numeric_limits<double>::infinity();
-      double sum = 0;
+      double most = 0, sum = 0;
       int ok = 0, all = 0;
       for (std::size_t i = 0; i < result.rows.size(); ++i) {
         if (point_texts(spec, result.points[i])[k] != value) continue;
         ++all;
         if (result.rows[i].status != "ok") continue;
         ++ok;
-        least = std::min(least, step_of(result.rows[i]));
-        sum += step_of(result.rows[i]);
+        most = std::max(most, rate_of(result.rows[i]));
+        sum += rate_of(result.rows[i]);
       }
-      text += fmt::format(
-          "  {:<38} {:>12} {:>12} {:>8}\n", value, ok > 0 ? base::pretty(base::Seconds::of(least)) : "-",
-          ok > 0 ? base::pretty(base::Seconds::of(sum / ok)) : "-", fmt::format("{}/{}", ok, all));
+      text += fmt::format("  {:<38} {:>14} {:>14} {:>8}\n", value, ok > 0 ? fmt::format("{:.0f}", most) : "-", ok > 0 ? fmt::format("{:.0f}", sum / ok) : "-",
+                          fmt::format("{}/{}", ok, all));
     }
     ++k;
   }

@@ -19,8 +19,8 @@ struct SweepResult {
 std::string write_sweep_csv(const SweepSpec& spec, const SweepResult& result);
 /// docs/schema/sweep.json
 std::string write_sweep_json(const SweepSpec& spec, const SweepResult& result);
-/// For people: how many points there are of each status, the best and the worst, and for each key the best
-/// step of each of its values.
+/// For people: how many points there are of each status, the best by tokens a second and GPU, and what each value of
+/// each key reaches.
 std::string describe_sweep(const SweepSpec& spec, const SweepResult& result);
 
 }  // namespace moeplan::planner

@@ -131,6 +131,43 @@ TEST_F(ExportCommandTest, ImportedPlacementAsJsonKeepsItsSchema) {
   EXPECT_EQ(run({"import", "placement", map, "--ep", "3"}).code, kBadInput);
 }
 
+TEST_F(ExportCommandTest, ADeepSpeedConfigComesBackAsThePlan) {
+  const std::string file = write("plan.yaml",
+                                 "name: mine\nlayout: {dp: 8, ep: 4}\nmicro_batch: 2\ndata_parallel: zero2\n"
+                                 "overlap_param_gather: false\n");
+  const Outcome out = run(
+      {"export", file, "--to", "deepspeed", "--model", "tiny-moe", "--run", "pretrain-4k", "-o", path("ds")});
+  EXPECT_EQ(out.code, kOk) << out.err;
+  const Outcome in =
+      run({"import", "plan", path("ds/ds_config.json"), "--model", "tiny-moe", "-o", path("back.yaml")});
+  EXPECT_EQ(in.code, kOk) << in.err;
+  sim::PlanSpec want = sim::load_plan(file);
+  want.name = "ds_config";
+  want.framework = "deepspeed";
+  EXPECT_EQ(sim::load_plan(path("back.yaml")), want);
+  EXPECT_EQ(schema_fault(run({"import", "plan", path("ds/ds_config.json"), "--json"}).out, "import.json"),
+            "");
+}
+
+TEST_F(ExportCommandTest, ALaunchBundleNeedsItsHosts) {
+  const std::string file = plan();
+  EXPECT_EQ(
+      run({"export", file, "--to", "launch", "-o", path("out")}).err,
+      "error: export to launch needs --hosts FILE: a host a line, in the order of the cluster's nodes\n");
+  const std::string hosts = write("hosts", "b\na\n");
+  EXPECT_EQ(run({"export", file, "--to", "json", "--hosts", hosts, "-o", path("out")}).err,
+            "error: --hosts: export to json names no hosts\n");
+  EXPECT_EQ(run({"export", file, "--to", "json", "--gpus-per-node", "4", "-o", path("out")}).err,
+            "error: --gpus-per-node: export to json starts nothing\n");
+  EXPECT_FALSE(fs::exists(path("out")));
+  const Outcome outcome =
+      run({"export", file, "--to", "launch", "--hosts", hosts, "--gpus-per-node", "4", "-o", path("out")});
+  EXPECT_EQ(outcome.code, kOk) << outcome.err;
+  EXPECT_EQ(text("out/hostfile"), "b slots=4\na slots=4\n");
+  EXPECT_THAT(outcome.out,
+              HasSubstr("not expressed: schedule (1f1b), micro_batch (1), data_parallel (zero1)"));
+}
+
 TEST_F(ExportCommandTest, WhatAnEngineWouldFailOnIsNotWritten) {
   const Outcome outcome =
       run({"export", plan(), "--to", "trtllm", "--model", "gpt-oss-120b", "-o", path("out")});

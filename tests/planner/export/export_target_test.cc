@@ -112,10 +112,10 @@ TEST(ExportTargets, WhatATargetDoesNotExpressIsInTheReport) {
   sim::ModelSpec model = test::small_model();
   model.architecture = "MixtralForCausalLM";
   const sim::RunSpec run = test::small_run();
-  const sim::PlanSpec plan = test::plan_of(16, 2, 2, 4);
+  const sim::PlanSpec plan = test::plan_of(16, 1, 1, 4);
   for (ExportTarget target : export_targets()) {
-    if (target.needs_run) target.expresses = {PlanPart::kTensorParallel};  // the others have to appear
-    const Exported exported = export_plan(target, {plan, &model, &run, 8});
+    if (target.needs_run) target.expresses = {PlanPart::kExpertParallel};  // the others have to appear
+    const Exported exported = export_plan(target, {plan, &model, &run, 8, {"a", "b"}});
     std::multiset<std::string> found;
     for (const ExportRemark& remark : exported.not_expressed) found.insert(remark.part);
     for (const StatedPart& stated : stated_parts(plan, target.needs_run ? &run : nullptr)) {
@@ -132,10 +132,10 @@ TEST(ExportTargets, MegatronLeavesOutFusionAndDocumentsAlone) {
   sim::RunSpec run = test::small_run();
   const sim::PlanSpec plan = test::plan_of(16, 2, 2, 4);
   const ExportTarget& megatron = *find_export_target("megatron");
-  EXPECT_THAT(export_plan(megatron, {plan, &model, &run, 8}).not_expressed, IsEmpty());
+  EXPECT_THAT(export_plan(megatron, {plan, &model, &run, 8, {}}).not_expressed, IsEmpty());
   run.documents = sim::DocumentSpec{};
   run.fusion.experts = true;
-  const Exported exported = export_plan(megatron, {plan, &model, &run, 8});
+  const Exported exported = export_plan(megatron, {plan, &model, &run, 8, {}});
   ASSERT_EQ(exported.not_expressed.size(), 2U);
   EXPECT_EQ(exported.not_expressed[0].part, "run.fusion");
   EXPECT_EQ(exported.not_expressed[1].part, "run.documents");
@@ -144,7 +144,7 @@ TEST(ExportTargets, MegatronLeavesOutFusionAndDocumentsAlone) {
 TEST(ExportTargets, JsonGivesTheSamePlanBack) {
   test::TemporaryFolder folder;
   const sim::PlanSpec plan = loud_plan();
-  const Exported exported = export_plan(*find_export_target("json"), {plan, nullptr, nullptr, 8});
+  const Exported exported = export_plan(*find_export_target("json"), {plan, nullptr, nullptr, 8, {}});
   ASSERT_EQ(exported.files.size(), 1U);
   EXPECT_EQ(sim::parse_plan(exported.files[0].content, "plan.json"), plan);
   EXPECT_THAT(exported.not_expressed, IsEmpty());
@@ -157,15 +157,19 @@ TEST(ExportReport, SaysWhatIsWrittenWhatIsLeftOutAndWhatIsLeftToDo) {
   plan.name = "mine";
   Exported exported;
   exported.files = {{"a.txt", "abc", "three letters"}};
-  exported.not_expressed = {{"layout.tp", "4", "left out: nobody asked"}};
+  exported.not_expressed = {{"layout.tp", "4", "left out: nobody asked"},
+                            {"placement", "eplb", "guessed"},
+                            {"layout.cp", "2", "left out: nobody asked"}};
   exported.next = {"start it"};
-  EXPECT_EQ(describe_export(target, plan, exported), "mine (" + sim::short_name(plan) +
-                                                         ") as the plan itself as JSON, for scripts\n"
-                                                         "  a.txt: three letters\n"
-                                                         "what json cannot express:\n"
-                                                         "  layout.tp (4): left out: nobody asked\n"
-                                                         "next:\n"
-                                                         "  start it\n");
+  EXPECT_EQ(describe_export(target, plan, exported),
+            "mine (" + sim::short_name(plan) +
+                ") as the plan itself as JSON, for scripts\n"
+                "  a.txt: three letters\n"
+                "what json cannot express:\n"
+                "  layout.tp (4), layout.cp (2): left out: nobody asked\n"
+                "  placement (eplb): guessed\n"
+                "next:\n"
+                "  start it\n");
   exported.not_expressed.clear();
   EXPECT_THAT(describe_export(target, plan, exported),
               HasSubstr("everything that the plan says is in these files\n"));

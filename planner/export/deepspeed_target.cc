@@ -1,0 +1,77 @@
+#include <fmt/format.h>
+
+#include "planner/export/checkpoint_permutation.h"
+#include "planner/export/deepspeed_config.h"
+#include "planner/export/export_target.h"
+
+namespace moeplan::planner {
+
+namespace {
+
+void remark(PlanPart part, std::string value, std::string done, Exported& out) {
+  out.not_expressed.push_back({std::string(name(part)), std::move(value), std::move(done)});
+}
+
+void remark_on_experts(const ExportJob& job, Exported& out) {
+  const sim::PlanSpec& plan = job.plan;
+  if (plan.layout.tp > 1)
+    remark(PlanPart::kExpertParallel, std::to_string(plan.layout.ep),
+           "other ranks: DeepSpeed fills EP groups with one TP lane after the other, a plan with neighbours",
+           out);
+  if (plan.layout.ep == 1 || plan.dispatcher == sim::Dispatcher::kFlat) return;
+  if (plan.dispatcher != sim::Dispatcher::kDeepEp) {
+    remark(PlanPart::kDispatcher, std::string(sim::name(plan.dispatcher)),
+           "left out: AutoEP has all-to-all and DeepEP", out);
+  } else {
+    out.next.emplace_back(
+        "comm_backend is a key of DeepSpeed at 0067b11e; at edaa7221 (August 2026) it is not read, and "
+        "unknown "
+        "keys are passed over in silence: tokens then go by all-to-all");
+  }
+}
+
+Exported write_deepspeed(const ExportJob& job) {
+  const sim::PlanSpec& plan = job.plan;
+  const PlanContext context{*job.model, *job.run, plan.layout.world()};
+  refuse_faults("DeepSpeed cannot run this plan", find_deepspeed_faults(context, plan));
+  Exported out;
+  out.files = {{"ds_config.json", write_deepspeed_config(context, plan), "config of deepspeed.initialize()"}};
+  if (!plan.placement.is_contiguous()) {
+    out.files.push_back({"expert-permutation.json", write_checkpoint_permutation(*job.model, plan),
+                         "old expert of each new position, layer by layer"});
+    out.next.emplace_back(
+        "permute the experts of the checkpoint as expert-permutation.json says: AutoEP places them in order");
+  }
+  remark_on_experts(job, out);
+  if (plan.overlap_param_gather && plan.layout.dp > 1 && !sim::shards_parameters(plan.data_parallel()))
+    remark(PlanPart::kParamGatherOverlap, "true",
+           "left out: below stage 3 ZeRO gathers parameters behind the step", out);
+  out.next.push_back(
+      fmt::format("start {} ranks; optimizer, learning rate and sequence length {} are the training script's",
+                  context.gpus, job.run->seq_len));
+  if (plan.recompute.mode != sim::RecomputeMode::kNone)
+    out.next.emplace_back("switch gradient checkpointing on in the training script");
+  return out;
+}
+
+}  // namespace
+
+ExportTarget deepspeed_target() {
+  ExportTarget target;
+  target.name = "deepspeed";
+  target.what = "DeepSpeed JSON with ZeRO, AutoTP and AutoEP";
+  target.needs_model = target.needs_run = true;
+  target.expresses = {
+      PlanPart::kTensorParallel,    PlanPart::kPipeline,           PlanPart::kVirtualStages,
+      PlanPart::kSchedule,          PlanPart::kStageSplit,         PlanPart::kContextParallel,
+      PlanPart::kContextExchange,   PlanPart::kExpertParallel,     PlanPart::kExpertTensorParallel,
+      PlanPart::kDataParallel,      PlanPart::kMicroBatch,         PlanPart::kSharding,
+      PlanPart::kGradReduceOverlap, PlanPart::kParamGatherOverlap, PlanPart::kDispatcher,
+      PlanPart::kDispatcherSms,     PlanPart::kPlacement,          PlanPart::kReplicas,
+      PlanPart::kGlobalBatch,       PlanPart::kMatrixFormat,       PlanPart::kGradientFormat};
+  target.left_out = "DeepSpeed's config does not hold it; the training script and the build decide";
+  target.write = write_deepspeed;
+  return target;
+}
+
+}  // namespace moeplan::planner

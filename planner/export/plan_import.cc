@@ -1,0 +1,42 @@
+#include "planner/export/plan_import.h"
+
+#include "base/document.h"
+#include "planner/export/bridge_overrides.h"
+#include "planner/export/deepspeed_config.h"
+#include "planner/export/galvatron_config.h"
+#include "planner/export/megatron_import.h"
+#include "planner/export/torchtitan_recipe.h"
+
+namespace moeplan::planner {
+
+namespace {
+
+/// Does a line begin with the name of a section of Megatron-Bridge? A shell script and a list of arguments do
+/// not.
+bool looks_like_yaml_map(std::string_view text) {
+  for (const std::string_view section : {"model:", "train:", "ddp:"}) {
+    for (std::size_t at = text.find(section); at != std::string_view::npos; at = text.find(section, at + 1)) {
+      if (at == 0 || text[at - 1] == '\n') return text.find("MODEL_ARGS:") == std::string_view::npos;
+    }
+  }
+  return false;
+}
+
+}  // namespace
+
+PlanImport import_plan(std::string_view text, const PlanImportOptions& options) {
+  const std::size_t start = text.find_first_not_of(" \t\r\n");
+  if (start != std::string_view::npos && text[start] == '{') {
+    const base::Document document = base::parse_json(text, options.file);
+    if (document.root.find("pp_deg") != nullptr) return import_galvatron_plan(document, options);
+    return import_deepspeed_plan(document, options);
+  }
+  if (looks_like_yaml_map(text)) {
+    const base::Document document = base::parse_yaml(text, options.file);
+    if (is_bridge_config(document)) return import_bridge_plan(document, options);
+  }
+  if (is_torchtitan_recipe(text)) return import_torchtitan_plan(text, options);
+  return import_megatron_plan(text, options);
+}
+
+}  // namespace moeplan::planner

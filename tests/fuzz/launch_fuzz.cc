@@ -1,0 +1,8 @@
+#include "planner/export/launch_files.h"
+#include "tests/fuzz/fuzz.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using namespace moeplan;
+  fuzz::read_or_refuse([&] { planner::read_hosts(fuzz::text_of(data, size), "input", 8); });
+  return fuzz::read_or_refuse([&] { planner::read_rank_table(fuzz::text_of(data, size), "input"); });
+}
