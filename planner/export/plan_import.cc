@@ -3,6 +3,7 @@
 #include "base/document.h"
 #include "planner/export/bridge_overrides.h"
 #include "planner/export/deepspeed_config.h"
+#include "planner/export/fastmoe_files.h"
 #include "planner/export/galvatron_config.h"
 #include "planner/export/megatron_import.h"
 #include "planner/export/torchtitan_recipe.h"
@@ -35,6 +36,7 @@ PlanImport import_plan(std::string_view text, const PlanImportOptions& options) 
     const base::Document document = base::parse_yaml(text, options.file);
     if (is_bridge_config(document)) return import_bridge_plan(document, options);
   }
+  if (is_fastmoe_script(text)) return import_fastmoe_plan(text, options);
   if (is_torchtitan_recipe(text)) return import_torchtitan_plan(text, options);
   return import_megatron_plan(text, options);
 }

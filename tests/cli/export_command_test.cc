@@ -149,6 +149,27 @@ TEST_F(ExportCommandTest, ADeepSpeedConfigComesBackAsThePlan) {
             "");
 }
 
+TEST_F(ExportCommandTest, FastMoeTakesALoadAndTaMoeACluster) {
+  const std::string file = write("plan.yaml", "name: mine\nlayout: {dp: 4, ep: 4}\nmicro_batch: 1\n");
+  const std::string small = write("run.yaml", "name: small\nglobal_batch: 8\nseq_len: 512\n");
+  const Outcome fast = run({"export", file, "--to", "fastmoe", "--model", "tiny-moe", "--run", small,
+                            "--load", "zipf:1.0", "-o", path("f")});
+  EXPECT_EQ(fast.code, kOk) << fast.err;
+  EXPECT_EQ(run({"show", "load", path("f/gate-tables")}).code, kOk);
+  EXPECT_EQ(
+      run({"import", "placement", path("f/smartmoe-mapping.json"), "--model", "tiny-moe", "--plan", file})
+          .code,
+      kOk);
+  const Outcome near = run(
+      {"export", file, "--to", "tamoe", "--model", "tiny-moe", "--cluster", "hgx-h100-1n", "-o", path("t")});
+  EXPECT_EQ(near.code, kOk) << near.err;
+  EXPECT_EQ(text("t/topology.txt"), "1 1 1 1\n1 1 1 1\n1 1 1 1\n1 1 1 1\n");
+  EXPECT_EQ(run({"export", file, "--to", "tamoe", "--model", "tiny-moe", "-o", path("u")}).err,
+            "error: export to tamoe needs --cluster: it says how far ranks are from each other\n");
+  EXPECT_EQ(run({"export", file, "--to", "json", "--load", "uniform", "-o", path("u")}).err,
+            "error: --load: export to json holds no loads\n");
+}
+
 TEST_F(ExportCommandTest, ALaunchBundleNeedsItsHosts) {
   const std::string file = plan();
   EXPECT_EQ(
