@@ -42,7 +42,8 @@ void check_more(const ExportOptions& options, const planner::ExportTarget& targe
   };
   unused(options.gpus_per_node > 0, target.launches, "--gpus-per-node", "starts nothing");
   unused(!options.hosts.empty(), target.needs_hosts, "--hosts", "names no hosts");
-  unused(!options.cluster.empty(), target.needs_cluster, "--cluster", "does not depend on the cluster");
+  unused(!options.cluster.empty(), target.needs_cluster || target.takes_cluster, "--cluster",
+         "does not depend on the cluster");
   unused(!options.load.empty(), target.takes_loads, "--load", "holds no loads");
   if (target.needs_hosts && options.hosts.empty())
     throw base::InputError(fmt::format(
@@ -92,11 +93,14 @@ void tell(const ExportOptions& options, const planner::ExportTarget& target, con
 
 /// The files that the options name; what a job points to.
 struct Inputs {
-  explicit Inputs(const ExportOptions& options) : plan(sim::load_plan(options.plan)) {
+  Inputs(const ExportOptions& options, const planner::ExportTarget& target)
+      : plan(sim::load_plan(options.plan)) {
     if (!options.model.empty()) model = sim::load_model(base::resolve_config("models", options.model));
     if (!options.run.empty()) run = sim::load_run(base::resolve_config("runs", options.run));
     if (!options.cluster.empty())
       cluster = topology::load_cluster(base::resolve_config("clusters", options.cluster));
+    if (cluster && target.takes_cluster)
+      profile = sim::load_profile(base::resolve_config("profiles", cluster->profile())).at_sustained_clocks();
     if (options.load.empty() || !model) return;
     sim::LoadOptions load;
     load.seed = options.common.seed;
@@ -111,6 +115,7 @@ struct Inputs {
   std::optional<sim::ModelSpec> model;
   std::optional<sim::RunSpec> run;
   std::optional<topology::Cluster> cluster;
+  std::optional<sim::Profile> profile;
   std::unique_ptr<sim::ExpertLoads> loads;
 };
 
@@ -119,12 +124,13 @@ struct Inputs {
 int run_export(const ExportOptions& options, Console console) {
   const planner::ExportTarget& target = find_target(options.to);
   check_options(options, target);
-  const Inputs inputs(options);
+  const Inputs inputs(options, target);
   planner::ExportJob job{inputs.plan,
                          inputs.model ? &*inputs.model : nullptr,
                          inputs.run ? &*inputs.run : nullptr,
                          options.gpus_per_node > 0 ? options.gpus_per_node : kGpusPerNode,
                          inputs.cluster ? &*inputs.cluster : nullptr,
+                         inputs.profile ? &*inputs.profile : nullptr,
                          inputs.loads.get(),
                          {}};
   if (!options.hosts.empty())

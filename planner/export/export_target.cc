@@ -20,8 +20,8 @@ bool holds(const std::vector<PlanPart>& parts, PlanPart part) {
 const std::vector<ExportTarget>& export_targets() {
   static const std::vector<ExportTarget> kTargets = {
       megatron_target(), bridge_target(), deepspeed_target(), torchtitan_target(), galvatron_target(),
-      fastmoe_target(),  tamoe_target(),  sglang_target(),    vllm_target(),       ascend_target(),
-      trtllm_target(),   eplb_target(),   launch_target(),    json_target()};
+      fastmoe_target(),  tamoe_target(),  tutel_target(),     sglang_target(),     vllm_target(),
+      ascend_target(),   trtllm_target(), eplb_target(),      launch_target(),     json_target()};
   return kTargets;
 }
 

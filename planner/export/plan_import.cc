@@ -7,6 +7,7 @@
 #include "planner/export/galvatron_config.h"
 #include "planner/export/megatron_import.h"
 #include "planner/export/torchtitan_recipe.h"
+#include "planner/export/tutel_config.h"
 
 namespace moeplan::planner {
 
@@ -30,6 +31,7 @@ PlanImport import_plan(std::string_view text, const PlanImportOptions& options) 
   if (start != std::string_view::npos && text[start] == '{') {
     const base::Document document = base::parse_json(text, options.file);
     if (document.root.find("pp_deg") != nullptr) return import_galvatron_plan(document, options);
+    if (document.root.find("moe_layer") != nullptr) return import_tutel_plan(document, options);
     return import_deepspeed_plan(document, options);
   }
   if (looks_like_yaml_map(text)) {

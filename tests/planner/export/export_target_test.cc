@@ -118,7 +118,8 @@ TEST(ExportTargets, WhatATargetDoesNotExpressIsInTheReport) {
   const topology::Cluster cluster = topology::load_cluster(base::resolve_config("clusters", "hgx-h100-4n"));
   for (ExportTarget target : export_targets()) {
     if (target.needs_run) target.expresses = {PlanPart::kExpertParallel};  // the others have to appear
-    const Exported exported = export_plan(target, {plan, &model, &run, 8, &cluster, nullptr, {"a", "b"}});
+    const Exported exported =
+        export_plan(target, {plan, &model, &run, 8, &cluster, nullptr, nullptr, {"a", "b"}});
     std::multiset<std::string> found;
     for (const ExportRemark& remark : exported.not_expressed) found.insert(remark.part);
     for (const StatedPart& stated : stated_parts(plan, target.needs_run ? &run : nullptr)) {
@@ -135,10 +136,11 @@ TEST(ExportTargets, MegatronLeavesOutFusionAndDocumentsAlone) {
   sim::RunSpec run = test::small_run();
   const sim::PlanSpec plan = test::plan_of(16, 2, 2, 4);
   const ExportTarget& megatron = *find_export_target("megatron");
-  EXPECT_THAT(export_plan(megatron, {plan, &model, &run, 8, nullptr, nullptr, {}}).not_expressed, IsEmpty());
+  EXPECT_THAT(export_plan(megatron, {plan, &model, &run, 8, nullptr, nullptr, nullptr, {}}).not_expressed,
+              IsEmpty());
   run.documents = sim::DocumentSpec{};
   run.fusion.experts = true;
-  const Exported exported = export_plan(megatron, {plan, &model, &run, 8, nullptr, nullptr, {}});
+  const Exported exported = export_plan(megatron, {plan, &model, &run, 8, nullptr, nullptr, nullptr, {}});
   ASSERT_EQ(exported.not_expressed.size(), 2U);
   EXPECT_EQ(exported.not_expressed[0].part, "run.fusion");
   EXPECT_EQ(exported.not_expressed[1].part, "run.documents");
@@ -148,7 +150,7 @@ TEST(ExportTargets, JsonGivesTheSamePlanBack) {
   test::TemporaryFolder folder;
   const sim::PlanSpec plan = loud_plan();
   const Exported exported =
-      export_plan(*find_export_target("json"), {plan, nullptr, nullptr, 8, nullptr, nullptr, {}});
+      export_plan(*find_export_target("json"), {plan, nullptr, nullptr, 8, nullptr, nullptr, nullptr, {}});
   ASSERT_EQ(exported.files.size(), 1U);
   EXPECT_EQ(sim::parse_plan(exported.files[0].content, "plan.json"), plan);
   EXPECT_THAT(exported.not_expressed, IsEmpty());

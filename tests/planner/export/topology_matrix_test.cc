@@ -47,7 +47,7 @@ TEST(TopologyMatrix, BrokenTextsAreRefused) {
 
 Exported write(const sim::PlanSpec& plan, const sim::ModelSpec& model = test::small_model()) {
   const topology::Cluster c = cluster();
-  return export_plan(*find_export_target("tamoe"), {plan, &model, nullptr, 8, &c, nullptr, {}});
+  return export_plan(*find_export_target("tamoe"), {plan, &model, nullptr, 8, &c, nullptr, nullptr, {}});
 }
 
 TEST(TaMoeTarget, OneFileHoldsForGroupsThatLieAlike) {
