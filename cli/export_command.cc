@@ -50,7 +50,7 @@ void check_more(const ExportOptions& options, const planner::ExportTarget& targe
         "export to {} needs --hosts FILE: a host a line, in the order of the cluster's nodes", target.name));
   if (target.needs_cluster && options.cluster.empty())
     throw base::InputError(
-        fmt::format("export to {} needs --cluster: it says how far ranks are from each other", target.name));
+        fmt::format("export to {} needs --cluster: traces, times and distances depend on it", target.name));
 }
 
 void check_options(const ExportOptions& options, const planner::ExportTarget& target) {
@@ -142,12 +142,14 @@ int run_export(const ExportOptions& options, Console console) {
 }
 
 std::string list_export_targets() {
-  std::string text = "Targets:";
+  std::string text = "Targets (and what they need):";
   for (const planner::ExportTarget& target : planner::export_targets()) {
-    const char* needs = target.needs_cluster ? " (needs --model and --cluster)"
-                        : target.needs_run   ? " (needs --model and --run)"
-                        : target.needs_model ? " (needs --model)"
-                                             : "";
+    std::vector<std::string_view> flags;
+    if (target.needs_model) flags.emplace_back("--model");
+    if (target.needs_run) flags.emplace_back("--run");
+    if (target.needs_cluster) flags.emplace_back("--cluster");
+    if (target.needs_hosts) flags.emplace_back("--hosts");
+    const std::string needs = flags.empty() ? "" : fmt::format(" ({})", fmt::join(flags, ", "));
     text += fmt::format("\n  {:<16}{}{}", target.name, target.what, needs);
   }
   return text;

@@ -263,7 +263,7 @@ class Program {
     verb->add_option("--to", export_.to, "a target of the list below")->required();
     verb->add_option("--model", export_.model, "the model's config.json, or the name of a shipped one");
     verb->add_option("--run", export_.run, "run file, or the name of a shipped one");
-    verb->add_option("--cluster", export_.cluster, "of tamoe and tutel: cluster file (YAML), or the name of a shipped one");
+    verb->add_option("--cluster", export_.cluster, "of tamoe, tutel and chakra: cluster file (YAML), or the name of a shipped one");
     verb->add_option("--load", export_.load, "of fastmoe (gate tables) and tutel: expert loads, a file or a generator (see `plan`)");
     verb->add_option("--seed", export_.common.seed, "of a load generator")->capture_default_str();
     verb->add_option("--hosts", export_.hosts, "hosts to launch on, one a line, in the order of the cluster's nodes");

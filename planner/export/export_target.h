@@ -90,6 +90,7 @@ ExportTarget vllm_target();
 ExportTarget ascend_target();
 ExportTarget trtllm_target();
 ExportTarget eplb_target();
+ExportTarget chakra_target();
 ExportTarget launch_target();
 ExportTarget json_target();
 

@@ -116,10 +116,11 @@ TEST(ExportTargets, WhatATargetDoesNotExpressIsInTheReport) {
   const sim::RunSpec run = test::small_run();
   const sim::PlanSpec plan = test::plan_of(16, 1, 1, 4);
   const topology::Cluster cluster = topology::load_cluster(base::resolve_config("clusters", "hgx-h100-4n"));
+  const sim::Profile profile = sim::load_profile(base::resolve_config("profiles", "h100-sxm"));
   for (ExportTarget target : export_targets()) {
     if (target.needs_run) target.expresses = {PlanPart::kExpertParallel};  // the others have to appear
     const Exported exported =
-        export_plan(target, {plan, &model, &run, 8, &cluster, nullptr, nullptr, {"a", "b"}});
+        export_plan(target, {plan, &model, &run, 8, &cluster, &profile, nullptr, {"a", "b"}});
     std::multiset<std::string> found;
     for (const ExportRemark& remark : exported.not_expressed) found.insert(remark.part);
     for (const StatedPart& stated : stated_parts(plan, target.needs_run ? &run : nullptr)) {
