@@ -1,6 +1,7 @@
 #include "cli/export_command.h"
 
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <ostream>
 #include <string_view>
@@ -15,11 +16,14 @@
 #include "planner/export/export_report.h"
 #include "planner/export/export_target.h"
 #include "planner/export/launch_files.h"
+#include "sim/workload/loads.h"
+#include "topology/cluster.h"
 
 namespace moeplan::cli {
 
 namespace {
 
+constexpr int kGpusPerNode = 8;
 constexpr const char* kReport = "export-report.txt";
 
 const planner::ExportTarget& find_target(const std::string& name) {
@@ -29,6 +33,24 @@ const planner::ExportTarget& find_target(const std::string& name) {
   const std::string near = base::nearest_word(name, names);
   throw base::InputError(fmt::format("--to: found \"{}\", expected {}", name, fmt::join(names, ", ")),
                          near.empty() ? "" : fmt::format("did you mean \"{}\"?", near));
+}
+
+/// What one target needs and another would pass over.
+void check_more(const ExportOptions& options, const planner::ExportTarget& target) {
+  const auto unused = [&target](bool given, bool used, const char* flag, const char* why) {
+    if (given && !used) throw base::InputError(fmt::format("{}: export to {} {}", flag, target.name, why));
+  };
+  unused(options.gpus_per_node > 0, target.launches, "--gpus-per-node", "starts nothing");
+  unused(!options.hosts.empty(), target.needs_hosts, "--hosts", "names no hosts");
+  unused(!options.cluster.empty(), target.needs_cluster || target.takes_cluster, "--cluster",
+         "does not depend on the cluster");
+  unused(!options.load.empty(), target.takes_loads, "--load", "holds no loads");
+  if (target.needs_hosts && options.hosts.empty())
+    throw base::InputError(fmt::format(
+        "export to {} needs --hosts FILE: a host a line, in the order of the cluster's nodes", target.name));
+  if (target.needs_cluster && options.cluster.empty())
+    throw base::InputError(
+        fmt::format("export to {} needs --cluster: traces, times and distances depend on it", target.name));
 }
 
 void check_options(const ExportOptions& options, const planner::ExportTarget& target) {
@@ -43,13 +65,7 @@ void check_options(const ExportOptions& options, const planner::ExportTarget& ta
   if (options.gpus_per_node < 0)
     throw base::InputError(
         fmt::format("--gpus-per-node: found {}, expected 1 or more", options.gpus_per_node));
-  if (options.gpus_per_node > 0 && !target.launches)
-    throw base::InputError(fmt::format("--gpus-per-node: export to {} starts nothing", target.name));
-  if (target.needs_hosts && options.hosts.empty())
-    throw base::InputError(fmt::format(
-        "export to {} needs --hosts FILE: a host a line, in the order of the cluster's nodes", target.name));
-  if (!target.needs_hosts && !options.hosts.empty())
-    throw base::InputError(fmt::format("--hosts: export to {} names no hosts", target.name));
+  check_more(options, target);
 }
 
 void write_files(const ExportOptions& options, const planner::ExportTarget& target, const sim::PlanSpec& plan,
@@ -75,32 +91,65 @@ void tell(const ExportOptions& options, const planner::ExportTarget& target, con
   for (const std::string& step : exported.next) console.out << "next: " << step << '\n';
 }
 
+/// The files that the options name; what a job points to.
+struct Inputs {
+  Inputs(const ExportOptions& options, const planner::ExportTarget& target)
+      : plan(sim::load_plan(options.plan)) {
+    if (!options.model.empty()) model = sim::load_model(base::resolve_config("models", options.model));
+    if (!options.run.empty()) run = sim::load_run(base::resolve_config("runs", options.run));
+    if (!options.cluster.empty())
+      cluster = topology::load_cluster(base::resolve_config("clusters", options.cluster));
+    if (cluster && target.takes_cluster)
+      profile = sim::load_profile(base::resolve_config("profiles", cluster->profile())).at_sustained_clocks();
+    if (options.load.empty() || !model) return;
+    sim::LoadOptions load;
+    load.seed = options.common.seed;
+    load.moe_layers = model->moe_layers();
+    load.experts = model->experts;
+    load.top_k = model->top_k;
+    load.vocab = model->vocab;
+    loads = sim::load_expert_loads(options.load, load);
+  }
+
+  sim::PlanSpec plan;
+  std::optional<sim::ModelSpec> model;
+  std::optional<sim::RunSpec> run;
+  std::optional<topology::Cluster> cluster;
+  std::optional<sim::Profile> profile;
+  std::unique_ptr<sim::ExpertLoads> loads;
+};
+
 }  // namespace
 
 int run_export(const ExportOptions& options, Console console) {
   const planner::ExportTarget& target = find_target(options.to);
   check_options(options, target);
-  const sim::PlanSpec plan = sim::load_plan(options.plan);
-  std::optional<sim::ModelSpec> model;
-  std::optional<sim::RunSpec> run;
-  if (!options.model.empty()) model = sim::load_model(base::resolve_config("models", options.model));
-  if (!options.run.empty()) run = sim::load_run(base::resolve_config("runs", options.run));
-  planner::ExportJob job{plan, model ? &*model : nullptr, run ? &*run : nullptr, 8, {}};
-  if (options.gpus_per_node > 0) job.gpus_per_node = options.gpus_per_node;
+  const Inputs inputs(options, target);
+  planner::ExportJob job{inputs.plan,
+                         inputs.model ? &*inputs.model : nullptr,
+                         inputs.run ? &*inputs.run : nullptr,
+                         options.gpus_per_node > 0 ? options.gpus_per_node : kGpusPerNode,
+                         inputs.cluster ? &*inputs.cluster : nullptr,
+                         inputs.profile ? &*inputs.profile : nullptr,
+                         inputs.loads.get(),
+                         {}};
   if (!options.hosts.empty())
     job.hosts = planner::read_hosts(base::read_text_file(options.hosts), options.hosts, job.gpus_per_node);
   const planner::Exported exported = planner::export_plan(target, job);
-  write_files(options, target, plan, exported, console);
-  tell(options, target, plan, exported, console);
+  write_files(options, target, inputs.plan, exported, console);
+  tell(options, target, inputs.plan, exported, console);
   return kOk;
 }
 
 std::string list_export_targets() {
-  std::string text = "Targets:";
+  std::string text = "Targets (and what they need):";
   for (const planner::ExportTarget& target : planner::export_targets()) {
-    const char* needs = target.needs_run     ? " (needs --model and --run)"
-                        : target.needs_model ? " (needs --model)"
-                                             : "";
+    std::vector<std::string_view> flags;
+    if (target.needs_model) flags.emplace_back("--model");
+    if (target.needs_run) flags.emplace_back("--run");
+    if (target.needs_cluster) flags.emplace_back("--cluster");
+    if (target.needs_hosts) flags.emplace_back("--hosts");
+    const std::string needs = flags.empty() ? "" : fmt::format(" ({})", fmt::join(flags, ", "));
     text += fmt::format("\n  {:<16}{}{}", target.name, target.what, needs);
   }
   return text;

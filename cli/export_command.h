@@ -12,6 +12,8 @@ struct ExportOptions {
   std::string to;         ///< name of a target
   std::string model;      ///< where the target needs it
   std::string run;        ///< where the target needs it
+  std::string cluster;    ///< where the target needs it
+  std::string load;       ///< of targets that hold loads
   std::string hosts;      ///< file with a host a line; where the target needs it
   int gpus_per_node = 0;  ///< of launch scripts; 0 = 8
 };

@@ -128,7 +128,7 @@ int numa_of(const Row& row, std::size_t cells) {
 
 Matrix read_matrix(const std::vector<Row>& rows, const std::string& file) {
   std::size_t at = 0;
-  while (at < rows.size() && (rows[at].words.size() < 1 || !is_gpu(rows[at].words[0]))) ++at;
+  while (at < rows.size() && (rows[at].words.empty() || !is_gpu(rows[at].words[0]))) ++at;
   if (at == rows.size()) refuse(file, 0, "found no line of column names (GPU0 GPU1 ...)");
   const bool has_numa =
       std::find(rows[at].words.begin(), rows[at].words.end(), "NUMA") != rows[at].words.end();

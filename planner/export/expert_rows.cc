@@ -241,6 +241,39 @@ ExpertRows read_trtllm(const Node& root, Reader& reader) {
   return out;
 }
 
+/// A row of SmartMoE says the slot of each expert; ours the expert of each slot.
+ExpertRows read_smartmoe(const Node& root, Reader& reader) {
+  ExpertRows out;
+  out.kind = "smartmoe";
+  const auto per_rank =
+      reader.whole(reader.required(root, "num_expert", ""), "num_expert", 1, kLargestExpert);
+  const auto ranks = reader.whole(reader.required(root, "world_size", ""), "world_size", 1, kLargestExpert);
+  ExpertRows mapping;
+  reader.rows(*root.find("expert_mapping"), "expert_mapping", mapping);
+  reader.finish();
+  out.ranks = static_cast<int>(ranks.value_or(1));
+  for (std::size_t layer = 0; layer < mapping.rows.size(); ++layer) {
+    const std::vector<std::int32_t>& slot_of = mapping.rows[layer];
+    const std::string path = fmt::format("expert_mapping[{}]", layer);
+    if (static_cast<std::int64_t>(slot_of.size()) != *per_rank * *ranks)
+      reader.refuse(mapping.at[layer], path,
+                    fmt::format("found {} experts, expected num_expert {} x world_size {}", slot_of.size(),
+                                *per_rank, *ranks));
+    std::vector<std::int32_t> slots(slot_of.size(), -1);
+    for (std::size_t expert = 0; expert < slot_of.size(); ++expert) {
+      const auto slot = static_cast<std::size_t>(slot_of[expert]);
+      if (slot >= slots.size() || slots[slot] >= 0)
+        reader.refuse(mapping.at[layer], path,
+                      fmt::format("expert {} is in slot {}, expected each of {} slots once", expert, slot,
+                                  slots.size()));
+      slots[slot] = static_cast<std::int32_t>(expert);
+    }
+    out.rows.push_back(std::move(slots));
+    out.at.push_back(mapping.at[layer]);
+  }
+  return out;
+}
+
 ExpertRows read_list(const Node& root, Reader& reader) {
   ExpertRows out;
   out.kind = "vllm";
@@ -268,15 +301,17 @@ ExpertRows read_expert_rows(const base::Document& document) {
     out = read_eplb(root, reader);
   } else if (root.find("moe_layer_count") != nullptr) {
     out = read_ascend(root, reader);
+  } else if (root.find("expert_mapping") != nullptr) {
+    out = read_smartmoe(root, reader);
   } else if (root.find("num_slots") != nullptr || root.find("initial_global_assignments") != nullptr) {
     out = read_trtllm(root, reader);
   } else if (root.find("logical_count") != nullptr) {
     reader.refuse(root.at, "", "found logical_count, expected a placement: these are loads",
                   "moeplan place turns loads into a placement");
   } else {
-    reader.refuse(
-        root.at, "", "no expert map that we know",
-        "known are physical_to_logical_map, phy2log, moe_layer_count, num_slots, a list of rows, and .npy");
+    reader.refuse(root.at, "", "no expert map that we know",
+                  "known are physical_to_logical_map, phy2log, moe_layer_count, num_slots, "
+                  "expert_mapping, a list of rows, and .npy");
   }
   reader.finish();
   return out;

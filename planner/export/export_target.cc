@@ -19,9 +19,10 @@ bool holds(const std::vector<PlanPart>& parts, PlanPart part) {
 
 const std::vector<ExportTarget>& export_targets() {
   static const std::vector<ExportTarget> kTargets = {
-      megatron_target(),  bridge_target(), deepspeed_target(), torchtitan_target(),
-      galvatron_target(), sglang_target(), vllm_target(),      ascend_target(),
-      trtllm_target(),    eplb_target(),   launch_target(),    json_target()};
+      megatron_target(),  bridge_target(),  deepspeed_target(), torchtitan_target(),
+      galvatron_target(), fastmoe_target(), tamoe_target(),     tutel_target(),
+      sglang_target(),    vllm_target(),    ascend_target(),    trtllm_target(),
+      eplb_target(),      chakra_target(),  launch_target(),    json_target()};
   return kTargets;
 }
 
@@ -35,6 +36,9 @@ const ExportTarget* find_export_target(std::string_view name) {
 Exported export_plan(const ExportTarget& target, const ExportJob& job) {
   MOEPLAN_CHECK(!target.needs_model || job.model != nullptr, "a target that needs a model has one");
   MOEPLAN_CHECK(!target.needs_run || job.run != nullptr, "a target that needs a run has one");
+  MOEPLAN_CHECK(!target.needs_cluster || job.cluster != nullptr, "a target that needs a cluster has one");
+  MOEPLAN_CHECK(!target.needs_cluster || !target.takes_cluster || job.profile != nullptr,
+                "a target that simulates a cluster has its profile");
   MOEPLAN_CHECK(!target.needs_hosts || !job.hosts.empty(), "a target that needs hosts has some");
   Exported exported = target.write(job);
   const sim::RunSpec* run = target.needs_run ? job.run : nullptr;

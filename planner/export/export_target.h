@@ -6,15 +6,21 @@
 
 #include "planner/export/megatron_rules.h"
 #include "planner/export/plan_parts.h"
+#include "sim/cost/profile.h"
+#include "sim/workload/loads.h"
+#include "topology/cluster.h"
 
 namespace moeplan::planner {
 
 /// What an export is made from.
 struct ExportJob {
   const sim::PlanSpec& plan;
-  const sim::ModelSpec* model = nullptr;  ///< given where the target needs it
-  const sim::RunSpec* run = nullptr;      ///< given where the target needs it
-  int gpus_per_node = 8;                  ///< of launch scripts
+  const sim::ModelSpec* model = nullptr;       ///< given where the target needs it
+  const sim::RunSpec* run = nullptr;           ///< given where the target needs it
+  int gpus_per_node = 8;                       ///< of launch scripts
+  const topology::Cluster* cluster = nullptr;  ///< given where the target needs it
+  const sim::Profile* profile = nullptr;       ///< of the cluster, where the target simulates
+  const sim::ExpertLoads* loads = nullptr;     ///< where the user gave some and the target takes them
   std::vector<std::string> hosts;  ///< in the order of the cluster's nodes; given where the target needs them
 };
 
@@ -44,6 +50,9 @@ struct ExportTarget {
   bool needs_model = false;
   bool needs_run = false;
   bool needs_hosts = false;
+  bool needs_cluster = false;
+  bool takes_cluster = false;  ///< with its profile, to simulate
+  bool takes_loads = false;
   bool launches = false;            ///< gpus_per_node matters
   std::vector<PlanPart> expresses;  ///< what `write` puts into the files, refuses, or remarks on itself
   std::string_view left_out;        ///< why the other parts are not there
@@ -73,11 +82,15 @@ ExportTarget bridge_target();
 ExportTarget deepspeed_target();
 ExportTarget torchtitan_target();
 ExportTarget galvatron_target();
+ExportTarget fastmoe_target();
+ExportTarget tamoe_target();
+ExportTarget tutel_target();
 ExportTarget sglang_target();
 ExportTarget vllm_target();
 ExportTarget ascend_target();
 ExportTarget trtllm_target();
 ExportTarget eplb_target();
+ExportTarget chakra_target();
 ExportTarget launch_target();
 ExportTarget json_target();
 

@@ -17,7 +17,7 @@ struct PlacementImportOptions {
 
 /// A placement that another program wrote.
 struct PlacementImport {
-  std::string kind;  ///< "sglang", "vllm", "vllm-ascend", "trtllm", "eplb", "permutation"
+  std::string kind;  ///< "sglang", "vllm", "vllm-ascend", "trtllm", "eplb", "smartmoe", "permutation"
   sim::Placement placement;
   int experts = 0;                 ///< the model's, else the highest number + 1
   int slots = 0;                   ///< of a layer

@@ -3,9 +3,11 @@
 #include "base/document.h"
 #include "planner/export/bridge_overrides.h"
 #include "planner/export/deepspeed_config.h"
+#include "planner/export/fastmoe_files.h"
 #include "planner/export/galvatron_config.h"
 #include "planner/export/megatron_import.h"
 #include "planner/export/torchtitan_recipe.h"
+#include "planner/export/tutel_config.h"
 
 namespace moeplan::planner {
 
@@ -29,12 +31,14 @@ PlanImport import_plan(std::string_view text, const PlanImportOptions& options) 
   if (start != std::string_view::npos && text[start] == '{') {
     const base::Document document = base::parse_json(text, options.file);
     if (document.root.find("pp_deg") != nullptr) return import_galvatron_plan(document, options);
+    if (document.root.find("moe_layer") != nullptr) return import_tutel_plan(document, options);
     return import_deepspeed_plan(document, options);
   }
   if (looks_like_yaml_map(text)) {
     const base::Document document = base::parse_yaml(text, options.file);
     if (is_bridge_config(document)) return import_bridge_plan(document, options);
   }
+  if (is_fastmoe_script(text)) return import_fastmoe_plan(text, options);
   if (is_torchtitan_recipe(text)) return import_torchtitan_plan(text, options);
   return import_megatron_plan(text, options);
 }

@@ -29,8 +29,8 @@ struct PlanImport {
   int without_influence = 0;              ///< settings on data, learning rate, checkpoints and logs
 };
 
-/// Reads a framework's own text; which it is shows in its content: DeepSpeed's or
-/// Galvatron's JSON, a Megatron-Bridge
+/// Reads a framework's own text; which it is shows in its content: DeepSpeed's, Galvatron's or
+/// Tutel's JSON, a Megatron-Bridge
 /// config, else Megatron arguments. Throws InputError at the place of the fault.
 PlanImport import_plan(std::string_view text, const PlanImportOptions& options);
 

@@ -80,7 +80,7 @@ std::string write_sweep_json(const SweepSpec& spec, const SweepResult& result) {
     json.field("point", static_cast<std::int64_t>(result.points[i].number));
     json.key("at");
     json.begin_object();
-    for (std::size_t k = 0; k < keys.size(); ++k) json.field(keys[k]->name.c_str(), texts[k]);
+    for (std::size_t k = 0; k < keys.size(); ++k) json.field(keys[k]->name, texts[k]);
     json.end_object();
     json.field("status", row.status);
     if (!row.reason.empty()) json.field("reason", row.reason);
@@ -88,7 +88,7 @@ std::string write_sweep_json(const SweepSpec& spec, const SweepResult& result) {
     json.key("figures");
     json.begin_object();
     for (std::size_t c = 0; c < columns.size(); ++c) {
-      if (!std::isnan(row.figures[c])) json.field(columns[c].c_str(), row.figures[c]);
+      if (!std::isnan(row.figures[c])) json.field(columns[c], row.figures[c]);
     }
     json.end_object();
     json.end_object();

@@ -149,6 +149,44 @@ TEST_F(ExportCommandTest, ADeepSpeedConfigComesBackAsThePlan) {
             "");
 }
 
+TEST_F(ExportCommandTest, FastMoeTakesALoadAndTaMoeACluster) {
+  const std::string file = write("plan.yaml", "name: mine\nlayout: {dp: 4, ep: 4}\nmicro_batch: 1\n");
+  const std::string small = write("run.yaml", "name: small\nglobal_batch: 8\nseq_len: 512\n");
+  const Outcome fast = run({"export", file, "--to", "fastmoe", "--model", "tiny-moe", "--run", small,
+                            "--load", "zipf:1.0", "-o", path("f")});
+  EXPECT_EQ(fast.code, kOk) << fast.err;
+  EXPECT_EQ(run({"show", "load", path("f/gate-tables")}).code, kOk);
+  EXPECT_EQ(
+      run({"import", "placement", path("f/smartmoe-mapping.json"), "--model", "tiny-moe", "--plan", file})
+          .code,
+      kOk);
+  const Outcome near = run(
+      {"export", file, "--to", "tamoe", "--model", "tiny-moe", "--cluster", "hgx-h100-1n", "-o", path("t")});
+  EXPECT_EQ(near.code, kOk) << near.err;
+  EXPECT_EQ(text("t/topology.txt"), "1 1 1 1\n1 1 1 1\n1 1 1 1\n1 1 1 1\n");
+  EXPECT_EQ(run({"export", file, "--to", "tamoe", "--model", "tiny-moe", "-o", path("u")}).err,
+            "error: export to tamoe needs --cluster: traces, times and distances depend on it\n");
+  EXPECT_EQ(run({"export", file, "--to", "json", "--load", "uniform", "-o", path("u")}).err,
+            "error: --load: export to json holds no loads\n");
+}
+
+TEST_F(ExportCommandTest, ChakraTracesAndACapacityTableAreSimulated) {
+  const std::string file = write("plan.yaml", "name: mine\nlayout: {dp: 4, ep: 4}\nmicro_batch: 1\n");
+  const std::string small = write("run.yaml", "name: small\nglobal_batch: 8\nseq_len: 512\n");
+  const auto to = [&](const std::string& target, std::vector<std::string> more) {
+    std::vector<std::string> arguments = {"export",    file,          "--to",  target,
+                                          "--model",   "tiny-moe",    "--run", small,
+                                          "--cluster", "hgx-h100-1n", "-o",    path(target)};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run(arguments);
+  };
+  EXPECT_EQ(to("chakra", {}).code, kOk);
+  EXPECT_TRUE(fs::exists(path("chakra/trace.3.et")));
+  EXPECT_FALSE(fs::exists(path("chakra/trace.4.et")));
+  EXPECT_EQ(to("tutel", {"--load", "uniform"}).code, kOk);
+  EXPECT_THAT(text("tutel/tutel.json"), HasSubstr("\"step_time_s\""));
+}
+
 TEST_F(ExportCommandTest, ALaunchBundleNeedsItsHosts) {
   const std::string file = plan();
   EXPECT_EQ(

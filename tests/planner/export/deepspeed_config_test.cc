@@ -135,7 +135,8 @@ TEST(DeepSpeedTarget, WhatRunsOtherwiseIsInTheReport) {
   sim::PlanSpec plan = test::plan_of(16, 2, 1, 4);
   plan.recompute.mode = sim::RecomputeMode::kFull;
   plan.dispatcher = sim::Dispatcher::kHybridEp;
-  const Exported exported = export_plan(*find_export_target("deepspeed"), {plan, &model, &run, 8, {}});
+  const Exported exported =
+      export_plan(*find_export_target("deepspeed"), {plan, &model, &run, 8, nullptr, nullptr, nullptr, {}});
   std::vector<std::string> parts;
   for (const ExportRemark& remark : exported.not_expressed) parts.push_back(remark.part);
   EXPECT_THAT(parts,
@@ -149,7 +150,8 @@ TEST(DeepSpeedTarget, APermutationGoesThroughTheCheckpoint) {
   const sim::RunSpec run = test::small_run();
   sim::PlanSpec plan = test::plan_of(16, 1, 1, 4);
   plan.placement = {"lpt", std::vector<std::vector<std::int32_t>>(8, {7, 6, 5, 4, 3, 2, 1, 0})};
-  const Exported exported = export_plan(*find_export_target("deepspeed"), {plan, &model, &run, 8, {}});
+  const Exported exported =
+      export_plan(*find_export_target("deepspeed"), {plan, &model, &run, 8, nullptr, nullptr, nullptr, {}});
   ASSERT_EQ(exported.files.size(), 2U);
   EXPECT_EQ(exported.files[1].name, "expert-permutation.json");
 }

@@ -7,6 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/config_files.h"
 #include "planner/export/export_report.h"
 #include "sim/workload/documents.h"
 #include "tests/planner/export/jobs.h"
@@ -104,6 +105,7 @@ TEST(ExportTargets, NamesDifferAndEachSaysWhatItWritesAndWhyItLeavesOut) {
     EXPECT_FALSE(target.what.empty()) << target.name;
     EXPECT_EQ(target.left_out.empty(), target.expresses.size() == all_plan_parts().size()) << target.name;
     EXPECT_TRUE(target.needs_model || !target.needs_run) << target.name;
+    EXPECT_TRUE(target.needs_run || !target.takes_loads) << target.name;
   }
   EXPECT_EQ(find_export_target("tensorflow"), nullptr);
 }
@@ -113,9 +115,12 @@ TEST(ExportTargets, WhatATargetDoesNotExpressIsInTheReport) {
   model.architecture = "MixtralForCausalLM";
   const sim::RunSpec run = test::small_run();
   const sim::PlanSpec plan = test::plan_of(16, 1, 1, 4);
+  const topology::Cluster cluster = topology::load_cluster(base::resolve_config("clusters", "hgx-h100-4n"));
+  const sim::Profile profile = sim::load_profile(base::resolve_config("profiles", "h100-sxm"));
   for (ExportTarget target : export_targets()) {
     if (target.needs_run) target.expresses = {PlanPart::kExpertParallel};  // the others have to appear
-    const Exported exported = export_plan(target, {plan, &model, &run, 8, {"a", "b"}});
+    const Exported exported =
+        export_plan(target, {plan, &model, &run, 8, &cluster, &profile, nullptr, {"a", "b"}});
     std::multiset<std::string> found;
     for (const ExportRemark& remark : exported.not_expressed) found.insert(remark.part);
     for (const StatedPart& stated : stated_parts(plan, target.needs_run ? &run : nullptr)) {
@@ -132,10 +137,11 @@ TEST(ExportTargets, MegatronLeavesOutFusionAndDocumentsAlone) {
   sim::RunSpec run = test::small_run();
   const sim::PlanSpec plan = test::plan_of(16, 2, 2, 4);
   const ExportTarget& megatron = *find_export_target("megatron");
-  EXPECT_THAT(export_plan(megatron, {plan, &model, &run, 8, {}}).not_expressed, IsEmpty());
+  EXPECT_THAT(export_plan(megatron, {plan, &model, &run, 8, nullptr, nullptr, nullptr, {}}).not_expressed,
+              IsEmpty());
   run.documents = sim::DocumentSpec{};
   run.fusion.experts = true;
-  const Exported exported = export_plan(megatron, {plan, &model, &run, 8, {}});
+  const Exported exported = export_plan(megatron, {plan, &model, &run, 8, nullptr, nullptr, nullptr, {}});
   ASSERT_EQ(exported.not_expressed.size(), 2U);
   EXPECT_EQ(exported.not_expressed[0].part, "run.fusion");
   EXPECT_EQ(exported.not_expressed[1].part, "run.documents");
@@ -144,7 +150,8 @@ TEST(ExportTargets, MegatronLeavesOutFusionAndDocumentsAlone) {
 TEST(ExportTargets, JsonGivesTheSamePlanBack) {
   test::TemporaryFolder folder;
   const sim::PlanSpec plan = loud_plan();
-  const Exported exported = export_plan(*find_export_target("json"), {plan, nullptr, nullptr, 8, {}});
+  const Exported exported =
+      export_plan(*find_export_target("json"), {plan, nullptr, nullptr, 8, nullptr, nullptr, nullptr, {}});
   ASSERT_EQ(exported.files.size(), 1U);
   EXPECT_EQ(sim::parse_plan(exported.files[0].content, "plan.json"), plan);
   EXPECT_THAT(exported.not_expressed, IsEmpty());

@@ -33,7 +33,8 @@ class LaunchScripts : public ::testing::Test {
       tool(program, std::string("echo ") + program + " \"$@\"; echo hosts ${SLURM_HOSTFILE:-}");
     sim::PlanSpec plan = test::plan_of(4, 1, 2, 2);
     const Exported exported =
-        export_plan(*find_export_target("launch"), {plan, nullptr, nullptr, 2, {"gpu7", "gpu3.lab", "gpu5"}});
+        export_plan(*find_export_target("launch"),
+                    {plan, nullptr, nullptr, 2, nullptr, nullptr, nullptr, {"gpu7", "gpu3.lab", "gpu5"}});
     for (const ExportFile& file : exported.files)
       base::write_file_atomically((folder_.path() / "out" / file.name).string(), file.content);
   }

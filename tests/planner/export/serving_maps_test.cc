@@ -33,7 +33,7 @@ sim::PlanSpec replicated() {
 }
 
 Exported write(const char* target, const sim::PlanSpec& plan, const sim::ModelSpec& model) {
-  return export_plan(*find_export_target(target), {plan, &model, nullptr, 8, {}});
+  return export_plan(*find_export_target(target), {plan, &model, nullptr, 8, nullptr, nullptr, nullptr, {}});
 }
 
 TEST(ExpertMap, ReferenceExamplesAreWhatIsWritten) {

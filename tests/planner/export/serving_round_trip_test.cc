@@ -64,7 +64,8 @@ class ServingRoundTrip : public ::testing::TestWithParam<std::string> {
   Exported write(const sim::Placement& placement) const {
     sim::PlanSpec plan = test::plan_of(4, 1, 1, 4);
     plan.placement = placement;
-    return export_plan(*find_export_target(GetParam()), {plan, &model_, nullptr, 8, {}});
+    return export_plan(*find_export_target(GetParam()),
+                       {plan, &model_, nullptr, 8, nullptr, nullptr, nullptr, {}});
   }
   sim::ModelSpec model_ = model_with_dense_layers();
 };
