@@ -21,7 +21,6 @@
 #include "cli/replay_command.h"
 #include "cli/show_command.h"
 #include "cli/simulate_command.h"
-#include "cli/sweep_command.h"
 #include "cli/validate_command.h"
 
 namespace moeplan::cli {
@@ -40,7 +39,6 @@ class Program {
     declare_simulate();
     declare_place();
     declare_replay();
-    declare_sweep();
     declare_network();
     declare_validate();
     declare_export();
@@ -262,24 +260,6 @@ class Program {
     verb->callback([this] { verb_ = [this] { return run_import(import_, console_); }; });
   }
 
-  void declare_sweep() {
-    CLI::App* verb = app_.add_subcommand("sweep", "Simulate or plan every point of a grid of what-ifs");
-    verb->add_option("file", sweep_.file, "sweep file (YAML, docs/formats/sweep.md)")->required();
-    verb->add_option("-o,--output", sweep_.common.output, "folder for shards, points.csv, points.json and sweep.html (default: the sweep's name)");
-    verb->add_flag("--resume", sweep_.resume, "go on in a folder that holds points: none is worked out twice");
-    verb->add_option("--part", sweep_.part,
-                     "I/N: this process's share (default: its rank under mpirun or srun, its task of a Slurm array, else all)");
-    add_threads(verb, sweep_.common);
-    verb->add_flag("--json", sweep_.common.json, "write the points as JSON instead of the summary");
-    add_quiet(verb, sweep_.common);
-    verb->footer(
-        "  moeplan sweep nics.yaml -o nics\n"
-        "  mpirun -n 4 moeplan sweep nics.yaml -o nics --threads 1\n"
-        "  sbatch --array=0-7 --wrap 'moeplan sweep nics.yaml -o nics'\n"
-        "A point that is finished stays, whatever ends the process; --resume works out the others.");
-    verb->callback([this] { verb_ = [this] { return run_sweep(sweep_, console_); }; });
-  }
-
   void declare_network() {
     CLI::App* verb = app_.add_subcommand("network", "Finish times of transfers that share a network");
     CLI::Option* cluster =
@@ -334,7 +314,6 @@ class Program {
   ImportOptions import_;
   PlaceOptions place_;
   ReplayVerbOptions replay_;
-  SweepOptions sweep_;
   NetworkOptions network_;
   ShowOptions show_;
   CalibrateVerbs calibrate_{verb_, console_};

@@ -207,31 +207,10 @@
     });
   }
 
-  // A line a combination of the other keys; points without a result are gaps.
-  function drawSweep() {
-    var sweep = data.sweep;
-    draw('chart-sweep', 420, {
-      type: 'line',
-      data: {
-        labels: sweep.labels,
-        datasets: sweep.series.map(function (series, i) {
-          return {label: series.name, borderColor: palette[i % palette.length], backgroundColor: palette[i % palette.length],
-                  borderDash: i < palette.length ? [] : [6, 4], data: series.rates};
-        })
-      },
-      options: {
-        scales: {x: {title: title(sweep.key)}, y: {beginAtZero: true, title: title('tokens/s/GPU')}}
-      }
-    });
-  }
-
-  if (data.sweep) drawSweep();
-  if (data.plans) {
-    drawBreakdown();
-    if (data.timeline) drawTimeline();
-    if (data.loads) drawLoads();
-    drawMemory();
-    if (data.what_if.length > 0) drawWhatIf();
-  }
+  drawBreakdown();
+  if (data.timeline) drawTimeline();
+  if (data.loads) drawLoads();
+  drawMemory();
+  if (data.what_if.length > 0) drawWhatIf();
   body.setAttribute('data-charts', drawn);
 })();

@@ -6,7 +6,6 @@
 #include <span>
 #include <string>
 
-#include "base/document.h"
 #include "base/units.h"
 #include "sim/cost/estimate.h"
 #include "sim/cost/format.h"
@@ -119,6 +118,5 @@ class Profile {
 Profile load_profile(const std::string& path);
 /// The same from text; `file` is the name shown in messages.
 Profile parse_profile(const std::string& text, const std::string& file);
-Profile parse_profile(const base::Document& document);
 
 }  // namespace moeplan::sim

@@ -472,8 +472,6 @@ Profile read_profile(const base::Document& document) {
 
 Profile load_profile(const std::string& path) { return read_profile(base::load_document(path)); }
 
-Profile parse_profile(const base::Document& document) { return read_profile(document); }
-
 Profile parse_profile(const std::string& text, const std::string& file) {
   return read_profile(base::parse_yaml(text, file));
 }

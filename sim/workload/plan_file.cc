@@ -348,7 +348,6 @@ std::string write_placement(const Placement& placement) {
 }
 
 PlanSpec load_plan(const std::string& path) { return read_plan(base::load_document(path)); }
-PlanSpec parse_plan(const base::Document& document) { return read_plan(document); }
 
 PlanSpec parse_plan(const std::string& text, const std::string& file) {
   return read_plan(base::parse_yaml(text, file));

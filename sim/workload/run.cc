@@ -195,7 +195,6 @@ std::string_view name(RouterLoss loss) {
 }
 
 RunSpec load_run(const std::string& path) { return read_run(base::load_document(path)); }
-RunSpec parse_run(const base::Document& document) { return read_run(document); }
 
 RunSpec parse_run(const std::string& text, const std::string& file) {
   return read_run(base::parse_yaml(text, file));

@@ -6,7 +6,6 @@
 #include <string_view>
 
 #include "sim/cost/format.h"
-#include "base/document.h"
 #include "sim/workload/documents.h"
 
 namespace moeplan::sim {
@@ -92,8 +91,6 @@ struct RunSpec {
 
 /// Reads a run file (YAML); unknown keys are errors. Format: docs/formats/run.md.
 RunSpec load_run(const std::string& path);
-/// The same of a document that has been read; files that it names are relative to its own.
-RunSpec parse_run(const base::Document& document);
 RunSpec parse_run(const std::string& text, const std::string& file);
 /// The YAML that parse_run gives `run` back for (a list of document lengths: beside the same files).
 std::string write_run(const RunSpec& run);
