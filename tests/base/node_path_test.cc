@@ -18,7 +18,8 @@ TEST(NodePathTest, a_path_leads_through_maps_and_lists) {
 }
 
 TEST(NodePathTest, what_is_no_path_is_told) {
-  for (const char* text : {"", ".", "a.", ".a", "a..b", "a[", "a[x]", "a[-1]", "a[0]b", "a.[0]", "a[99999999999]"})
+  for (const char* text :
+       {"", ".", "a.", ".a", "a..b", "a[", "a[x]", "a[-1]", "a[0]b", "a.[0]", "a[99999999999]"})
     EXPECT_FALSE(parse_node_path(text)) << text;
   EXPECT_EQ(parse_node_path("a[0][1].b")->size(), 4U);
 }
@@ -37,7 +38,8 @@ TEST(NodePathTest, a_step_that_is_not_there_names_the_nearest_key) {
 
 TEST(NodePathTest, the_flow_text_is_one_line) {
   Document document = parse_yaml(kText, "t.yaml");
-  EXPECT_EQ(flow_text(document.root), "{name: a, node: {nics: {bandwidth: 400 Gb/s, count: 8}}, degraded: [{link: x}, {link: y}]}");
+  EXPECT_EQ(flow_text(document.root),
+            "{name: a, node: {nics: {bandwidth: 400 Gb/s, count: 8}}, degraded: [{link: x}, {link: y}]}");
 }
 
 TEST(NodePathTest, the_canonical_text_knows_content_and_not_order_or_place) {

@@ -19,8 +19,8 @@
 namespace moeplan::sweep {
 namespace {
 
-using ::testing::HasSubstr;
 using std::chrono::milliseconds;
+using ::testing::HasSubstr;
 
 StoredPoint point(const std::string& key, double value) {
   StoredPoint stored{key, {}};
@@ -46,7 +46,8 @@ int in_child(const std::function<int()>& work) {
 
 TEST(ShardTest, what_was_put_comes_back_to_the_last_bit) {
   const ShardFile file;
-  StoredPoint infeasible{"b", {PointStatus::kInfeasible, "needs \"91 GiB\",\nit's too much", "p", "name: p\n", {}}};
+  StoredPoint infeasible{
+      "b", {PointStatus::kInfeasible, "needs \"91 GiB\",\nit's too much", "p", "name: p\n", {}}};
   infeasible.result.figures = {{"x", std::numeric_limits<double>::denorm_min()}, {"y", -0.1}, {"z", 1e300}};
   file.open().put({point("a", 0.1 + 0.2), infeasible});
   const std::vector<StoredPoint> back = file.open().points();
@@ -114,7 +115,8 @@ TEST(ShardTest, a_file_that_was_cut_off_or_written_over_is_named) {
     return test::input_error_of([&] { file.open().points(); });
   };
   EXPECT_EQ(refusal(sound), "no error");
-  EXPECT_THAT(refusal(sound.substr(0, sound.size() / 2)), HasSubstr(file.path() + ": error: is no sound shard"));
+  EXPECT_THAT(refusal(sound.substr(0, sound.size() / 2)),
+              HasSubstr(file.path() + ": error: is no sound shard"));
   // A digit of a figure, which SQLite has no way to notice.
   std::string changed = sound;
   changed[changed.find("step_time_s=499") + 12] = '3';
@@ -127,7 +129,8 @@ TEST(ShardTest, the_database_of_another_program_is_left_alone) {
     Database other(file.path(), Database::Mode::kWriteAheadLog);
     other.execute("CREATE TABLE mine (x)");
   }
-  EXPECT_THAT(test::input_error_of([&] { file.open(); }), HasSubstr("is no shard of a sweep that this moeplan can read"));
+  EXPECT_THAT(test::input_error_of([&] { file.open(); }),
+              HasSubstr("is no shard of a sweep that this moeplan can read"));
 }
 
 TEST(ResultWriterTest, a_shard_that_fails_ends_the_writing_with_its_error) {

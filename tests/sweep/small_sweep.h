@@ -33,7 +33,9 @@ struct SmallSweep {
     return path(name);
   }
   /// The sweep file of this text, read.
-  base::Document document(const std::string& text) const { return base::load_document(write("sweep.yaml", text)); }
+  base::Document document(const std::string& text) const {
+    return base::load_document(write("sweep.yaml", text));
+  }
 
   test::TemporaryFolder folder;
 };

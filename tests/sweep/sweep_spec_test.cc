@@ -40,8 +40,9 @@ TEST(SweepSpecTest, axes_are_combined_and_the_last_is_fastest) {
 }
 
 TEST(SweepSpecTest, axes_of_one_item_step_together_whatever_their_order) {
-  const char* const axes[] = {"axes:\n  - run.global_batch: [32, 64]\n    plan.micro_batch: [1, 2]\n  - load: [uniform]\n",
-                              "axes:\n  - plan.micro_batch: [1, 2]\n    run.global_batch: [32, 64]\n  - load: [uniform]\n"};
+  const char* const axes[] = {
+      "axes:\n  - run.global_batch: [32, 64]\n    plan.micro_batch: [1, 2]\n  - load: [uniform]\n",
+      "axes:\n  - plan.micro_batch: [1, 2]\n    run.global_batch: [32, 64]\n  - load: [uniform]\n"};
   for (const char* text : axes) {
     const SweepSpec spec = read(with_axes(text));
     const Grid grid(spec);
@@ -53,9 +54,9 @@ TEST(SweepSpecTest, axes_of_one_item_step_together_whatever_their_order) {
 }
 
 TEST(SweepSpecTest, excluded_points_are_left_out_and_the_others_keep_their_order) {
-  const SweepSpec spec = read(with_axes(std::string(kSmallAxes) +
-                                        "exclude:\n  - {load: uniform, plan.micro_batch: [2, 16]}\n"
-                                        "  - cluster.node.nvlink.bandwidth: 450 GB/s\n"));
+  const SweepSpec spec =
+      read(with_axes(std::string(kSmallAxes) + "exclude:\n  - {load: uniform, plan.micro_batch: [2, 16]}\n"
+                                               "  - cluster.node.nvlink.bandwidth: 450 GB/s\n"));
   const Grid grid(spec);
   // Of the 6 points at 100 GB/s the two of uniform with micro-batch 2 and 16 go.
   ASSERT_EQ(grid.size(), 4U);
@@ -93,11 +94,14 @@ TEST(SweepSpecTest, each_fault_has_its_place_and_its_way_out) {
   expect(with_axes("axes:\n  - loads: [uniform]\n"),
          "s.yaml:9:5: error: found \"loads\", expected an input or a path into one\n"
          "    in sweep > axes[0] > loads\n    hint: did you mean \"load\"?");
-  expect(with_axes("axes:\n  - load: uniform\n"), "s.yaml:9:11: error: found \"uniform\", expected a list of values");
+  expect(with_axes("axes:\n  - load: uniform\n"),
+         "s.yaml:9:11: error: found \"uniform\", expected a list of values");
   expect(with_axes("axes:\n  - load: []\n"), "found an empty list, expected a list of values");
   expect(with_axes("axes: []\n"), "s.yaml:8:7: error: found an empty list, expected a list of axes");
-  expect(with_axes("axes:\n  - load: [uniform, uniform]\n"), "s.yaml:9:21: error: the value \"uniform\" stands twice");
-  expect(with_axes("axes:\n  - load: [uniform]\n  - load: [base]\n"), "s.yaml:10:5: error: the axis stands twice");
+  expect(with_axes("axes:\n  - load: [uniform, uniform]\n"),
+         "s.yaml:9:21: error: the value \"uniform\" stands twice");
+  expect(with_axes("axes:\n  - load: [uniform]\n  - load: [base]\n"),
+         "s.yaml:10:5: error: the axis stands twice");
   expect(with_axes("axes:\n  - load.seed: [1]\n"), "a load has no keys, expected \"load\" alone");
   expect(with_axes("axes:\n  - options: [1]\n"), "found no option, expected one of the options");
   expect(with_axes("axes:\n  - run: [a.yaml]\n"), "s.yaml:6:8: error: run stands in base and among the axes");

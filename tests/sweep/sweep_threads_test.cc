@@ -48,7 +48,8 @@ TEST(SweepThreadsTest, results_depend_neither_on_threads_nor_on_parts) {
 TEST(SweepThreadsTest, a_search_at_each_point_gives_the_same_on_several_threads) {
   const std::string text =
       "name: search\nverb: plan\nbase: {cluster: hgx-h100-1n, model: tiny-moe, run: run.yaml}\n"
-      "options: {budget: 8, pin: [tp=1]}\naxes:\n  - load: [uniform, \"zipf:1.0\"]\n  - options.pin: [pp=1, pp=2, \"tp=8,pp=4\"]\n";
+      "options: {budget: 8, pin: [tp=1]}\naxes:\n  - load: [uniform, \"zipf:1.0\"]\n  - options.pin: [pp=1, "
+      "pp=2, \"tp=8,pp=4\"]\n";
   const std::string one = csv_of(text, 1);
   EXPECT_EQ(csv_of(text, 3), one);
   EXPECT_THAT(one, HasSubstr(",infeasible,"));  // 8 x 4 GPUs are not there
@@ -81,7 +82,8 @@ TEST(SweepThreadsTest, a_sweep_that_was_stopped_goes_on_where_it_stood) {
   EXPECT_TRUE(first.stopped);
   EXPECT_EQ(first.progress.done, 5U);
   run.stop = nullptr;
-  EXPECT_THAT(test::input_error_of([&] { run_part(sweep, run); }), HasSubstr("holds 5 finished points of this sweep"));
+  EXPECT_THAT(test::input_error_of([&] { run_part(sweep, run); }),
+              HasSubstr("holds 5 finished points of this sweep"));
   run.resume = true;
   const RunResult second = run_part(sweep, run);
   EXPECT_FALSE(second.stopped);
