@@ -22,6 +22,7 @@
 #include "base/json_writer.h"
 #include "cli/sweep_parts.h"
 #include "cli/sweep_progress.h"
+#include "report/sweep_page.h"
 #include "sweep/export.h"
 #include "sweep/sweep.h"
 
@@ -122,6 +123,12 @@ void write_plans(const sweep::Sweep& sweep, const sweep::Collected& results, con
   }
 }
 
+report::Inputs describe(const sweep::Sweep& sweep) {
+  report::Inputs inputs{{"sweep", sweep.spec().file}, {"verb", std::string(name(sweep.spec().verb))}};
+  for (const auto& [kind, path] : sweep.inputs().sources()) inputs.emplace_back(kind, path);
+  return inputs;
+}
+
 /// All that a folder gets beside its shards.
 void write_tables(const sweep::Sweep& sweep, const sweep::Collected& results, const std::string& folder) {
   const ExportLock lock(folder);
@@ -129,6 +136,7 @@ void write_tables(const sweep::Sweep& sweep, const sweep::Collected& results, co
   base::write_file_atomically(in("points.csv"), sweep::write_points_csv(sweep, results));
   base::write_file_atomically(in("points.json"), sweep::write_points_json(sweep, results));
   sweep::write_points_database(sweep, results, in("points.sqlite"));
+  base::write_file_atomically(in("report.html"), report::write_sweep_page(describe(sweep), sweep, results));
   write_plans(sweep, results, folder);
 }
 

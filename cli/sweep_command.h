@@ -17,7 +17,7 @@ struct SweepOptions {
 };
 
 /// `moeplan sweep`: the points of a grid, each simulated or planned, into DIR/shards (SQLite), and when all
-/// are there into DIR/points.csv, points.json, points.sqlite, and plans/ of verb plan.
+/// are there into DIR/points.csv, points.json, points.sqlite, report.html, and plans/ of verb plan.
 ///
 /// SIGINT and SIGTERM end it after the points at work: exit 130, the tables hold what is finished. Exit 1
 /// where no point has a plan that fits.
