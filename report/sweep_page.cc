@@ -96,7 +96,7 @@ std::string line_picture(const sweep::Axis& axis, const std::vector<std::optiona
   const double step = count > 1 ? (kPlotWidth - 2 * kMargin) / static_cast<double>(count - 1) : 0;
   const auto x = [&](std::size_t i) { return kMargin + step * static_cast<double>(i); };
   const auto y = [&](double time) {
-    return kPlotHeight - kMargin - time / top * (kPlotHeight - 1.5 * kMargin);
+    return kPlotHeight - kMargin - time / top * (kPlotHeight - 2.2 * kMargin);
   };
   std::string line;
   std::string dots;
@@ -105,8 +105,12 @@ std::string line_picture(const sweep::Axis& axis, const std::vector<std::optiona
   for (std::size_t i = 0; i < count; ++i) {
     const std::string label = escape_html(axis.values[i].label);
     if (i % stride == 0)
-      labels += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">{}</text>", x(i),
-                            kPlotHeight - kMargin + 16, label);
+      labels += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\">{}</text>", x(i),
+                            kPlotHeight - kMargin + 16,
+                            i == 0           ? "start"
+                            : i + 1 == count ? "end"
+                                             : "middle",
+                            label);
     if (!times[i]) continue;
     line += fmt::format("{}{:.1f},{:.1f}", line.empty() ? "" : " ", x(i), y(*times[i]));
     dots += fmt::format(
