@@ -327,7 +327,7 @@ class Program {
     add_quiet(verb, o.common);
     add_threads(verb, o.common);
     add_result_flags(verb, o.common, "folder of results (default: the file's name with .sweep)");
-    verb->footer("  moeplan sweep links.yaml -o links\n  mpirun -n 8 moeplan sweep links.yaml --threads 1 -o links");
+    verb->footer("  moeplan sweep links.yaml -o links\n  mpirun -n 8 moeplan sweep links.yaml -o links   (a thread a rank unless --threads says more)");
     verb->callback([this] { verb_ = [this] { return run_sweep(sweep_, console_); }; });
   }
 

@@ -182,6 +182,12 @@ class SweepCall {
     if (!is_quiet()) console_.err << text << '\n';
   }
 
+  void tell_unused(std::size_t rows) const {
+    if (rows > 0)
+      remark(fmt::format("{} points in {} are of other inputs, options or another build, and are not used",
+                         rows, folder_));
+  }
+
   sweep::RunResult compute() {
     const bool terminal = ::isatty(STDERR_FILENO) == 1;
     SweepProgress progress(console_.err, terminal);
@@ -189,7 +195,8 @@ class SweepCall {
     run.folder = folder_;
     run.resume = options_.resume;
     run.part = share_.part;
-    run.threads = options_.common.threads;
+    // Ranks of a launcher share machines.
+    run.threads = options_.common.threads == 0 && share_.ranks > 1 ? 1 : options_.common.threads;
     run.stop = [] { return g_stop_asked.load(); };
     if (!is_quiet() && (terminal || options_.progress))
       run.on_progress = [&](const sweep::Progress& p) { progress.show(p); };
@@ -199,9 +206,7 @@ class SweepCall {
     const std::size_t computed = result.progress.done - result.progress.found;
     remark(fmt::format("{} points computed in {:.1f} s, {} were there", computed, seconds,
                        result.progress.found));
-    if (result.unused > 0)
-      remark(fmt::format("{} points in {} are of other inputs, options or another build, and are not used",
-                         result.unused, folder_));
+    tell_unused(result.unused);
     if (!options_.common.stats.empty()) write_stats(result, seconds);
     return result;
   }
@@ -276,6 +281,7 @@ class SweepCall {
     const sweep::Collected results = sweep::collect(sweep_, folder_, kPatience);
     for (const std::string& shard : results.busy)
       console_.err << fmt::format("{}: a process has it open, left out\n", shard);
+    tell_unused(results.unused);
     write_tables(sweep_, results, folder_);
     return tell(results);
   }

@@ -192,6 +192,7 @@ Collected collect(const Sweep& sweep, const std::string& folder, milliseconds wa
     }
     for (StoredPoint& stored : shard->points()) {
       const auto [begin, end] = wanted.equal_range(stored.key);
+      if (begin == end) ++collected.unused;
       for (auto point = begin; point != end; ++point) {
         if (!collected.rows[point->second]) ++collected.finished;
         collected.rows[point->second] = stored.result;

@@ -74,6 +74,7 @@ RunResult run_part(const Sweep& sweep, const RunOptions& options);
 struct Collected {
   std::vector<std::optional<PointResult>> rows;  ///< [point]
   std::size_t finished = 0;
+  std::size_t unused = 0;         ///< rows of other inputs, options or builds
   std::vector<std::string> busy;  ///< shards that another process has open
   bool is_complete() const { return finished == rows.size(); }
 };

@@ -3,6 +3,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <filesystem>
@@ -205,6 +206,23 @@ TEST(SweepCommandTest, export_writes_the_tables_of_what_is_there) {
   EXPECT_EQ(outcome.code, kOk);
   EXPECT_THAT(outcome.out, HasSubstr("small: 4 of 12 points"));
   EXPECT_EQ(base::load_csv(sweep.out + "/points.csv").rows(), 4U);
+}
+
+TEST(SweepCommandTest, rows_of_other_inputs_are_counted_and_left_out) {
+  const SweepFile sweep;
+  sweep.run({"-q"});
+  sweep.small.write("run.yaml", "name: other\nglobal_batch: 64\nseq_len: 1024\n");
+  const Outcome outcome = sweep.run({"--export"});
+  EXPECT_EQ(outcome.code, kInfeasible);
+  EXPECT_THAT(outcome.out, HasSubstr("0 of 12 points"));
+  EXPECT_THAT(outcome.err, HasSubstr("12 points in " + sweep.out + " are of other inputs"));
+}
+
+TEST(SweepCommandTest, the_shipped_example_is_sound) {
+  const Outcome outcome =
+      run({(test::source_root() / "configs/examples/sweep-nic-routing.yaml").string(), "--list"});
+  EXPECT_EQ(outcome.code, kOk) << outcome.err;
+  EXPECT_EQ(std::count(outcome.out.begin(), outcome.out.end(), '\n'), 45);  // 48 less 4, and the header
 }
 
 TEST(SweepCommandTest, list_prints_the_points_and_makes_nothing) {
