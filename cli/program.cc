@@ -21,6 +21,7 @@
 #include "cli/replay_command.h"
 #include "cli/show_command.h"
 #include "cli/simulate_command.h"
+#include "cli/sweep_command.h"
 #include "cli/validate_command.h"
 
 namespace moeplan::cli {
@@ -40,6 +41,7 @@ class Program {
     declare_place();
     declare_replay();
     declare_network();
+    declare_sweep();
     declare_validate();
     declare_export();
     declare_import();
@@ -283,6 +285,22 @@ class Program {
     verb->callback([this] { verb_ = [this] { return run_network(network_, console_); }; });
   }
 
+  void declare_sweep() {
+    CLI::App* verb = app_.add_subcommand("sweep", "Simulate or plan every point of a grid, restartable, on one machine or many");
+    SweepOptions& o = sweep_;
+    verb->add_option("file", o.file, "sweep file (YAML, docs/formats/sweep.md)")->required();
+    verb->add_flag("--resume", o.resume, "go on in a folder that holds results; what is finished stays");
+    verb->add_option("--part", o.part, "I/N: compute the I-th of N shares (default: the task of a Slurm array, else all)");
+    CLI::Option* list = verb->add_flag("--list", o.list, "print the points as CSV, compute nothing");
+    verb->add_flag("--export", o.only_export, "write the tables of what is finished, compute nothing")->excludes(list);
+    verb->add_flag("--progress", o.progress, "progress lines where stderr is no terminal, too");
+    add_quiet(verb, o.common);
+    add_threads(verb, o.common);
+    add_result_flags(verb, o.common, "folder of results (default: the file's name with .sweep)");
+    verb->footer("  moeplan sweep links.yaml -o links\n  mpirun -n 8 moeplan sweep links.yaml -o links   (a thread a rank unless --threads says more)");
+    verb->callback([this] { verb_ = [this] { return run_sweep(sweep_, console_); }; });
+  }
+
   void declare_show() {
     CLI::App* verb =
         app_.add_subcommand("show", "Say what an input file holds, checked as the other verbs check it");
@@ -309,6 +327,7 @@ class Program {
   std::function<int()> verb_;
   PlanOptions plan_;
   SimulateVerbOptions simulate_;
+  SweepOptions sweep_;
   ValidateOptions validate_;
   ExportOptions export_;
   ImportOptions import_;

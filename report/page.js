@@ -207,10 +207,98 @@
     });
   }
 
-  drawBreakdown();
-  if (data.timeline) drawTimeline();
-  if (data.loads) drawLoads();
-  drawMemory();
-  if (data.what_if.length > 0) drawWhatIf();
+  // A sweep: a figure over the values of one axis, a line for each value of another; each further axis stands at a value,
+  // or is free: then the fastest point counts. A point: [values of axes ..., step time, figures ...].
+  function drawSweep() {
+    var sweep = data.sweep;
+    var axes = sweep.axes;
+    var controls = document.getElementById('sweep-controls');
+    var long = axes.map(function (a, i) { return i; }).sort(function (a, b) {
+      return axes[b].values.length - axes[a].values.length || a - b;
+    });
+    var state = {figure: 0, x: long[0], lines: long.length > 1 ? long[1] : -1, at: axes.map(function () { return -1; })};
+    var chart = null;
+
+    function choose(label, names, value, change) {
+      var box = document.createElement('label');
+      var list = document.createElement('select');
+      box.textContent = label + ' ';
+      names.forEach(function (name, i) {
+        var option = document.createElement('option');
+        option.textContent = name[0];
+        option.value = name[1];
+        option.selected = name[1] === value;
+        list.appendChild(option);
+      });
+      list.addEventListener('change', function () { change(Number(list.value)); show(); });
+      box.appendChild(list);
+      controls.appendChild(box);
+    }
+
+    function showControls() {
+      var named = axes.map(function (a, i) { return [a.path, i]; });
+      controls.textContent = '';
+      choose('figure', sweep.figures.map(function (f, i) { return [f, i]; }), state.figure, function (v) { state.figure = v; });
+      choose('over', named, state.x, function (v) {
+        if (state.lines === v) state.lines = state.x;
+        state.x = v;
+      });
+      choose('lines', [['none', -1]].concat(named.filter(function (n) { return n[1] !== state.x; })), state.lines,
+             function (v) { state.lines = v; });
+      axes.forEach(function (axis, a) {
+        if (a === state.x || a === state.lines) return;
+        choose(axis.path, [['fastest', -1]].concat(axis.values.map(function (v, i) { return [v, i]; })), state.at[a],
+               function (v) { state.at[a] = v; });
+      });
+    }
+
+    // The fastest point that has these values, for each value of x.
+    function line(value) {
+      var best = axes[state.x].values.map(function () { return null; });
+      sweep.points.forEach(function (point) {
+        for (var a = 0; a < axes.length; ++a) {
+          var wanted = a === state.x ? -1 : a === state.lines ? value : state.at[a];
+          if (wanted >= 0 && point[a] !== wanted) return;
+        }
+        var x = point[state.x];
+        if (best[x] === null || point[axes.length] < best[x][axes.length]) best[x] = point;
+      });
+      return best.map(function (point) { return point === null ? null : point[axes.length + 1 + state.figure]; });
+    }
+
+    function show() {
+      showControls();
+      var values = state.lines < 0 ? [null] : axes[state.lines].values;
+      var datasets = values.map(function (name, i) {
+        var colour = palette[i % palette.length];
+        return {label: name === null ? sweep.figures[state.figure] : name, data: line(i), borderColor: colour,
+                backgroundColor: colour, borderWidth: 2, spanGaps: true};
+      });
+      if (chart) chart.destroy();
+      else drawn += 1;
+      var canvas = document.getElementById('chart-sweep');
+      canvas.parentNode.style.height = '420px';
+      chart = new Chart(canvas, {
+        type: 'line',
+        data: {labels: axes[state.x].values, datasets: datasets},
+        options: {
+          interaction: {mode: 'index', intersect: false},
+          scales: {x: {title: title(axes[state.x].path)}, y: {beginAtZero: true, title: title(sweep.figures[state.figure])}},
+          plugins: {legend: {display: state.lines >= 0, title: title(state.lines < 0 ? '' : axes[state.lines].path)}}
+        }
+      });
+    }
+    show();
+  }
+
+  if (data.sweep) {
+    drawSweep();
+  } else {
+    drawBreakdown();
+    if (data.timeline) drawTimeline();
+    if (data.loads) drawLoads();
+    drawMemory();
+    if (data.what_if.length > 0) drawWhatIf();
+  }
   body.setAttribute('data-charts', drawn);
 })();

@@ -23,6 +23,7 @@ constexpr const char* kStyle =
     ".key{display:inline-block;width:.8em;height:.8em;margin:0 .3em 0 .9em;border-radius:2px}"
     "p.why{white-space:pre-line}.scroll{overflow-x:auto}.chart{display:none;position:relative;width:100%;"
     "margin:1rem 0}body.charts .chart{display:block}body.charts .static{display:none}"
+    ".controls label{display:inline-block;margin:.2rem 1rem .2rem 0}.plots{display:flex;flex-wrap:wrap;gap:1rem}"
     ".head{display:flex;flex-wrap:wrap;gap:1rem 3rem;margin:1rem 0}.head "
     "b{display:block;font-size:1.5rem}.muted{color:#57606a}"
     "@media(prefers-color-scheme:dark){body{color:#e6edf3;background:#0d1117}th,td{border-color:#30363d}."

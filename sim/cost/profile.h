@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 
+#include "base/document.h"
 #include "base/units.h"
 #include "sim/cost/estimate.h"
 #include "sim/cost/format.h"
@@ -116,6 +117,7 @@ class Profile {
 /// Reads a profile file. Throws base::InputError with every fault found (unknown keys, missing units, tables
 /// of the wrong length ...), base::EnvironmentError if the file cannot be read.
 Profile load_profile(const std::string& path);
+Profile read_profile(const base::Document& document);
 /// The same from text; `file` is the name shown in messages.
 Profile parse_profile(const std::string& text, const std::string& file);
 

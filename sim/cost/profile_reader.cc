@@ -438,6 +438,8 @@ void check_formats(ObjectReader& top, const ProfileData& data) {
   }
 }
 
+}  // namespace
+
 Profile read_profile(const base::Document& document) {
   base::DiagnosticSink sink;
   ObjectReader top(document, sink, "profile");
@@ -467,8 +469,6 @@ Profile read_profile(const base::Document& document) {
   data.provenance = collect_provenance(data);
   return Profile(std::move(data));
 }
-
-}  // namespace
 
 Profile load_profile(const std::string& path) { return read_profile(base::load_document(path)); }
 

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/document.h"
 #include "base/ids.h"
 
 namespace moeplan::sim {
@@ -189,6 +190,7 @@ std::vector<std::string> context_exchange_words();
 
 /// Reads plan.yaml; unknown keys are errors. Format: docs/formats/plan.md.
 PlanSpec load_plan(const std::string& path);
+PlanSpec read_plan(const base::Document& document);
 PlanSpec parse_plan(const std::string& text, const std::string& file);
 /// The YAML text of a plan; load(write(p)) == p.
 std::string write_plan(const PlanSpec& plan);

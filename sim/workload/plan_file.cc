@@ -303,6 +303,8 @@ LayerOverlap read_overlap(base::ObjectReader reader) {
   return overlap;
 }
 
+}  // namespace
+
 PlanSpec read_plan(const base::Document& document) {
   base::DiagnosticSink sink;
   base::ObjectReader reader(document, sink, "plan");
@@ -329,8 +331,6 @@ PlanSpec read_plan(const base::Document& document) {
   sink.throw_if_any();
   return plan;
 }
-
-}  // namespace
 
 std::string write_placement(const Placement& placement) {
   std::string text = fmt::format("placement:\n  algorithm: {}\n", base::json_quote(placement.algorithm));

@@ -141,6 +141,8 @@ void read_packing(base::ObjectReader& reader, RunSpec& run, const std::string& f
                                           tokens / run.documents->mean, kMaxDocuments));
 }
 
+}  // namespace
+
 RunSpec read_run(const base::Document& document) {
   base::DiagnosticSink sink;
   base::ObjectReader reader(document, sink, "run");
@@ -165,8 +167,6 @@ RunSpec read_run(const base::Document& document) {
   sink.throw_if_any();
   return run;
 }
-
-}  // namespace
 
 std::string_view name(GatePolicy gate) {
   switch (gate) {

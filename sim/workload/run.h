@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/document.h"
 #include "sim/cost/format.h"
 #include "sim/workload/documents.h"
 
@@ -91,6 +92,7 @@ struct RunSpec {
 
 /// Reads a run file (YAML); unknown keys are errors. Format: docs/formats/run.md.
 RunSpec load_run(const std::string& path);
+RunSpec read_run(const base::Document& document);
 RunSpec parse_run(const std::string& text, const std::string& file);
 /// The YAML that parse_run gives `run` back for (a list of document lengths: beside the same files).
 std::string write_run(const RunSpec& run);
