@@ -246,8 +246,8 @@ class SweepCall {
     auto last_sign = std::chrono::steady_clock::now();
     std::size_t finished = 0;
     while (true) {
-      sweep::Collected results = sweep::collect(sweep_, folder_, milliseconds(0));
-      if (are_ranks_done(results)) return finish(std::move(results));
+      const sweep::Collected results = sweep::collect(sweep_, folder_, milliseconds(0));
+      if (are_ranks_done(results)) return finish(results);
       const auto now = std::chrono::steady_clock::now();
       if (!results.busy.empty() || results.finished != finished) last_sign = now;
       finished = results.finished;

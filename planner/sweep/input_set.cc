@@ -26,18 +26,22 @@ const char* folder_of(Input input) {
       return "models";
     case Input::kRun:
       return "runs";
-    case Input::kProfile:
-      return "profiles";
     default:
-      return "plans";
+      return "profiles";
   }
 }
 
-/// Beside the sweep file where there is such a file; else as the command line has it.
-std::string beside(const std::string& sweep_file, const std::string& name) {
+/// The file beside the sweep file; else a shipped one of that name, or the generator of a load. A file that
+/// lies where the program was started, and not beside the sweep file, is not meant.
+std::string resolve(Input input, const std::string& sweep_file, const std::string& name) {
   const fs::path path = fs::path(sweep_file).parent_path() / name;
   std::error_code code;
-  return fs::exists(path, code) ? path.string() : name;
+  if (fs::exists(path, code)) return path.string();
+  const bool is_name = name.find('/') == std::string::npos && !fs::exists(name, code);
+  if (is_name && input == Input::kLoad) return name;
+  if (is_name && input != Input::kPlan) return base::resolve_config(folder_of(input), name);
+  throw base::InputError(fmt::format("there is no file {}", base::excerpt(path.string())),
+                         "paths are relative to the sweep file");
 }
 
 /// As sim::load_model names it.
@@ -95,13 +99,8 @@ void InputSet::load_source(Input input, const std::string& text, base::Position 
                            base::DiagnosticSink& sink) {
   std::vector<Source>& list = sources_[index(input)];
   try {
-    std::string path = beside(spec_.file, text);
-    if (input == Input::kLoad) {
-      list.push_back({std::move(path), {}});
-    } else {
-      path = base::resolve_config(folder_of(input), path);
-      list.push_back({path, base::load_document(path)});
-    }
+    const std::string path = resolve(input, spec_.file, text);
+    list.push_back({path, input == Input::kLoad ? base::Document{} : base::load_document(path)});
   } catch (const base::InputError& error) {
     for (base::Diagnostic fault : error.diagnostics()) {
       if (fault.file.empty()) {
@@ -116,13 +115,8 @@ void InputSet::load_source(Input input, const std::string& text, base::Position 
 
 void InputSet::load_sources() {
   base::DiagnosticSink sink;
-  for (const auto& [input, named] : {std::pair{Input::kCluster, &spec_.inputs[0]},
-                                     {Input::kModel, &spec_.inputs[1]},
-                                     {Input::kRun, &spec_.inputs[2]},
-                                     {Input::kLoad, &spec_.inputs[3]},
-                                     {Input::kProfile, &spec_.inputs[4]},
-                                     {Input::kPlan, &spec_.inputs[5]}}) {
-    if (*named) load_source(input, (*named)->text, (*named)->at, sink);
+  for (std::size_t i = 0; i < kInputs; ++i) {
+    if (const auto& named = spec_.inputs[i]) load_source(static_cast<Input>(i), named->text, named->at, sink);
   }
   for (const Axis& axis : spec_.axes) {
     if (!axis.is_whole_input()) continue;

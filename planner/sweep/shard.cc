@@ -110,17 +110,22 @@ auto Shard::guarded(const Work& work) {
   }
 }
 
+std::optional<Shard> Shard::try_open(const std::string& path) {
+  try {
+    auto database = std::make_unique<Database>(path, Database::Mode::kWriteAheadLog);
+    prepare(*database, path);
+    return Shard(path, std::move(database));
+  } catch (const DatabaseError& error) {
+    if (error.kind() != DatabaseError::Kind::kBusy) rethrow(path, error);
+    return std::nullopt;
+  }
+}
+
 std::optional<Shard> Shard::open(const std::string& path, std::chrono::milliseconds wait) {
-  const auto deadline = std::chrono::steady_clock::now() + wait;
+  const auto start = std::chrono::steady_clock::now();
   while (true) {
-    try {
-      auto database = std::make_unique<Database>(path, Database::Mode::kWriteAheadLog);
-      prepare(*database, path);
-      return Shard(path, std::move(database));
-    } catch (const DatabaseError& error) {
-      if (error.kind() != DatabaseError::Kind::kBusy) rethrow(path, error);
-    }
-    if (std::chrono::steady_clock::now() >= deadline) return std::nullopt;
+    if (auto shard = try_open(path)) return shard;
+    if (std::chrono::steady_clock::now() - start >= wait) return std::nullopt;
     std::this_thread::sleep_for(kRetry);
   }
 }

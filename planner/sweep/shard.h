@@ -53,6 +53,7 @@ class Shard {
   void put(const std::vector<StoredPoint>& points);
 
  private:
+  static std::optional<Shard> try_open(const std::string& path);
   Shard(std::string path, std::unique_ptr<Database> database);
   template <class Work>
   auto guarded(const Work& work);

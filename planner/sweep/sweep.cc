@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "base/check.h"
 #include "base/diagnostics.h"
 #include "base/files.h"
 #include "base/node_path.h"
@@ -142,7 +143,7 @@ class PartRun {
       try {
         for (std::size_t i = next++; i < todo.size() && !failed; i = next++) {
           if (options_.stop && options_.stop()) return;
-          if (!writer.put({sweep_.key(todo[i]), runner.run(todo[i])})) return;
+          if (!writer.put({sweep_.key(todo[i]), compute_point(runner, todo[i])})) return;
         }
       } catch (...) {
         failed = true;  // the others need not go on
@@ -150,6 +151,21 @@ class PartRun {
       }
     });
     writer.finish();
+  }
+
+  /// A bug in a point is told with the point, so that it can be seen again.
+  PointResult compute_point(PointRunner& runner, std::size_t point) const {
+    try {
+      return runner.run(point);
+    } catch (const base::InternalError& error) {
+      std::string setting;
+      const std::vector<std::size_t> values = sweep_.grid().values(point);
+      for (std::size_t a = 0; a < values.size(); ++a) {
+        const Axis& axis = sweep_.spec().axes[a];
+        setting += fmt::format("{}{} = {}", a > 0 ? ", " : "", axis.path, axis.values[values[a]].label);
+      }
+      throw base::InternalError(fmt::format("point {} ({}): {}", point + 1, setting, error.what()));
+    }
   }
 
   void tell() {

@@ -140,6 +140,21 @@ TEST(InputSetTest, a_value_that_the_reader_refuses_is_refused_at_its_place_in_th
               HasSubstr("sweep.yaml:9:15: error: \"h100-sxn\" is neither a file nor a name"));
 }
 
+TEST(InputSetTest, a_file_is_looked_for_beside_the_sweep_file_alone) {
+  const SmallSweep small;
+  const auto with = [&](const char* what, const char* by) {
+    std::string text = std::string(kSmallHead) + kSmallAxes;
+    text.replace(text.find(what), std::string(what).size(), by);
+    return test::input_error_of([&] { Sweep(small.document(text), "test"); });
+  };
+  EXPECT_THAT(with("plan.yaml", "plan.yml"), HasSubstr("sweep.yaml:7:9: error: there is no file "));
+  EXPECT_THAT(with("plan.yaml", "plan.yml"), HasSubstr("hint: paths are relative to the sweep file"));
+  EXPECT_THAT(with("run.yaml", "runs/run.yaml"), HasSubstr("sweep.yaml:6:8: error: there is no file "));
+  EXPECT_THAT(with("run.yaml", "pretrain-4x"), HasSubstr("did you mean \"pretrain-4k\"?"));
+  // Tests run in the source tree, which has a README.md.
+  EXPECT_THAT(with("uniform", "README.md"), HasSubstr("sweep.yaml:10:12: error: there is no file "));
+}
+
 TEST(InputSetTest, a_fault_of_a_combination_names_the_combination) {
   const SmallSweep small;
   // 8 NICs do not divide over 6 GPUs; the fault is at the file's own count.
