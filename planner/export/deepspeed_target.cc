@@ -24,9 +24,8 @@ void remark_on_experts(const ExportJob& job, Exported& out) {
            "left out: AutoEP has all-to-all and DeepEP", out);
   } else {
     out.next.emplace_back(
-        "comm_backend is a key of DeepSpeed at 0067b11e; at edaa7221 (August 2026) it is not read, and "
-        "unknown "
-        "keys are passed over in silence: tokens then go by all-to-all");
+        "comm_backend is a key of DeepSpeed 0.19.8; older ones pass unknown keys over in silence, and tokens "
+        "then go by all-to-all");
   }
 }
 
