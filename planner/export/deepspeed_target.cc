@@ -3,6 +3,7 @@
 #include "planner/export/checkpoint_permutation.h"
 #include "planner/export/deepspeed_config.h"
 #include "planner/export/export_target.h"
+#include "planner/export/megatron_deepspeed.h"
 
 namespace moeplan::planner {
 
@@ -29,6 +30,20 @@ void remark_on_experts(const ExportJob& job, Exported& out) {
   }
 }
 
+/// The same plan for Megatron-DeepSpeed, where that can run it.
+void add_megatron_deepspeed(const PlanContext& context, const sim::PlanSpec& plan, Exported& out) {
+  const std::vector<sim::PlanFault> faults = find_megatron_deepspeed_faults(context, plan);
+  if (!faults.empty()) {
+    out.next.push_back(fmt::format("no arguments of Megatron-DeepSpeed: {} [{}]", faults.front().message,
+                                   faults.front().rule));
+    return;
+  }
+  out.files.push_back({"megatron-deepspeed.args", write_megatron_deepspeed_arguments(context, plan),
+                       "arguments of Megatron-DeepSpeed's pretrain_gpt.py, for xargs -a"});
+  out.files.push_back({"megatron-deepspeed.json", write_megatron_deepspeed_config(context, plan),
+                       "the config that they name"});
+}
+
 Exported write_deepspeed(const ExportJob& job) {
   const sim::PlanSpec& plan = job.plan;
   const PlanContext context{*job.model, *job.run, plan.layout.world()};
@@ -41,6 +56,7 @@ Exported write_deepspeed(const ExportJob& job) {
     out.next.emplace_back(
         "permute the experts of the checkpoint as expert-permutation.json says: AutoEP places them in order");
   }
+  add_megatron_deepspeed(context, plan, out);
   remark_on_experts(job, out);
   if (plan.overlap_param_gather && plan.layout.dp > 1 && !sim::shards_parameters(plan.data_parallel()))
     remark(PlanPart::kParamGatherOverlap, "true",
@@ -58,7 +74,7 @@ Exported write_deepspeed(const ExportJob& job) {
 ExportTarget deepspeed_target() {
   ExportTarget target;
   target.name = "deepspeed";
-  target.what = "DeepSpeed JSON with ZeRO, AutoTP and AutoEP";
+  target.what = "DeepSpeed JSON with ZeRO, AutoTP and AutoEP; Megatron-DeepSpeed arguments";
   target.needs_model = target.needs_run = true;
   target.expresses = {
       PlanPart::kTensorParallel,    PlanPart::kPipeline,           PlanPart::kVirtualStages,
