@@ -58,9 +58,13 @@ Exported write_deepspeed(const ExportJob& job) {
   }
   add_megatron_deepspeed(context, plan, out);
   remark_on_experts(job, out);
-  if (plan.overlap_param_gather && plan.layout.dp > 1 && !sim::shards_parameters(plan.data_parallel()))
+  const bool fetches_ahead = sim::shards_parameters(plan.data_parallel());
+  if (plan.overlap_param_gather && !fetches_ahead)
     remark(PlanPart::kParamGatherOverlap, "true",
            "left out: below stage 3 ZeRO gathers parameters behind the step", out);
+  if (!plan.overlap_param_gather && fetches_ahead)
+    remark(PlanPart::kParamGatherOverlap, "false", "other form: ZeRO's stage 3 fetches parameters ahead",
+           out);
   out.next.push_back(
       fmt::format("start {} ranks; optimizer, learning rate and sequence length {} are the training script's",
                   context.gpus, job.run->seq_len));

@@ -177,7 +177,8 @@ void write_checkpointing(sim::RecomputeMode mode, Lines& out) {
 }
 
 void remark_on_sharding(const sim::PlanSpec& plan, std::vector<ExportRemark>& remarks) {
-  if (plan.data_parallel() != sim::DataParallel::kZero1 || plan.layout.dp * plan.layout.cp == 1) return;
+  const bool alone = plan.layout.dp * plan.layout.cp == 1 && plan.layout.edp == 1;
+  if (plan.data_parallel() != sim::DataParallel::kZero1 || alone) return;
   remarks.push_back(
       {std::string(name(PlanPart::kSharding)), "zero1",
        "other form: FSDP without resharding, which gathers parameters in the first forward and keeps them; "
