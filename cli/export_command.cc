@@ -42,8 +42,8 @@ void check_more(const ExportOptions& options, const planner::ExportTarget& targe
   };
   unused(options.gpus_per_node > 0, target.launches, "--gpus-per-node", "starts nothing");
   unused(!options.hosts.empty(), target.needs_hosts, "--hosts", "names no hosts");
-  unused(!options.cluster.empty(), target.needs_cluster || target.takes_cluster, "--cluster",
-         "does not depend on the cluster");
+  unused(!options.cluster.empty(), target.needs_cluster || target.takes_cluster || target.launches,
+         "--cluster", "does not depend on the cluster");
   unused(!options.load.empty(), target.takes_loads, "--load", "holds no loads");
   if (target.needs_hosts && options.hosts.empty())
     throw base::InputError(fmt::format(
@@ -119,6 +119,19 @@ struct Inputs {
   std::unique_ptr<sim::ExpertLoads> loads;
 };
 
+/// GPUs of a host: as the cluster has them, else as the flag says; both have to agree.
+int gpus_per_node(const ExportOptions& options, const Inputs& inputs) {
+  if (!inputs.cluster) return options.gpus_per_node > 0 ? options.gpus_per_node : kGpusPerNode;
+  const topology::Cluster& cluster = *inputs.cluster;
+  if (options.gpus_per_node > 0 && options.gpus_per_node != cluster.gpus_per_node())
+    throw base::InputError(fmt::format("--gpus-per-node: found {}, but nodes of {} have {}",
+                                       options.gpus_per_node, cluster.name(), cluster.gpus_per_node()));
+  if (inputs.plan.layout.world() > cluster.ranks())
+    throw base::InputError(fmt::format("{}: a plan of {} GPUs, but {} has {}", options.plan,
+                                       inputs.plan.layout.world(), cluster.name(), cluster.ranks()));
+  return cluster.gpus_per_node();
+}
+
 }  // namespace
 
 int run_export(const ExportOptions& options, Console console) {
@@ -128,7 +141,7 @@ int run_export(const ExportOptions& options, Console console) {
   planner::ExportJob job{inputs.plan,
                          inputs.model ? &*inputs.model : nullptr,
                          inputs.run ? &*inputs.run : nullptr,
-                         options.gpus_per_node > 0 ? options.gpus_per_node : kGpusPerNode,
+                         gpus_per_node(options, inputs),
                          inputs.cluster ? &*inputs.cluster : nullptr,
                          inputs.profile ? &*inputs.profile : nullptr,
                          inputs.loads.get(),
