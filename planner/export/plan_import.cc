@@ -31,6 +31,20 @@ bool looks_like_yaml_map(std::string_view text) {
   return false;
 }
 
+[[noreturn]] void refuse_json(const base::Document& document) {
+  const base::Node& root = document.root;
+  const bool plan = root.find("layout") != nullptr;
+  const bool map = root.find("physical_to_logical_map") != nullptr || root.find("phy2log") != nullptr ||
+                   root.find("layer_list") != nullptr || root.find("expert_mapping") != nullptr;
+  const bool model = root.find("hidden_size") != nullptr;
+  throw base::InputError(
+      {base::Diagnostic{document.file, root.at, "", "found no key of DeepSpeed, Galvatron or Tutel",
+                        plan    ? "a moeplan plan needs no import: simulate reads it"
+                        : map   ? "an expert map: moeplan import placement reads it"
+                        : model ? "a config.json: moeplan import model reads it"
+                                : "such as train_micro_batch_size_per_gpu, pp_deg or moe_layer"}});
+}
+
 /// The table of a launch bundle.
 bool is_rank_table(std::string_view text) { return text.starts_with("rank,host,local_rank,"); }
 
@@ -57,6 +71,7 @@ PlanImport import_plan(std::string_view text, const PlanImportOptions& options) 
     const base::Document document = base::parse_json(text, options.file);
     if (document.root.find("pp_deg") != nullptr) return import_galvatron_plan(document, options);
     if (document.root.find("moe_layer") != nullptr) return import_tutel_plan(document, options);
+    if (!is_deepspeed_config(document)) refuse_json(document);
     return import_deepspeed_plan(document, options);
   }
   if (looks_like_yaml_map(text)) {
