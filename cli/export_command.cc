@@ -71,11 +71,16 @@ void check_options(const ExportOptions& options, const planner::ExportTarget& ta
 void write_files(const ExportOptions& options, const planner::ExportTarget& target, const sim::PlanSpec& plan,
                  const planner::Exported& exported, Console console) {
   const std::filesystem::path folder(options.common.output);
-  for (const planner::ExportFile& file : exported.files) {
-    const std::string path = (folder / file.name).string();
-    base::write_file_atomically(path, file.content);
-    if (!options.common.quiet && !options.common.json) console.out << path << '\n';
+  const std::size_t shown = planner::shown_files(exported);
+  const bool tells = !options.common.quiet && !options.common.json;
+  for (std::size_t i = 0; i < exported.files.size(); ++i) {
+    const std::string path = (folder / exported.files[i].name).string();
+    base::write_file_atomically(path, exported.files[i].content);
+    if (tells && i < shown) console.out << path << '\n';
   }
+  if (tells && shown < exported.files.size())
+    console.out << fmt::format("and {} more, up to {}\n", exported.files.size() - shown,
+                               exported.files.back().name);
   base::write_file_atomically((folder / kReport).string(), planner::describe_export(target, plan, exported));
 }
 
