@@ -42,8 +42,8 @@ void check_more(const ExportOptions& options, const planner::ExportTarget& targe
   };
   unused(options.gpus_per_node > 0, target.launches, "--gpus-per-node", "starts nothing");
   unused(!options.hosts.empty(), target.needs_hosts, "--hosts", "names no hosts");
-  unused(!options.cluster.empty(), target.needs_cluster || target.takes_cluster, "--cluster",
-         "does not depend on the cluster");
+  unused(!options.cluster.empty(), target.needs_cluster || target.takes_cluster || target.launches,
+         "--cluster", "does not depend on the cluster");
   unused(!options.load.empty(), target.takes_loads, "--load", "holds no loads");
   if (target.needs_hosts && options.hosts.empty())
     throw base::InputError(fmt::format(
@@ -71,11 +71,16 @@ void check_options(const ExportOptions& options, const planner::ExportTarget& ta
 void write_files(const ExportOptions& options, const planner::ExportTarget& target, const sim::PlanSpec& plan,
                  const planner::Exported& exported, Console console) {
   const std::filesystem::path folder(options.common.output);
-  for (const planner::ExportFile& file : exported.files) {
-    const std::string path = (folder / file.name).string();
-    base::write_file_atomically(path, file.content);
-    if (!options.common.quiet && !options.common.json) console.out << path << '\n';
+  const std::size_t shown = planner::shown_files(exported);
+  const bool tells = !options.common.quiet && !options.common.json;
+  for (std::size_t i = 0; i < exported.files.size(); ++i) {
+    const std::string path = (folder / exported.files[i].name).string();
+    base::write_file_atomically(path, exported.files[i].content);
+    if (tells && i < shown) console.out << path << '\n';
   }
+  if (tells && shown < exported.files.size())
+    console.out << fmt::format("and {} more, up to {}\n", exported.files.size() - shown,
+                               exported.files.back().name);
   base::write_file_atomically((folder / kReport).string(), planner::describe_export(target, plan, exported));
 }
 
@@ -119,6 +124,19 @@ struct Inputs {
   std::unique_ptr<sim::ExpertLoads> loads;
 };
 
+/// GPUs of a host: as the cluster has them, else as the flag says; both have to agree.
+int gpus_per_node(const ExportOptions& options, const Inputs& inputs) {
+  if (!inputs.cluster) return options.gpus_per_node > 0 ? options.gpus_per_node : kGpusPerNode;
+  const topology::Cluster& cluster = *inputs.cluster;
+  if (options.gpus_per_node > 0 && options.gpus_per_node != cluster.gpus_per_node())
+    throw base::InputError(fmt::format("--gpus-per-node: found {}, but nodes of {} have {}",
+                                       options.gpus_per_node, cluster.name(), cluster.gpus_per_node()));
+  if (inputs.plan.layout.world() > cluster.ranks())
+    throw base::InputError(fmt::format("{}: a plan of {} GPUs, but {} has {}", options.plan,
+                                       inputs.plan.layout.world(), cluster.name(), cluster.ranks()));
+  return cluster.gpus_per_node();
+}
+
 }  // namespace
 
 int run_export(const ExportOptions& options, Console console) {
@@ -128,7 +146,7 @@ int run_export(const ExportOptions& options, Console console) {
   planner::ExportJob job{inputs.plan,
                          inputs.model ? &*inputs.model : nullptr,
                          inputs.run ? &*inputs.run : nullptr,
-                         options.gpus_per_node > 0 ? options.gpus_per_node : kGpusPerNode,
+                         gpus_per_node(options, inputs),
                          inputs.cluster ? &*inputs.cluster : nullptr,
                          inputs.profile ? &*inputs.profile : nullptr,
                          inputs.loads.get(),

@@ -225,11 +225,11 @@ class Program {
     verb->add_option("--to", export_.to, "a target of the list below")->required();
     verb->add_option("--model", export_.model, "the model's config.json, or the name of a shipped one");
     verb->add_option("--run", export_.run, "run file, or the name of a shipped one");
-    verb->add_option("--cluster", export_.cluster, "of tamoe, tutel and chakra: cluster file (YAML), or the name of a shipped one");
+    verb->add_option("--cluster", export_.cluster, "of tamoe, tutel, chakra and launch scripts: cluster file (YAML), or the name of a shipped one");
     verb->add_option("--load", export_.load, "of fastmoe (gate tables) and tutel: expert loads, a file or a generator (see `plan`)");
     verb->add_option("--seed", export_.common.seed, "of a load generator")->capture_default_str();
     verb->add_option("--hosts", export_.hosts, "hosts to launch on, one a line, in the order of the cluster's nodes");
-    verb->add_option("--gpus-per-node", export_.gpus_per_node, "of launch scripts (8)")->check(CLI::PositiveNumber);
+    verb->add_option("--gpus-per-node", export_.gpus_per_node, "of launch scripts, without a cluster (8)")->check(CLI::PositiveNumber);
     verb->add_option("-o,--output", export_.common.output, "folder to write to")->required();
     verb->add_flag("--json", export_.common.json, "write the report as JSON");
     add_quiet(verb, export_.common);

@@ -90,6 +90,19 @@ class Translator {
     }
   }
 
+  void read_type(const BridgeKey& key, const base::Member& member, const std::string& path) {
+    constexpr std::array<std::pair<std::string_view, std::string_view>, 4> kTypes = {
+        {{"float32", "fp32"}, {"bfloat16", "bf16"}, {"float16", "fp16"}, {"uint8", "fp8"}}};
+    const std::string word = member.value.text.substr(member.value.text.rfind('.') + 1);
+    const auto* const found =
+        std::find_if(kTypes.begin(), kTypes.end(), [&word](const auto& type) { return type.first == word; });
+    if (found == kTypes.end())
+      return fault(member.value, path,
+                   fmt::format("found {}, expected torch.float32, bfloat16, float16 or uint8",
+                               base::excerpt(member.value.text)));
+    flags_.entries[std::string(key.flag)] = {{std::string(found->second)}, member.at, {member.value.at}, {}};
+  }
+
   void read_list(const BridgeKey& key, const base::Member& member, const std::string& path) {
     std::vector<const Node*> values;
     if (member.value.kind == NodeKind::kScalar) values.push_back(&member.value);
@@ -110,6 +123,8 @@ class Translator {
       fault(member.value, path, fmt::format("found {}, expected one value", name(member.value.kind)));
     } else if (key.value == BridgeValue::kScalar) {
       add(key.flag, member, {&member.value});
+    } else if (key.value == BridgeValue::kType) {
+      read_type(key, member, path);
     } else {
       read_switch(key, member, path);
     }

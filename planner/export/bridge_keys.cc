@@ -53,6 +53,9 @@ constexpr auto kKeys = std::to_array<BridgeKey>({
     {"--seq-length", "dataset", "seq_length", kScalar},
     {"--use-distributed-optimizer", "ddp", "use_distributed_optimizer", kSwitch},
     {"--use-distributed-optimizer", "optimizer", "use_distributed_optimizer", kSwitch},
+    {"--use-precision-aware-optimizer", "optimizer", "use_precision_aware_optimizer", kSwitch},
+    {"--exp-avg-dtype", "optimizer", "exp_avg_dtype", BridgeValue::kType},
+    {"--exp-avg-sq-dtype", "optimizer", "exp_avg_sq_dtype", BridgeValue::kType},
     {"--overlap-grad-reduce", "ddp", "overlap_grad_reduce", kSwitch},
     {"--overlap-param-gather", "ddp", "overlap_param_gather", kSwitch},
     {"--overlap-grad-reduce", "comm_overlap", "overlap_grad_reduce", kSwitch},
@@ -122,9 +125,6 @@ constexpr auto kOfPrecision = std::to_array<std::string_view>({
     "--grad-reduce-in-bf16",
     "--accumulate-allreduce-grads-in-fp32",
     "--optimizer",
-    "--use-precision-aware-optimizer",
-    "--exp-avg-dtype",
-    "--exp-avg-sq-dtype",
 });
 
 }  // namespace

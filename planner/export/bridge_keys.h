@@ -11,6 +11,7 @@ enum class BridgeValue {
   kList,       ///< several words
   kSwitch,     ///< the flag stands = true
   kSwitchOff,  ///< the flag stands = false
+  kType,       ///< a number format: bf16 = "torch.bfloat16"; fp32 where the flag is missing
 };
 
 struct BridgeKey {

@@ -63,10 +63,6 @@ void remark_on_precision(const sim::RunSpec& run, std::vector<ExportRemark>& rem
   if (p.gemm == NumberFormat::kFp8Tensor)
     add(PlanPart::kMatrixFormat, std::string(sim::name(p.gemm)),
         fmt::format("{} keeps the first and the last layer in bf16", recipe.name));
-  if (p.optimizer_bytes_per_parameter != 12)
-    add(PlanPart::kOptimizer, fmt::format("{} bytes of state a parameter", p.optimizer_bytes_per_parameter),
-        "not set: types of optimizer states are Python objects; set use_precision_aware_optimizer and "
-        "exp_avg_dtype in the recipe");
 }
 
 /// Numbers bare, words in quotes.
@@ -88,6 +84,8 @@ std::string value_of(const BridgeKey& key, const MegatronArgument* argument) {
       return argument != nullptr ? "false" : "true";
     case BridgeValue::kList:
       return argument != nullptr ? yaml_list(argument->values) : "null";
+    case BridgeValue::kType:
+      return argument != nullptr && argument->values.front() == "bf16" ? "torch.bfloat16" : "torch.float32";
     case BridgeValue::kScalar:
       break;
   }

@@ -23,6 +23,9 @@ std::string_view find_autoep_preset(std::string_view architecture);
 /// reference 2.3
 std::string write_deepspeed_config(const PlanContext& context, const sim::PlanSpec& plan);
 
+/// Has the document a key of a DeepSpeed config?
+bool is_deepspeed_config(const base::Document& document);
+
 /// Reads such a config. GPUs: options.gpus, else train_batch_size / (micro-batch x accumulation) x TP. Faults
 /// are what DeepSpeed refuses and what does not add up, with their place; keys that change the time of a step
 /// and that no plan holds are in not_modelled. Inverse of write_deepspeed_config for the layout, micro-batch,

@@ -175,6 +175,13 @@ std::string precision_of(base::ObjectReader& reader) {
 
 }  // namespace
 
+bool is_deepspeed_config(const base::Document& document) {
+  const auto& members = document.root.members;
+  return std::any_of(members.begin(), members.end(), [](const base::Member& member) {
+    return is_one_of(kRead, member.key) || is_one_of(kNoInfluence, member.key);
+  });
+}
+
 PlanImport import_deepspeed_plan(const base::Document& document, const PlanImportOptions& options) {
   base::DiagnosticSink sink;
   base::ObjectReader reader(document, sink, "config");

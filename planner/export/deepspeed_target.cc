@@ -3,6 +3,7 @@
 #include "planner/export/checkpoint_permutation.h"
 #include "planner/export/deepspeed_config.h"
 #include "planner/export/export_target.h"
+#include "planner/export/megatron_deepspeed.h"
 
 namespace moeplan::planner {
 
@@ -24,10 +25,23 @@ void remark_on_experts(const ExportJob& job, Exported& out) {
            "left out: AutoEP has all-to-all and DeepEP", out);
   } else {
     out.next.emplace_back(
-        "comm_backend is a key of DeepSpeed at 0067b11e; at edaa7221 (August 2026) it is not read, and "
-        "unknown "
-        "keys are passed over in silence: tokens then go by all-to-all");
+        "comm_backend is a key of DeepSpeed 0.19.8; older ones pass unknown keys over in silence, and tokens "
+        "then go by all-to-all");
   }
+}
+
+/// The same plan for Megatron-DeepSpeed, where that can run it.
+void add_megatron_deepspeed(const PlanContext& context, const sim::PlanSpec& plan, Exported& out) {
+  const std::vector<sim::PlanFault> faults = find_megatron_deepspeed_faults(context, plan);
+  if (!faults.empty()) {
+    out.next.push_back(fmt::format("no arguments of Megatron-DeepSpeed: {} [{}]", faults.front().message,
+                                   faults.front().rule));
+    return;
+  }
+  out.files.push_back({"megatron-deepspeed.args", write_megatron_deepspeed_arguments(context, plan),
+                       "arguments of Megatron-DeepSpeed's pretrain_gpt.py, for xargs -a"});
+  out.files.push_back({"megatron-deepspeed.json", write_megatron_deepspeed_config(context, plan),
+                       "the config that they name"});
 }
 
 Exported write_deepspeed(const ExportJob& job) {
@@ -42,10 +56,15 @@ Exported write_deepspeed(const ExportJob& job) {
     out.next.emplace_back(
         "permute the experts of the checkpoint as expert-permutation.json says: AutoEP places them in order");
   }
+  add_megatron_deepspeed(context, plan, out);
   remark_on_experts(job, out);
-  if (plan.overlap_param_gather && plan.layout.dp > 1 && !sim::shards_parameters(plan.data_parallel()))
+  const bool fetches_ahead = sim::shards_parameters(plan.data_parallel());
+  if (plan.overlap_param_gather && !fetches_ahead)
     remark(PlanPart::kParamGatherOverlap, "true",
            "left out: below stage 3 ZeRO gathers parameters behind the step", out);
+  if (!plan.overlap_param_gather && fetches_ahead)
+    remark(PlanPart::kParamGatherOverlap, "false", "other form: ZeRO's stage 3 fetches parameters ahead",
+           out);
   out.next.push_back(
       fmt::format("start {} ranks; optimizer, learning rate and sequence length {} are the training script's",
                   context.gpus, job.run->seq_len));
@@ -59,7 +78,7 @@ Exported write_deepspeed(const ExportJob& job) {
 ExportTarget deepspeed_target() {
   ExportTarget target;
   target.name = "deepspeed";
-  target.what = "DeepSpeed JSON with ZeRO, AutoTP and AutoEP";
+  target.what = "DeepSpeed JSON with ZeRO, AutoTP and AutoEP; Megatron-DeepSpeed arguments";
   target.needs_model = target.needs_run = true;
   target.expresses = {
       PlanPart::kTensorParallel,    PlanPart::kPipeline,           PlanPart::kVirtualStages,

@@ -9,6 +9,11 @@
 
 namespace moeplan::planner {
 
+std::size_t shown_files(const Exported& exported) {
+  constexpr std::size_t kMost = 20;
+  return exported.files.size() <= kMost ? exported.files.size() : kMost / 4;
+}
+
 std::vector<std::string> describe_remarks(const Exported& exported) {
   std::vector<std::string> fates;
   std::vector<std::string> parts;
@@ -28,7 +33,12 @@ std::vector<std::string> describe_remarks(const Exported& exported) {
 
 std::string describe_export(const ExportTarget& target, const sim::PlanSpec& plan, const Exported& exported) {
   std::string text = fmt::format("{} ({}) as {}\n", plan.name, sim::short_name(plan), target.what);
-  for (const ExportFile& file : exported.files) text += fmt::format("  {}: {}\n", file.name, file.what);
+  const std::size_t shown = shown_files(exported);
+  for (std::size_t i = 0; i < shown; ++i)
+    text += fmt::format("  {}: {}\n", exported.files[i].name, exported.files[i].what);
+  if (shown < exported.files.size())
+    text += fmt::format("  and {} more of the kind, up to {}\n", exported.files.size() - shown,
+                        exported.files.back().name);
   if (exported.not_expressed.empty()) {
     text += "everything that the plan says is in these files\n";
   } else {

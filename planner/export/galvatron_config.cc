@@ -95,7 +95,7 @@ std::string write_galvatron_config(const PlanContext& c, const sim::PlanSpec& pl
   json.field("ep_sizes_enc", each_layer(layers, l.ep));
   json.field("tp_of_ep_sizes_enc", each_layer(layers, l.etp));
   json.end_object();
-  if (plan.data_parallel() == sim::DataParallel::kZero1 && l.dp * l.cp > 1)
+  if (plan.data_parallel() == sim::DataParallel::kZero1 && (l.dp * l.cp > 1 || l.edp > 1))
     remarks.push_back({std::string(name(PlanPart::kSharding)), "zero1",
                        "other form: zero2, which reduces gradients behind every micro-batch; Galvatron has "
                        "ddp, zero2 and zero3"});

@@ -29,9 +29,9 @@ struct PlanImport {
   int without_influence = 0;              ///< settings on data, learning rate, checkpoints and logs
 };
 
-/// Reads a framework's own text; which it is shows in its content: DeepSpeed's, Galvatron's or
-/// Tutel's JSON, a Megatron-Bridge
-/// config, else Megatron arguments. Throws InputError at the place of the fault.
+/// Reads a framework's own text; which it is shows in its content: JSON of DeepSpeed, Galvatron or Tutel, a
+/// Megatron-Bridge config, a torchtitan recipe, a script of FastMoE, arguments of Megatron-DeepSpeed, the
+/// rank table of a launch bundle, else arguments of Megatron. Throws InputError at the place of the fault.
 PlanImport import_plan(std::string_view text, const PlanImportOptions& options);
 
 }  // namespace moeplan::planner

@@ -155,6 +155,14 @@ bool ends_value(const Token& value, const Token& next) {
   return next.kind == TokenKind::kMark && (next.text == "," || next.text == ")" || next.text == ";");
 }
 
+base::Node name_node(const Token& token) {
+  base::Node node;
+  node.kind = base::NodeKind::kScalar;
+  node.text = token.text;
+  node.at = token.at;
+  return node;
+}
+
 int nesting(const std::string& mark) {
   if (mark == "(" || mark == "[" || mark == "{") return 1;
   return mark == ")" || mark == "]" || mark == "}" ? -1 : 0;
@@ -164,6 +172,7 @@ int nesting(const std::string& mark) {
 
 std::vector<PythonAssignment> read_python_assignments(std::string_view text, const std::string& file,
                                                       const std::vector<std::string_view>& keys,
+                                                      const std::vector<std::string_view>& named,
                                                       base::DiagnosticSink& sink) {
   const std::vector<Token> tokens = Lexer(text).run();
   const Parser parser(tokens);
@@ -174,7 +183,8 @@ std::vector<PythonAssignment> read_python_assignments(std::string_view text, con
     if (tokens[i].kind != TokenKind::kName) continue;
     const std::string& path = tokens[i].text;
     const std::string key = path.substr(path.rfind('.') + 1);
-    if (std::find(keys.begin(), keys.end(), key) == keys.end()) continue;
+    const bool takes_names = std::find(named.begin(), named.end(), key) != named.end();
+    if (!takes_names && std::find(keys.begin(), keys.end(), key) == keys.end()) continue;
     std::size_t at = i + 2;
     // "a.x, a.y = 1, 2" is no assignment of 1 to a.y.
     const bool one_of_several =
@@ -182,6 +192,11 @@ std::vector<PythonAssignment> read_python_assignments(std::string_view text, con
     const bool assigns = !one_of_several && tokens[i + 1].kind == TokenKind::kMark &&
                          tokens[i + 1].text == "=" && at < tokens.size();
     auto value = assigns ? parser.literal(at) : std::nullopt;
+    if (takes_names) {  // else it is only spoken of
+      if (assigns && !value && tokens[at].kind == TokenKind::kName) value = name_node(tokens[at]);
+      if (value) found.push_back({path, key, tokens[i].at, std::move(*value)});
+      continue;
+    }
     if (!value || !ends_value(tokens[at - 1], tokens[at])) {
       sink.add({file, tokens[i].at, key, fmt::format("{} is not set to a plain value", key),
                 "expressions are not computed; write the number or text itself"});

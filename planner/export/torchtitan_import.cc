@@ -58,6 +58,11 @@ class Recipe {
                ? nullptr
                : &found->second->value;
   }
+  /// The value, None too.
+  const base::Node* any(const char* key) const {
+    const auto found = values_.find(key);
+    return found == values_.end() ? nullptr : &found->second->value;
+  }
   void fault(const char* key, std::string message, std::string hint = "") const {
     const auto found = values_.find(key);
     sink_.add({file_, found == values_.end() ? base::Position{} : found->second->value.at, key,
@@ -209,6 +214,17 @@ void read_batch(const Recipe& r, PlanImport& out) {
     out.notes.emplace_back("gradient accumulation around a pipeline is taken as more micro-batches in it");
 }
 
+/// "none", "full", ...: a word in older releases, a policy or None in later ones.
+std::string checkpoint_mode(const Recipe& r) {
+  const std::string mode = r.word("mode", "", {"none", "full", "selective", "memory_budget"});
+  if (!mode.empty()) return mode;
+  const base::Node* policy = r.any("activation_checkpoint");
+  if (policy == nullptr) return "selective";
+  if (policy->kind == base::NodeKind::kNull) return "none";
+  if (policy->text.find("FullAC") != std::string::npos) return "full";
+  return policy->text.find("MemoryBudgetAC") != std::string::npos ? "memory_budget" : "selective";
+}
+
 void read_rest(const Recipe& r, PlanImport& out) {
   sim::PlanSpec& plan = out.plan;
   if (plan.layout.cp > 1)
@@ -216,7 +232,7 @@ void read_rest(const Recipe& r, PlanImport& out) {
         r.word("context_parallel_rotate_method", "allgather", {"allgather", "alltoall"}) == "alltoall"
             ? sim::ContextExchange::kP2p
             : sim::ContextExchange::kAllGather;
-  const std::string mode = r.word("mode", "selective", {"none", "full", "selective", "memory_budget"});
+  const std::string mode = checkpoint_mode(r);
   if (mode == "full") plan.recompute.mode = sim::RecomputeMode::kFull;
   if (mode != "selective" && mode != "memory_budget") return;
   plan.recompute = {sim::RecomputeMode::kSelective, {sim::RecomputeModule::kCoreAttn}};
@@ -236,7 +252,8 @@ bool is_torchtitan_recipe(std::string_view text) {
 
 PlanImport import_torchtitan_plan(std::string_view text, const PlanImportOptions& options) {
   base::DiagnosticSink sink;
-  const std::vector<PythonAssignment> found = read_python_assignments(text, options.file, keys(), sink);
+  const std::vector<PythonAssignment> found =
+      read_python_assignments(text, options.file, keys(), {"activation_checkpoint"}, sink);
   sink.throw_if_any();
   const Recipe recipe(found, options.file, sink);
   PlanImport out;

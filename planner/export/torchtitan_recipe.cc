@@ -122,7 +122,10 @@ std::string module_names(const sim::StageSplit& split) {
     if (c == 0) modules.emplace_back("\"tok_embeddings\"");
     for (int i = 0; i < split.layers_per_chunk[c]; ++i)
       modules.push_back(fmt::format("\"layers.{}\"", layer++));
-    if (c + 1 == split.layers_per_chunk.size()) modules.insert(modules.end(), {"\"norm\"", "\"output\""});
+    if (c + 1 == split.layers_per_chunk.size()) {
+      // Names that a model does not have keep nothing; the output is called one or the other.
+      modules.insert(modules.end(), {"\"norm\"", "\"output\"", "\"lm_head\""});
+    }
     stages.push_back(fmt::format("[{}]", fmt::join(modules, ", ")));
   }
   return fmt::format("[\n        {},\n    ]", fmt::join(stages, ",\n        "));
@@ -154,8 +157,28 @@ void write_sharding(const sim::PlanSpec& plan, Lines& out) {
            sim::shards_parameters(plan.data_parallel()) ? "always" : "never");
 }
 
+/// A word in the releases before 0.3, a policy or None since.
+void write_checkpointing(sim::RecomputeMode mode, Lines& out) {
+  const bool none = mode == sim::RecomputeMode::kNone;
+  const char* policy = mode == sim::RecomputeMode::kFull ? "FullAC" : "SelectiveAC";
+  out.text += fmt::format(
+      "    if hasattr(config.activation_checkpoint, \"mode\"):\n"
+      "        config.activation_checkpoint.mode = \"{}\"\n"
+      "    else:\n",
+      sim::name(mode));
+  if (none) {
+    out.text += "        config.activation_checkpoint = None\n";
+  } else {
+    out.text += fmt::format(
+        "        from torchtitan.distributed.activation_checkpoint import {}\n"
+        "        config.activation_checkpoint = {}.Config()\n",
+        policy, policy);
+  }
+}
+
 void remark_on_sharding(const sim::PlanSpec& plan, std::vector<ExportRemark>& remarks) {
-  if (plan.data_parallel() != sim::DataParallel::kZero1 || plan.layout.dp * plan.layout.cp == 1) return;
+  const bool alone = plan.layout.dp * plan.layout.cp == 1 && plan.layout.edp == 1;
+  if (plan.data_parallel() != sim::DataParallel::kZero1 || alone) return;
   remarks.push_back(
       {std::string(name(PlanPart::kSharding)), "zero1",
        "other form: FSDP without resharding, which gathers parameters in the first forward and keeps them; "
@@ -202,7 +225,7 @@ std::string write_torchtitan_recipe(const PlanContext& c, const sim::PlanSpec& p
   out.word("training.mixed_precision_param",
            c.run.precision.gemm == NumberFormat::kFp32 ? "float32" : "bfloat16");
   out.word("training.mixed_precision_reduce", "float32");
-  out.word("activation_checkpoint.mode", sim::name(plan.recompute.mode));
+  write_checkpointing(plan.recompute.mode, out);
   if (c.run.gate == sim::GatePolicy::kForceBalanced) out.set("debug.moe_force_load_balance", "True");
   remark_on_sharding(plan, remarks);
   remark_on_recompute(plan, remarks);

@@ -23,9 +23,6 @@ Exported write_torchtitan(const ExportJob& job) {
   out.next.push_back(
       fmt::format("call apply() in a recipe of {} and start it on {} GPUs with --module and --config",
                   job.model->name, context.gpus));
-  if (out.files.front().content.find("module_fqns_per_model_part") != std::string::npos)
-    out.next.emplace_back(
-        "check the names of embedding, norm and output in module_fqns_per_model_part against the model");
   return out;
 }
 

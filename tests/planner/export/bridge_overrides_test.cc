@@ -132,11 +132,12 @@ TEST(BridgeOverrides, PrecisionThatYamlCannotSayIsInTheRemarks) {
   const std::string text =
       write_bridge_overrides({test::small_model(), run, 16}, plan_of(16, 1, 1, 4), remarks);
   EXPECT_THAT(text, HasSubstr("mixed_precision: bf16_with_fp8_current_scaling_mixed\n"));
-  ASSERT_EQ(remarks.size(), 4U);
+  EXPECT_THAT(text, HasSubstr("  use_precision_aware_optimizer: true\n  exp_avg_dtype: torch.bfloat16\n  "
+                              "exp_avg_sq_dtype: torch.bfloat16\n"));
+  ASSERT_EQ(remarks.size(), 3U);
   EXPECT_EQ(remarks[0].part, "run.precision.gradient_reduce");
   EXPECT_THAT(remarks[1].done, HasSubstr("gathers in fp8"));
   EXPECT_THAT(remarks[2].done, HasSubstr("first and the last layer in bf16"));
-  EXPECT_EQ(remarks[3].part, "run.optimizer");
 }
 
 TEST(BridgeOverrides, MegatronsRulesHold) {
@@ -170,6 +171,8 @@ TEST(BridgeImport, FaultsAreToldWithTheirPlace) {
       "overrides.yaml:2:22: error: found \"maybe\", expected true or false\n    in model.sequence_parallel");
   EXPECT_THAT(refusal("model:\n  tensor_model_parallel_size: 3\ntrain: {micro_batch_size: 1}\n"),
               HasSubstr("overrides.yaml:2:31: error: 16 GPUs are not a multiple of TP 3"));
+  EXPECT_THAT(refusal("train: {micro_batch_size: 1}\noptimizer:\n  exp_avg_dtype: int4\n"),
+              HasSubstr("found \"int4\", expected torch.float32"));
   EXPECT_THAT(refusal("model:\n  tensor_model_parallel_size: [1]\n"),
               HasSubstr("found a list, expected one value"));
   EXPECT_THAT(refusal("model:\n  tensor_model_parallel_size: 1\nmixed_precision: fp3\n"),

@@ -152,7 +152,7 @@ TEST(DeepSpeedTarget, APermutationGoesThroughTheCheckpoint) {
   plan.placement = {"lpt", std::vector<std::vector<std::int32_t>>(8, {7, 6, 5, 4, 3, 2, 1, 0})};
   const Exported exported =
       export_plan(*find_export_target("deepspeed"), {plan, &model, &run, 8, nullptr, nullptr, nullptr, {}});
-  ASSERT_EQ(exported.files.size(), 2U);
+  ASSERT_EQ(exported.files.size(), 4U);
   EXPECT_EQ(exported.files[1].name, "expert-permutation.json");
 }
 
@@ -170,7 +170,7 @@ TEST(DeepSpeedImport, BatchSizesSayTheGpus) {
   EXPECT_THAT(refusal("{\"train_micro_batch_size_per_gpu\": 2}"), HasSubstr("does not say how many GPUs"));
   EXPECT_THAT(refusal("{\"train_micro_batch_size_per_gpu\": \"auto\"}", 16),
               HasSubstr("ds.json:1:36: error: found \"auto\", expected a number"));
-  EXPECT_THAT(refusal("{}", 16), HasSubstr("is missing; DeepSpeed asks for it"));
+  EXPECT_THAT(refusal("{\"bf16\": {}}", 16), HasSubstr("is missing; DeepSpeed asks for it"));
 }
 
 TEST(DeepSpeedImport, WhatDeepSpeedRefusesIsRefused) {
@@ -194,6 +194,15 @@ TEST(DeepSpeedImport, WhatDeepSpeedRefusesIsRefused) {
   EXPECT_THAT(
       refusal("{\"train_micro_batch_size_per_gpu\": 1, \"tensor_parallel\": {\"autotp_size\": 3}}", 16),
       HasSubstr("16 GPUs are not a multiple of TP 3"));
+}
+
+TEST(DeepSpeedImport, OtherJsonIsSentWhereItBelongs) {
+  EXPECT_EQ(refusal("{\"layout\": {}}"),
+            "ds.json:1:1: error: found no key of DeepSpeed, Galvatron or Tutel\n"
+            "    hint: a moeplan plan needs no import: simulate reads it");
+  EXPECT_THAT(refusal("{\"phy2log\": []}"), HasSubstr("moeplan import placement reads it"));
+  EXPECT_THAT(refusal("{\"hidden_size\": 1}"), HasSubstr("moeplan import model reads it"));
+  EXPECT_THAT(refusal("{}"), HasSubstr("such as train_micro_batch_size_per_gpu"));
 }
 
 TEST(DeepSpeedImport, KeysThatNoPlanHoldsAreNamed) {

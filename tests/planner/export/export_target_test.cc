@@ -157,6 +157,15 @@ TEST(ExportTargets, JsonGivesTheSamePlanBack) {
   EXPECT_THAT(exported.not_expressed, IsEmpty());
 }
 
+TEST(ExportReport, ManyFilesAreCounted) {
+  Exported exported;
+  for (int i = 0; i < 20; ++i) exported.files.push_back({"trace." + std::to_string(i), "x", "a rank's"});
+  EXPECT_EQ(shown_files(exported), 20U);
+  exported.files.push_back({"trace.20", "x", "a rank's"});
+  const std::string text = describe_export(*find_export_target("json"), test::plan_of(1, 1, 1, 1), exported);
+  EXPECT_THAT(text, HasSubstr("  trace.4: a rank's\n  and 16 more of the kind, up to trace.20\n"));
+}
+
 TEST(ExportReport, SaysWhatIsWrittenWhatIsLeftOutAndWhatIsLeftToDo) {
   ExportTarget target = *find_export_target("json");
   target.left_out = "nobody asked";

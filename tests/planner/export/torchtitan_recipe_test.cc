@@ -176,6 +176,18 @@ TEST(TorchtitanImport, ARecipeOfSomeoneElseIsRead) {
   EXPECT_THAT(out.not_modelled[0], HasSubstr("activation_checkpoint.mode selective"));
 }
 
+TEST(TorchtitanImport, CheckpointingIsAWordOrAPolicy) {
+  const auto mode = [](const std::string& line) {
+    return read("p.data_parallel_shard_degree = 16\n" + line + "\n").plan.recompute.mode;
+  };
+  EXPECT_EQ(mode("c.activation_checkpoint = FullAC.Config(preserve_rng_state=False)"),
+            sim::RecomputeMode::kFull);
+  EXPECT_EQ(mode("c.activation_checkpoint = None"), sim::RecomputeMode::kNone);
+  EXPECT_EQ(mode("c = Config(activation_checkpoint=SelectiveAC.Config())"), sim::RecomputeMode::kSelective);
+  EXPECT_EQ(mode("c.activation_checkpoint.mode = \"none\""), sim::RecomputeMode::kNone);
+  EXPECT_EQ(mode("print(c.activation_checkpoint)"), sim::RecomputeMode::kSelective);
+}
+
 TEST(TorchtitanImport, FaultsAreToldWithTheirPlace) {
   EXPECT_EQ(refusal("p.data_parallel_shard_degree, p.tensor_parallel_degree = 16, 2\n"),
             "planned.py:1:1: error: data_parallel_shard_degree is not set to a plain value\n    in "
@@ -203,7 +215,7 @@ TEST(TorchtitanImport, FaultsAreToldWithTheirPlace) {
 TEST(PythonLiterals, ListsTextsAndNoneAreRead) {
   base::DiagnosticSink sink;
   const auto found = read_python_assignments(
-      "a.k = [[1, -2], ['x', \"y\\\"z\"],]\nf(k=None)\nif k == 3: pass\n", "a.py", {"k"}, sink);
+      "a.k = [[1, -2], ['x', \"y\\\"z\"],]\nf(k=None)\nif k == 3: pass\n", "a.py", {"k"}, {}, sink);
   ASSERT_EQ(found.size(), 2U);
   EXPECT_EQ(found[0].path, "a.k");
   EXPECT_EQ(found[0].value.items[0].items[1].text, "-2");
