@@ -6,17 +6,20 @@
 #include <ostream>
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include "base/config_files.h"
 #include "base/diagnostics.h"
 #include "base/document.h"
 #include "base/files.h"
 #include "base/json_writer.h"
+#include "base/quantity_text.h"
 #include "planner/export/checkpoint_permutation.h"
 #include "planner/export/plan_import.h"
 #include "planner/export/megatron_run.h"
 #include "planner/export/model_config.h"
 #include "planner/export/placement_import.h"
+#include "sim/workload/router_trace.h"
 #include "topology/cluster_import.h"
 
 namespace moeplan::cli {
@@ -147,6 +150,52 @@ int import_cluster(const ImportOptions& options, Console console) {
   return kOk;
 }
 
+/// On a terminal: how far a large trace has been read.
+void tell_progress(const ImportOptions& options, Console console, std::uint64_t done, std::uint64_t all) {
+  if (options.common.quiet || isatty(STDERR_FILENO) != 1) return;
+  console.err << fmt::format("\r{} of {} read{}", base::pretty(base::Bytes::of(static_cast<std::int64_t>(done))),
+                             base::pretty(base::Bytes::of(static_cast<std::int64_t>(all))), done == all ? "\n" : "   ")
+              << std::flush;
+}
+
+int import_load(const ImportOptions& options, Console console) {
+  if (options.common.output.empty()) throw base::InputError("import load needs -o FILE.npy: a load is no text", "-o load.npy");
+  if (!options.common.output.ends_with(".npy")) throw base::InputError(fmt::format("-o: found {}, expected a name that ends in .npy", base::excerpt(options.common.output)));
+  std::optional<sim::ModelSpec> model;
+  if (!options.model.empty()) model = sim::load_model(base::resolve_config("models", options.model));
+  sim::RouterTraceOptions read;
+  if (model) read.experts = model->experts;
+  read.progress = [&](std::uint64_t done, std::uint64_t all) { tell_progress(options, console, done, all); };
+  sim::RouterLoad load = sim::read_router_trace(options.file, read);
+  if (model && load.layers != model->moe_layers())
+    load.notes.push_back(fmt::format("the trace has {} MoE layers, {} has {}: use it with --map-layers", load.layers, model->name, model->moe_layers()));
+  if (model && load.top_k != model->top_k)
+    throw base::InputError(fmt::format("{}: the trace is of a top-{} router, {} has top-{}", options.file, load.top_k, model->name, model->top_k));
+  base::write_file_atomically(options.common.output, sim::write_npy(load));
+  const std::vector<std::pair<const char*, std::int64_t>> shape{{"iterations", load.iterations}, {"ranks", load.sources},   {"layers", load.layers},
+                                                                {"micro_batches", load.micro_batches}, {"experts", load.experts}, {"top_k", load.top_k},
+                                                                {"tokens", load.tokens}};
+  if (options.common.json) {
+    base::JsonWriter json;
+    json.begin_object();
+    json.field("schema", "moeplan.import/1");
+    json.field("moeplan_version", base::version());
+    json.field("kind", "load");
+    json.key("shape");
+    json.begin_object();
+    for (const auto& [key, value] : shape) json.field(key, value);
+    json.end_object();
+    write_list(json, "notes", load.notes);
+    json.end_object();
+    console.out << json.text();
+    return kOk;
+  }
+  for (const auto& [key, value] : shape) console.out << fmt::format("{:<14} {}\n", key, value);
+  if (options.common.quiet) return kOk;
+  for (const std::string& note : load.notes) console.err << "note: " << note << '\n';
+  return kOk;
+}
+
 int import_model(const ImportOptions& options, Console console) {
   const sim::ModelSpec model = sim::load_model(options.file);
   const std::string text = planner::write_model_config(model);
@@ -221,11 +270,8 @@ int run_import(const ImportOptions& options, Console console) {
   if (options.kind == "run") return import_run(options, console);
   if (options.kind == "cluster") return import_cluster(options, console);
   if (options.kind == "placement") return import_placement(options, console);
-  if (options.kind == "load") {
-    throw base::InputError("import load: not in this release, expected plan, run, model, cluster or placement",
-                           "--load reads the log formats themselves");
-  }
-  throw base::InputError(fmt::format("import: found \"{}\", expected plan, run, model, cluster or placement", options.kind));
+  if (options.kind == "load") return import_load(options, console);
+  throw base::InputError(fmt::format("import: found \"{}\", expected plan, run, model, cluster, load or placement", options.kind));
 }
 
 }  // namespace moeplan::cli

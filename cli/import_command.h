@@ -9,7 +9,7 @@ namespace moeplan::cli {
 
 struct ImportOptions {
   CommonOptions common;  ///< output: the file to write; empty = stdout
-  std::string kind;      ///< plan, run, model, cluster, placement; load is refused by name
+  std::string kind;      ///< plan, run, model, cluster, load, placement
   std::string file;
   int gpus = 0;                      ///< of a plan whose text does not say it
   std::string model;                 ///< a plan is checked against it
@@ -22,7 +22,8 @@ struct ImportOptions {
 };
 
 /// `moeplan import`: Megatron arguments -> plan.yaml or run.yaml; config.json -> a checked config.json with
-/// the keys that we use; a node's topology -> cluster.yaml; an expert map -> the placement section of a plan, or the
+/// the keys that we use; a node's topology -> cluster.yaml; Megatron's router
+/// trace -> a load as .npy; an expert map -> the placement section of a plan, or the
 /// plan with it. What a plan cannot hold goes to stderr, one line each.
 int run_import(const ImportOptions& options, Console console);
 

@@ -241,8 +241,8 @@ class Program {
   void declare_import() {
     CLI::App* verb =
         app_.add_subcommand("import", "Read others' own files: Megatron arguments, configs of Megatron-Bridge, DeepSpeed, torchtitan, "
-                                      "Galvatron, FastMoE and Tutel, config.json, expert maps, a node's topology");
-    verb->add_option("kind", import_.kind, "plan, run, model, cluster or placement")
+                                      "Galvatron, FastMoE and Tutel, config.json, expert maps, a node's topology, router traces");
+    verb->add_option("kind", import_.kind, "plan, run, model, cluster, load or placement")
         ->required()
         ->check(CLI::IsMember({"cluster", "model", "run", "load", "plan", "placement"}));
     verb->add_option("file", import_.file, "the file to read; its kind is detected")->required();
