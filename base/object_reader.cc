@@ -18,6 +18,13 @@ struct Fault {
   std::string hint;
 };
 
+constexpr const char* kUnknownHint = "importers write `unknown` for what their input does not say; state the value";
+
+/// The word that importers leave where a value has to be stated.
+bool is_unknown(const Node& node) { return node.kind == NodeKind::kScalar && !node.quoted && node.text == "unknown"; }
+
+std::string hint_for(const Node& node, std::string hint) { return is_unknown(node) ? kUnknownHint : std::move(hint); }
+
 std::string shown(const Node& node) {
   if (node.kind != NodeKind::kScalar) return std::string(name(node.kind));
   return excerpt(node.text);
@@ -109,7 +116,7 @@ ObjectReader::ObjectReader(const Document& document, DiagnosticSink& sink, std::
 ObjectReader::ObjectReader(const std::string* file, const Node* node, DiagnosticSink* sink, std::string path)
     : file_(file), node_(node), sink_(sink), path_(std::move(path)) {
   if (node_->kind != NodeKind::kMap) {
-    report(node_->at, path_, fmt::format("found {}, expected a map", shown(*node_)), "");
+    report(node_->at, path_, fmt::format("found {}, expected a map", shown(*node_)), hint_for(*node_, ""));
     node_ = &kEmptyMap;
   }
 }
@@ -185,13 +192,13 @@ std::optional<T> ObjectReader::optional(std::string_view key) {
       if (item) {
         all.push_back(std::move(*item));
       } else {
-        report(value->items[i].at, fmt::format("{}[{}]", path, i), fault.message, fault.hint);
+        report(value->items[i].at, fmt::format("{}[{}]", path, i), fault.message, hint_for(value->items[i], fault.hint));
       }
     }
     return all;
   } else {
     auto converted = convert<T>(*value, fault);
-    if (!converted) report(value->at, path, fault.message, fault.hint);
+    if (!converted) report(value->at, path, fault.message, hint_for(*value, fault.hint));
     return converted;
   }
 }

@@ -7,15 +7,22 @@
 namespace moeplan::cli {
 
 struct ExportOptions {
-  CommonOptions common;     ///< output: a folder
+  CommonOptions common;  ///< output: a folder
   std::string plan;
-  std::string to;           ///< megatron; the other frameworks of the contract are refused by name
-  std::string model;        ///< the arguments hold the model and the run too
-  std::string run;
-  int gpus_per_node = 8;    ///< of the launch script
+  std::string to;         ///< name of a target
+  std::string model;      ///< where the target needs it
+  std::string run;        ///< where the target needs it
+  std::string cluster;    ///< where the target needs it
+  std::string load;       ///< of targets that hold loads
+  std::string hosts;      ///< file with a host a line; where the target needs it
+  int gpus_per_node = 0;  ///< of launch scripts; 0 = 8
 };
 
-/// `moeplan export`: megatron.args, megatron.sh and, where the placement is not contiguous, expert-permutation.json.
+/// `moeplan export`: the target's files and export-report.txt, which says what was written, what the target
+/// cannot express and what is left to do. Nothing is written where the target would refuse the plan.
 int run_export(const ExportOptions& options, Console console);
+
+/// The targets that there are, one a line, for the help text.
+std::string list_export_targets();
 
 }  // namespace moeplan::cli

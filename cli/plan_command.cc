@@ -15,6 +15,7 @@
 #include "base/json_writer.h"
 #include "base/quantity_text.h"
 #include "cli/plan_check.h"
+#include "cli/plan_experiment.h"
 #include "cli/plan_json.h"
 #include "planner/export/checkpoint_permutation.h"
 #include "planner/export/megatron_arguments.h"
@@ -142,6 +143,10 @@ int run_plan(const PlanOptions& options, Console console) {
     for (const auto& [name, content] : files) {
       base::write_file_atomically((std::filesystem::path(options.common.output) / name).string(), content);
     }
+  }
+  if (!options.experiment.empty() && search.feasible) {
+    const std::string told = write_experiment_files(options, inputs, search);
+    if (!options.common.quiet) console.err << told;
   }
   console.out << (options.common.json ? write_plan_json(search, inputs.digest(), options.common.seed) : write_text(inputs, search));
   return search.feasible ? kOk : kInfeasible;

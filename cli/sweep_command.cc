@@ -23,8 +23,8 @@
 #include "cli/sweep_parts.h"
 #include "cli/sweep_progress.h"
 #include "report/sweep_page.h"
-#include "sweep/export.h"
-#include "sweep/sweep.h"
+#include "planner/sweep/export.h"
+#include "planner/sweep/sweep.h"
 
 namespace moeplan::cli {
 

@@ -4,7 +4,7 @@
 #include <optional>
 #include <string>
 
-#include "sweep/shard.h"
+#include "planner/sweep/shard.h"
 
 namespace moeplan::cli {
 

@@ -4,7 +4,7 @@
 #include <iosfwd>
 #include <string>
 
-#include "sweep/sweep.h"
+#include "planner/sweep/sweep.h"
 
 namespace moeplan::cli {
 

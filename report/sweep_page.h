@@ -5,7 +5,7 @@
 
 #include "report/embedded.h"
 #include "report/page_parts.h"
-#include "sweep/sweep.h"
+#include "planner/sweep/sweep.h"
 
 namespace moeplan::report {
 

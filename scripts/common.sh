@@ -2,7 +2,7 @@
 # Works on Debian 12 and Ubuntu 22.04 or later, as root or with sudo.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-build_packages=(cmake ninja-build g++ libfmt-dev libyaml-cpp-dev nlohmann-json3-dev libboost-dev libcli11-dev zlib1g-dev libsqlite3-dev)
+build_packages=(cmake ninja-build g++ libfmt-dev libyaml-cpp-dev nlohmann-json3-dev libboost-dev libcli11-dev zlib1g-dev libpugixml-dev libsqlite3-dev)
 # Draws the charts of reports; where a release has no such package they have static pictures.
 chart_packages=(libjs-chart.js)
 mpi_packages=(libopenmpi-dev openmpi-bin)

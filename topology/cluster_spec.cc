@@ -29,6 +29,13 @@ T positive(ObjectReader& reader, std::string_view key) {
   return value;
 }
 
+/// A name that stands for something; importers write `unknown` where their input has none.
+std::string label(ObjectReader& reader, std::string_view key, const std::string& example) {
+  const std::string text = reader.required<std::string>(key);
+  if (text == "unknown") reader.fault(key, "found \"unknown\", expected a name", fmt::format("state it, as \"{}: {}\"", key, example));
+  return text;
+}
+
 int count(ObjectReader& reader, std::string_view key, int limit) {
   const int value = positive<int>(reader, key);
   if (value > limit) reader.fault(key, fmt::format("found {}, expected at most {}", value, limit));
@@ -139,9 +146,9 @@ NicSpec read_nics(ObjectReader reader, int gpus) {
 NodeSpec read_node(ObjectReader reader) {
   NodeSpec spec;
   spec.gpus = count(reader, "gpus", kMaxGpusPerNode);
-  spec.gpu = reader.required<std::string>("gpu");
+  spec.gpu = label(reader, "gpu", "H100-SXM");
   spec.memory = positive<base::Bytes>(reader, "memory");
-  spec.profile = reader.required<std::string>("profile");
+  spec.profile = label(reader, "profile", "h100-sxm");
   if (auto nvlink = reader.optional_object("nvlink"))
     spec.nvlink = read_nvlink(std::move(*nvlink), spec.gpus);
   if (auto pcie = reader.optional_object("pcie")) spec.pcie = read_pcie(std::move(*pcie));

@@ -329,7 +329,10 @@ void note_run(const FlagReader& r, MegatronImport& out) {
 }  // namespace
 
 MegatronImport import_megatron_plan(std::string_view text, const MegatronImportOptions& options) {
-  const MegatronFlags flags = read_megatron_flags(text, options.file, options.variables);
+  return import_megatron_flags(read_megatron_flags(text, options.file, options.variables), options);
+}
+
+MegatronImport import_megatron_flags(const MegatronFlags& flags, const MegatronImportOptions& options) {
   base::DiagnosticSink sink;
   const FlagReader reader(flags, options.file, sink);
   MegatronImport out;

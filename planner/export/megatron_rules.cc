@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "planner/export/fault_list.h"
+
 namespace moeplan::planner {
 
 namespace {
@@ -13,12 +15,7 @@ using sim::PlanFault;
 using sim::PlanSpec;
 
 /// Collects broken rules.
-struct Faults {
-  std::vector<PlanFault> found;
-  void require(bool holds, const char* rule, std::string message) {
-    if (!holds) found.push_back({rule, std::move(message)});
-  }
-};
+using Faults = FaultList;
 
 bool divides(std::int64_t part, std::int64_t whole) { return part > 0 && whole % part == 0; }
 
@@ -196,35 +193,6 @@ void check_all_to_all_overlap(const PlanContext& c, const PlanSpec& plan, Faults
             fmt::format("--overlap-moe-expert-parallel-comm runs with one MTP block at most, found {}", c.model.mtp_layers));
 }
 
-/// With group-limited routing the group of an expert is its place / (experts / groups): whole groups may move,
-/// experts only inside their group.
-bool keeps_groups(const std::vector<std::int32_t>& slots, int groups) {
-  const std::size_t size = slots.size() / static_cast<std::size_t>(groups);
-  for (std::size_t s = 0; s < slots.size(); ++s) {
-    const auto group = [size](std::int32_t e) { return static_cast<std::size_t>(e) / size; };
-    if (group(slots[s]) != group(slots[s / size * size])) return false;
-  }
-  return true;
-}
-
-void check_placement(const PlanContext& c, const PlanSpec& plan, Faults& f) {
-  if (plan.placement.is_contiguous()) return;
-  const auto experts = static_cast<std::size_t>(c.model.experts);
-  bool permutation = plan.placement.slots.size() == moe_layer_indices(c.model).size();
-  bool groups = true;
-  for (const std::vector<std::int32_t>& slots : plan.placement.slots) {
-    std::vector<std::int32_t> sorted = slots;
-    std::sort(sorted.begin(), sorted.end());
-    for (std::size_t e = 0; e < sorted.size(); ++e) permutation = permutation && sorted[e] == static_cast<std::int32_t>(e);
-    permutation = permutation && sorted.size() == experts;
-    if (permutation && c.model.groups > 1) groups = groups && keeps_groups(slots, c.model.groups);
-  }
-  f.require(permutation, "placement-permutes",
-            "the placement is no permutation of the experts of every MoE layer: Megatron holds each expert once");
-  f.require(groups, "placement-keeps-groups",
-            fmt::format("the placement splits routing groups ({} groups): it would change what the router picks", c.model.groups));
-}
-
 bool megatron_runs(sim::NumberFormat format) {
   return format != sim::NumberFormat::kFp32 && format != sim::NumberFormat::kTf32;
 }
@@ -280,7 +248,7 @@ std::vector<PlanFault> find_megatron_faults(const PlanContext& context, const Pl
   check_shared_overlap(context, plan, f);
   check_all_to_all_overlap(context, plan, f);
   check_tile_fused(plan, f);
-  check_placement(context, plan, f);
+  require_permutation(context.model, plan.placement, "Megatron holds each expert once", f);
   return f.found;
 }
 

@@ -91,7 +91,7 @@ class Text {
     }
     text_ += line + (values.empty() ? "]\n" : "\n");
   }
-  std::string take() { return std::move(text_); }
+  std::string take() { return std::exchange(text_, {}); }
 
  private:
   std::string text_;

@@ -45,6 +45,7 @@ CommTimes solve(const CommNetwork& network, const AllToAllTraffic& traffic, Disp
 /// Slots' tokens of one piece, rounded up: no piece is shorter than the mean one.
 std::vector<std::int64_t> piece_of(std::span<const std::int64_t> tokens, int pieces) {
   std::vector<std::int64_t> piece(tokens.begin(), tokens.end());
+  if (pieces <= 1) return piece;
   for (std::int64_t& count : piece) count = (count + pieces - 1) / pieces;
   return piece;
 }

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "base/diagnostics.h"
+#include "base/quantity_text.h"
 #include "sim/cost/profile_data.h"
 #include "sim/schedule/attribution.h"
 #include "sim/schedule/bound_gap.h"
@@ -17,6 +18,7 @@
 #include "sim/schedule/step_simulator.h"
 #include "sim/schedule/step_trace.h"
 #include "sim/schedule/what_if.h"
+#include "sim/workload/step_digest.h"
 
 namespace moeplan::sim {
 
@@ -92,6 +94,18 @@ StepBand step_band(const Job& job) {
   return {middle - width, middle + width};
 }
 
+/// The band that a user's own runs leave: of this very step, or of another plan of their model. Absent where the profile
+/// is not anchored on runs of this model.
+std::optional<double> anchored_band(const Job& job, const PlanSpec& plan, StepResult& result) {
+  const std::optional<Anchor>& anchor = job.profile.data().anchor;
+  if (!anchor || anchor->model != job.model.name || anchor->runs.empty()) return std::nullopt;
+  const AnchoredRun* run = anchor->find(digest_of_step(job.model, job.run, plan));
+  result.notes.push_back(run != nullptr ? fmt::format("anchored on this very step: measured {} ({})", base::pretty(run->measured), run->log)
+                                        : fmt::format("anchored on {} measured run{} of this model under other plans or batches", anchor->runs.size(),
+                                                      anchor->runs.size() == 1 ? "" : "s"));
+  return run != nullptr ? anchor->repeat : anchor->transfer;
+}
+
 /// Band and evidence from the critical paths of all iterations. Kernels, the step as a whole and the noise of
 /// measurement have causes of their own: their half-widths add in squares.
 void fill_band(const CostSum& critical, const StepBand& whole, StepResult& result) {
@@ -105,6 +119,12 @@ void fill_band(const CostSum& critical, const StepBand& whole, StepResult& resul
   result.band_high = result.step_time * (middle + width);
   for (std::size_t e = 0; e < result.evidence.size(); ++e)
     result.evidence[e] = critical.by_evidence[e] / total;
+}
+
+/// What the runs of an anchor leave open takes in kernels, step and measurement together.
+void narrow_band(double half_width, StepResult& result) {
+  result.band_low = result.step_time * std::exp(-half_width);
+  result.band_high = result.step_time * std::exp(half_width);
 }
 
 /// What `bound` leaves out of this step's all-to-alls, on a sample of them.
@@ -158,6 +178,7 @@ Simulation simulate_step(const Job& job, const PlanSpec& plan, const SimulateOpt
   if (options.speed_spread > 0) spread_speeds(job, plan, options, steps, critical, result);
   fill_rates(job, plan, result);
   fill_band(critical, step_band(job), result);
+  if (const auto half_width = anchored_band(job, plan, result)) narrow_band(*half_width, result);
 
   const PipelineStep balanced = simulator.simulate(-1);
   result.breakdown = attribute_stage(balanced, find_busiest_stage(balanced));

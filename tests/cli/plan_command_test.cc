@@ -204,9 +204,9 @@ TEST(ExportCommand, WritesArgumentsThatImportReads) {
   EXPECT_EQ(sim::load_plan(back.common.output).layout, sim::load_plan(options.plan).layout);
 }
 
-TEST(ExportCommand, OtherFrameworksAreRefusedByName) {
+TEST(ExportCommand, UnknownTargetsAreRefused) {
   ExportOptions options;
-  options.to = "deepspeed";
+  options.to = "deepspede";
   EXPECT_THROW(run(run_export, options), base::InputError);
 }
 

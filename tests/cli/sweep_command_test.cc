@@ -18,10 +18,10 @@
 #include "base/quantity_text.h"
 #include "base/random.h"
 #include "cli/simulate_command.h"
-#include "sweep/sweep.h"
+#include "planner/sweep/sweep.h"
 #include "tests/support/corpus.h"
 #include "tests/support/schema_checker.h"
-#include "tests/sweep/small_sweep.h"
+#include "tests/planner/sweep/small_sweep.h"
 
 namespace moeplan::cli {
 namespace {

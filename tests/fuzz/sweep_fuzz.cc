@@ -1,10 +1,10 @@
 #include <string>
 
 #include "base/node_path.h"
-#include "sweep/grid.h"
-#include "sweep/patch.h"
-#include "sweep/point_options.h"
-#include "sweep/sweep_spec.h"
+#include "planner/sweep/grid.h"
+#include "planner/sweep/patch.h"
+#include "planner/sweep/point_options.h"
+#include "planner/sweep/sweep_spec.h"
 #include "tests/fuzz/fuzz.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

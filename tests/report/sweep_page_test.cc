@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tests/sweep/small_sweep.h"
+#include "tests/planner/sweep/small_sweep.h"
 
 namespace moeplan::report {
 namespace {
