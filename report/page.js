@@ -208,7 +208,7 @@
   }
 
   // A sweep: a figure over the values of one axis, a line for each value of another; each further axis stands at a value,
-  // or is free: then the fastest point counts. A point: [values of axes ..., step time, figures ...].
+  // or is free: then the fastest point counts. A point: [values of axes ..., GPU-seconds a token, figures ...].
   function drawSweep() {
     var sweep = data.sweep;
     var axes = sweep.axes;
@@ -216,7 +216,7 @@
     var long = axes.map(function (a, i) { return i; }).sort(function (a, b) {
       return axes[b].values.length - axes[a].values.length || a - b;
     });
-    var state = {figure: 0, x: long[0], lines: long.length > 1 ? long[1] : -1, at: axes.map(function () { return -1; })};
+    var state = {figure: Math.max(0, sweep.figures.indexOf('tokens_per_s_per_gpu')), x: long[0], lines: long.length > 1 ? long[1] : -1, at: axes.map(function () { return -1; })};
     var chart = null;
 
     function choose(label, names, value, change) {

@@ -27,6 +27,8 @@ constexpr std::size_t kPlotLabels = 6;  // as many as fit under a picture
 
 struct Timed {
   double step_s = 0;
+  double rate =
+      0;  ///< tokens a second and GPU: points may differ in batch and GPUs, so that step times do not compare
   std::size_t point = 0;
 };
 
@@ -37,14 +39,18 @@ std::vector<Timed> find_fastest(const sweep::Collected& results) {
     const auto& row = results.rows[point];
     if (!row || row->status != PointStatus::kOk) continue;
     const auto time = row->figures.find("step_time_s");
-    if (time != row->figures.end()) timed.push_back({time->second, point});
+    const auto rate = row->figures.find("tokens_per_s_per_gpu");
+    if (time != row->figures.end() && rate != row->figures.end())
+      timed.push_back({time->second, rate->second, point});
   }
   std::stable_sort(timed.begin(), timed.end(),
-                   [](const Timed& a, const Timed& b) { return a.step_s < b.step_s; });
+                   [](const Timed& a, const Timed& b) { return a.rate > b.rate; });
   return timed;
 }
 
 std::string pretty_s(double seconds) { return base::pretty(base::Seconds::of(seconds)); }
+
+std::string pretty_rate(double rate) { return fmt::format("{:.0f}", rate); }
 
 std::string sweep_headline(const sweep::Collected& results, const std::vector<Timed>& fastest) {
   const auto count = [&](PointStatus status) {
@@ -60,10 +66,11 @@ std::string sweep_headline(const sweep::Collected& results, const std::vector<Ti
                                      count(PointStatus::kInfeasible), count(PointStatus::kRefused),
                                      results.rows.size() - results.finished));
   if (!fastest.empty()) {
-    out += item("fastest step", pretty_s(fastest.front().step_s),
-                fmt::format("point {}", fastest.front().point + 1));
-    out += item("slowest step", pretty_s(fastest.back().step_s),
-                fmt::format("point {}", fastest.back().point + 1));
+    for (const auto& [what, timed] :
+         {std::pair<const char*, const Timed&>{"fastest, tokens/s/GPU", fastest.front()},
+          {"slowest", fastest.back()}})
+      out += item(what, pretty_rate(timed.rate),
+                  fmt::format("point {}: step {}", timed.point + 1, pretty_s(timed.step_s)));
   }
   return out + "</div>\n";
 }
@@ -73,7 +80,7 @@ std::string fastest_table(const sweep::Sweep& sweep, const sweep::Collected& res
   if (fastest.empty()) return "";
   std::string out = "<h2>Fastest points</h2>\n<div class=\"scroll\"><table><thead><tr><th>point</th>";
   for (const sweep::Axis& axis : sweep.spec().axes) out += "<th>" + escape_html(axis.path) + "</th>";
-  out += "<th>step</th><th>MFU</th><th class=\"l\">plan</th></tr></thead><tbody>\n";
+  out += "<th>tokens/s/GPU</th><th>step</th><th>MFU</th><th class=\"l\">plan</th></tr></thead><tbody>\n";
   for (std::size_t i = 0; i < std::min(kFastestRows, fastest.size()); ++i) {
     const PointResult& result = *results.rows[fastest[i].point];
     const std::vector<std::size_t> values = sweep.grid().values(fastest[i].point);
@@ -81,15 +88,15 @@ std::string fastest_table(const sweep::Sweep& sweep, const sweep::Collected& res
     for (std::size_t a = 0; a < values.size(); ++a)
       out += "<td>" + escape_html(sweep.spec().axes[a].values[values[a]].label) + "</td>";
     const auto mfu = result.figures.find("mfu");
-    out += fmt::format("<td>{}</td><td>{}</td><td class=\"l\"><code>{}</code></td></tr>\n",
-                       pretty_s(fastest[i].step_s),
+    out += fmt::format("<td>{}</td><td>{}</td><td>{}</td><td class=\"l\"><code>{}</code></td></tr>\n",
+                       pretty_rate(fastest[i].rate), pretty_s(fastest[i].step_s),
                        mfu == result.figures.end() ? "" : fmt::format("{:.1f} %", mfu->second * 100),
                        escape_html(result.plan));
   }
   return out + "</tbody></table></div>\n";
 }
 
-/// A picture of times over the values of an axis; nothing where there is no point.
+/// A picture of tokens a second and GPU over the values of an axis; nothing where there is no point.
 std::string line_picture(const sweep::Axis& axis, const std::vector<std::optional<double>>& times,
                          double top) {
   const std::size_t count = times.size();
@@ -115,17 +122,17 @@ std::string line_picture(const sweep::Axis& axis, const std::vector<std::optiona
     line += fmt::format("{}{:.1f},{:.1f}", line.empty() ? "" : " ", x(i), y(*times[i]));
     dots += fmt::format(
         "<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"3\" fill=\"#3b7dd8\"><title>{}: {}</title></circle>", x(i),
-        y(*times[i]), label, pretty_s(*times[i]));
+        y(*times[i]), label, pretty_rate(*times[i]));
   }
   return fmt::format(
       "<svg width=\"{0:.0f}\" height=\"{1:.0f}\" viewBox=\"0 0 {0:.0f} {1:.0f}\" role=\"img\" "
-      "aria-label=\"fastest step "
+      "aria-label=\"tokens/s/GPU "
       "over {2}\" font-size=\"11\" fill=\"currentColor\"><text x=\"4\" y=\"12\">{2}</text><text x=\"4\" "
       "y=\"{3:.1f}\">{4}"
       "</text><line x1=\"{5}\" y1=\"{6}\" x2=\"{7}\" y2=\"{6}\" stroke=\"#a7adb5\"/><polyline points=\"{8}\" "
       "fill=\"none\" "
       "stroke=\"#3b7dd8\" stroke-width=\"2\"/>{9}{10}</svg>\n",
-      kPlotWidth, kPlotHeight, escape_html(axis.path), y(top) - 6, pretty_s(top), kMargin,
+      kPlotWidth, kPlotHeight, escape_html(axis.path), y(top) - 6, pretty_rate(top), kMargin,
       kPlotHeight - kMargin, kPlotWidth - kMargin, line, dots, labels);
 }
 
@@ -138,14 +145,15 @@ std::string axis_section(const sweep::Sweep& sweep, const std::vector<Timed>& fa
   for (const Timed& timed : fastest) {
     const std::vector<std::size_t> values = sweep.grid().values(timed.point);
     for (std::size_t a = 0; a < values.size(); ++a) {
-      std::optional<double>& least = best[a][values[a]];
-      if (least) continue;  // the first is the fastest
-      least = timed.step_s;
-      top = std::max(top, timed.step_s);
+      std::optional<double>& most = best[a][values[a]];
+      if (most) continue;  // the first is the fastest
+      most = timed.rate;
+      top = std::max(top, timed.rate);
     }
   }
   std::string out =
-      "<h2>Along each axis</h2>\n<p class=\"muted\">The fastest step at each value, the other axes "
+      "<h2>Along each axis</h2>\n<p class=\"muted\">The most tokens a second and GPU at each value, the "
+      "other axes "
       "free.</p>\n<div "
       "class=\"plots\">\n";
   for (std::size_t a = 0; a < spec.axes.size(); ++a) out += line_picture(spec.axes[a], best[a], top);
@@ -210,7 +218,7 @@ std::string write_sweep_data(const sweep::Sweep& sweep, const sweep::Collected& 
     std::vector<double> row;
     for (const std::size_t value : sweep.grid().values(timed.point))
       row.push_back(static_cast<double>(value));
-    row.push_back(rounded(timed.step_s));
+    row.push_back(rounded(1.0 / timed.rate));
     const PointResult& result = *results.rows[timed.point];
     for (const std::string& figure : spec.figures) {
       const auto value = result.figures.find(figure);

@@ -137,18 +137,19 @@ void fill_database(const Sweep& sweep, const Collected& results, Database& datab
   database.execute("COMMIT");
 }
 
-/// Least step time at each value of each axis; none where no point is ok. Shape: [axis][value]
-std::vector<std::vector<std::optional<double>>> best_times(const Sweep& sweep, const Collected& results) {
+/// Most tokens a second and GPU at each value of each axis; none where no point is ok. Points may differ in
+/// batch and GPUs, so that their step times do not compare. Shape: [axis][value]
+std::vector<std::vector<std::optional<double>>> best_rates(const Sweep& sweep, const Collected& results) {
   std::vector<std::vector<std::optional<double>>> best;
   for (const Axis& axis : sweep.spec().axes) best.emplace_back(axis.values.size());
   for (std::size_t point = 0; point < results.rows.size(); ++point) {
     const auto& row = results.rows[point];
     if (!row || row->status != PointStatus::kOk) continue;
-    const auto time = figure_of(*row, "step_time_s");
+    const auto rate = figure_of(*row, "tokens_per_s_per_gpu");
     const std::vector<std::size_t> values = sweep.grid().values(point);
-    for (std::size_t a = 0; time && a < values.size(); ++a) {
-      std::optional<double>& least = best[a][values[a]];
-      if (!least || *time < *least) least = time;
+    for (std::size_t a = 0; rate && a < values.size(); ++a) {
+      std::optional<double>& most = best[a][values[a]];
+      if (!most || *rate > *most) most = rate;
     }
   }
   return best;
@@ -156,13 +157,13 @@ std::vector<std::vector<std::optional<double>>> best_times(const Sweep& sweep, c
 
 std::optional<std::size_t> fastest_point(const Collected& results) {
   std::optional<std::size_t> fastest;
-  double least = std::numeric_limits<double>::infinity();
+  double most = 0.0;
   for (std::size_t point = 0; point < results.rows.size(); ++point) {
     const auto& row = results.rows[point];
     if (!row || row->status != PointStatus::kOk) continue;
-    const auto time = figure_of(*row, "step_time_s");
-    if (!time || !(*time < least)) continue;
-    least = *time;
+    const auto rate = figure_of(*row, "tokens_per_s_per_gpu");
+    if (!rate || !(*rate > most)) continue;
+    most = *rate;
     fastest = point;
   }
   return fastest;
@@ -239,19 +240,19 @@ std::string write_summary(const Sweep& sweep, const Collected& results) {
   if (!fastest) return out;
   const PointResult& best = *results.rows[*fastest];
   const std::vector<std::size_t> values = sweep.grid().values(*fastest);
-  out +=
-      fmt::format("\nfastest step {}, point {}: {}\n",
-                  base::pretty(base::Seconds::of(*figure_of(best, "step_time_s"))), *fastest + 1, best.plan);
-  const auto times = best_times(sweep, results);
+  out += fmt::format("\nfastest point {}: {:.0f} tokens/s/GPU, step {}, {}\n", *fastest + 1,
+                     *figure_of(best, "tokens_per_s_per_gpu"),
+                     base::pretty(base::Seconds::of(*figure_of(best, "step_time_s"))), best.plan);
+  const auto rates = best_rates(sweep, results);
   for (std::size_t a = 0; a < spec.axes.size(); ++a) {
     out += fmt::format("\n{}\n", spec.axes[a].path);
     for (std::size_t v = 0; v < spec.axes[a].values.size(); ++v) {
-      const auto& time = times[a][v];
+      const auto& rate = rates[a][v];
       out += fmt::format("  {:<32} {:>10}{}\n", spec.axes[a].values[v].label,
-                         time ? base::pretty(base::Seconds::of(*time)) : "-", v == values[a] ? "  *" : "");
+                         rate ? fmt::format("{:.0f}", *rate) : "-", v == values[a] ? "  *" : "");
     }
   }
-  return out + "\nfastest step at each value, other axes free; * is of the fastest point\n";
+  return out + "\nmost tokens/s/GPU at each value, other axes free; * is of the fastest point\n";
 }
 
 }  // namespace moeplan::sweep
