@@ -4,17 +4,30 @@
 
 #include <fmt/format.h>
 
+#include "base/document.h"
+#include "base/quantity_text.h"
+
 namespace moeplan::base {
 
 std::string json_quote(std::string_view text) {
   std::string quoted = "\"";
   for (const char c : text) {
     switch (c) {
-      case '"': quoted += "\\\""; break;
-      case '\\': quoted += "\\\\"; break;
-      case '\n': quoted += "\\n"; break;
-      case '\t': quoted += "\\t"; break;
-      case '\r': quoted += "\\r"; break;
+      case '"':
+        quoted += "\\\"";
+        break;
+      case '\\':
+        quoted += "\\\\";
+        break;
+      case '\n':
+        quoted += "\\n";
+        break;
+      case '\t':
+        quoted += "\\t";
+        break;
+      case '\r':
+        quoted += "\\r";
+        break;
       default:
         if (static_cast<unsigned char>(c) < 0x20) {
           quoted += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
@@ -116,6 +129,43 @@ void JsonWriter::inline_array(const std::vector<double>& numbers) {
     text_ += std::isfinite(numbers[i]) ? fmt::format("{}", numbers[i]) : "null";
   }
   text_ += ']';
+}
+
+namespace {
+
+/// A YAML scalar as JSON: numbers and truth values as such, the rest as text.
+void write_scalar(const Node& node, JsonWriter& json) {
+  if (node.quoted) return json.value(node.text);
+  if (node.text == "true" || node.text == "false") return json.value(node.text == "true");
+  if (const auto whole = parse_integer(node.text)) return json.value(*whole);
+  if (const auto number = parse_number(node.text)) return json.value(*number);
+  json.value(node.text);
+}
+
+}  // namespace
+
+void write_node(const Node& node, JsonWriter& json) {
+  switch (node.kind) {
+    case NodeKind::kNull:
+      json.null();
+      break;
+    case NodeKind::kScalar:
+      write_scalar(node, json);
+      break;
+    case NodeKind::kSequence:
+      json.begin_array();
+      for (const Node& item : node.items) write_node(item, json);
+      json.end_array();
+      break;
+    case NodeKind::kMap:
+      json.begin_object();
+      for (const Member& member : node.members) {
+        json.key(member.key);
+        write_node(member.value, json);
+      }
+      json.end_object();
+      break;
+  }
 }
 
 }  // namespace moeplan::base

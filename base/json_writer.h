@@ -7,6 +7,8 @@
 
 namespace moeplan::base {
 
+struct Node;
+
 /// Writes indented JSON text, key by key in call order. Doubles are the shortest text that reads back to the
 /// same value; a double that is not finite becomes null.
 ///
@@ -53,6 +55,9 @@ class JsonWriter {
   std::vector<bool> has_items_;
   bool after_key_ = false;
 };
+
+/// A value of a document: maps, lists, and scalars that are not quoted as the numbers and truth values they read as.
+void write_node(const Node& node, JsonWriter& json);
 
 /// `text` in double quotes with JSON escapes.
 std::string json_quote(std::string_view text);
