@@ -8,7 +8,7 @@
 
 namespace {
 
-/// The maps of eight plannings, one after the other.
+/// The maps of four plannings, one after the other.
 std::vector<std::int32_t> plan_some(int seed) {
   moeplan_options options;
   moeplan_options_init(&options);
@@ -19,7 +19,7 @@ std::vector<std::int32_t> plan_some(int seed) {
   moeplan_planner* planner = nullptr;
   EXPECT_EQ(moeplan_create(&options, &planner, nullptr, 0), MOEPLAN_OK);
   std::vector<std::int32_t> all;
-  for (int i = 0; i < 8; ++i) {
+  for (int i = 0; i < 4; ++i) {
     std::vector<double> loads(16);
     for (std::size_t e = 0; e < loads.size(); ++e)
       loads[e] = static_cast<double>((static_cast<int>(e) * 37 + seed * 11 + i * 5) % 97);
