@@ -19,9 +19,9 @@
 #include "base/random.h"
 #include "cli/simulate_command.h"
 #include "planner/sweep/sweep.h"
+#include "tests/planner/sweep/small_sweep.h"
 #include "tests/support/corpus.h"
 #include "tests/support/schema_checker.h"
-#include "tests/planner/sweep/small_sweep.h"
 
 namespace moeplan::cli {
 namespace {
@@ -71,6 +71,20 @@ pid_t start(const std::vector<std::string>& arguments) {
   const pid_t child = ::fork();
   if (child == 0) ::_exit(run(arguments).code);
   return child;
+}
+
+/// Until the file is written to from now on, or the process has ended.
+void wait_for_writing(const std::string& file, pid_t child) {
+  const auto begin = fs::file_time_type::clock::now();
+  for (;;) {
+    std::error_code none;
+    if (fs::exists(file, none) && fs::last_write_time(file, none) >= begin) return;
+    siginfo_t ended{};
+    if (::waitid(P_PID, static_cast<id_t>(child), &ended, WEXITED | WNOHANG | WNOWAIT) != 0 ||
+        ended.si_pid == child)
+      return;
+    ::usleep(1000);
+  }
 }
 
 int status_of(pid_t child) {
@@ -141,8 +155,6 @@ TEST(SweepCommandTest, each_row_is_what_simulate_says_of_files_that_were_changed
 
 TEST(SweepCommandTest, a_thousand_points_killed_ten_times_at_random_moments_come_out_the_same) {
   const SweepFile sweep(thousand_axes());
-  // Reading the inputs takes so long, and computing the points after it.
-  const double reading = seconds_of({sweep.file, "--list"});
   const double whole =
       seconds_of({sweep.file, "-q", "--threads", "1", "-o", sweep.small.path("undisturbed")});
   base::RandomStream moments(test::test_seed(), "kills");
@@ -150,8 +162,10 @@ TEST(SweepCommandTest, a_thousand_points_killed_ten_times_at_random_moments_come
   int killed = 0;
   for (int i = 0; i < 10; ++i) {
     const pid_t child = start({sweep.file, "-q", "--resume", "--threads", "1", "-o", sweep.out});
-    const double moment = reading + moments.uniform() * std::max(whole - reading, reading) / 5;
-    ::usleep(static_cast<useconds_t>(moment * 1e6));
+    // However busy the machine is: once the inputs are read and results are written, and a part of the whole
+    // later.
+    wait_for_writing(sweep.out + "/shards/part-0001-of-0001.sqlite-wal", child);
+    ::usleep(static_cast<useconds_t>(moments.uniform() * whole / 8 * 1e6));
     ::kill(child, SIGKILL);
     if (WIFSIGNALED(status_of(child))) ++killed;
     // To look is to open, which puts the write-ahead log in order: not each time.
