@@ -20,6 +20,8 @@ constexpr double kTold = 0.98;                    // of the deviation that was k
 constexpr double kFarthest = 1.3862943611198906;  // ln 4
 /// Repeats inside a release; as in the band of every step (docs/models/schedule.md).
 constexpr double kRepeatNoise = 0.032;
+/// A profile holds no wider band (sim/cost/anchor.cc).
+constexpr double kWidestBand = 1.0;
 /// A clock or a mean cannot be told more exactly than this from one run.
 constexpr double kLeastDeviation = 0.005;
 
@@ -159,6 +161,13 @@ sim::Anchor fit_anchor(const std::string& model, const std::vector<AnchorRun>& r
     anchor.repeat = std::max({anchor.repeat, run.steps.spread, std::abs(run.steps.median.s() / after - 1.0)});
     anchor.runs.push_back({run.plan, run.digest, run.log, run.steps.median, base::Seconds::of(before[i]),
                            base::Seconds::of(after), run.steps.steps, run.steps.spread});
+  }
+  if (anchor.repeat > kWidestBand) {
+    throw base::InputError(
+        fmt::format(
+            "a log lies {:.0f} % from what any rates of the profile explain, expected {:.0f} % at most",
+            100 * anchor.repeat, 100 * kWidestBand),
+        "a log belongs to another plan, model, batch or cluster than the files say");
   }
   anchor.transfer = kNinetyPercent * kPlanDeviation * std::sqrt(1.0 + 1.0 / static_cast<double>(runs.size()));
   return anchor;

@@ -81,6 +81,8 @@ TEST(AnchorFit, TheBandHoldsWhatTheFitLeaves) {
 TEST(AnchorFit, RefusesALogOfAnotherRun) {
   EXPECT_THAT(test::input_error_of([] { fit_anchor("m", {run_of(parts(8, 1, 1), 0.01, 1)}); }),
               HasSubstr("expected 1/4 to 4"));
+  // Neither rate moves this step, and the log says ten times as much: no profile could hold that.
+  EXPECT_THAT(test::input_error_of([] { fit_anchor("m", {run_of(parts(0.1, 0.1, 10), 1, 1, 10.0)}); }), HasSubstr("expected 100 % at most"));
   EXPECT_THAT(test::input_error_of([] { fit_anchor("m", {}); }), HasSubstr("no run"));
 }
 
