@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 
 #include "planner/export/bridge_overrides.h"
-#include "planner/export/checkpoint_permutation.h"
 
 namespace moeplan::planner {
 
@@ -12,13 +11,7 @@ Exported write_bridge(const ExportJob& job) {
   Exported out;
   out.files = {{"overrides.yaml", write_bridge_overrides(context, job.plan, out.not_expressed),
                 "overrides of a Megatron-Bridge recipe, for --config-file"}};
-  if (!job.plan.placement.is_contiguous()) {
-    out.files.push_back({"expert-permutation.json", write_checkpoint_permutation(*job.model, job.plan),
-                         "old expert of each new position, layer by layer"});
-    out.next.emplace_back(
-        "permute the experts of the checkpoint as expert-permutation.json says: Megatron itself places them "
-        "in order");
-  }
+  add_checkpoint_permutation(job, permutation_step("Megatron itself"), out);
   out.next.push_back(fmt::format("start the recipe of {} with --config-file overrides.yaml on {} GPUs",
                                  job.model->name, context.gpus));
   return out;

@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 
-#include "planner/export/checkpoint_permutation.h"
 #include "planner/export/deepspeed_config.h"
 #include "planner/export/export_target.h"
 #include "planner/export/megatron_deepspeed.h"
@@ -50,12 +49,7 @@ Exported write_deepspeed(const ExportJob& job) {
   refuse_faults("DeepSpeed cannot run this plan", find_deepspeed_faults(context, plan));
   Exported out;
   out.files = {{"ds_config.json", write_deepspeed_config(context, plan), "config of deepspeed.initialize()"}};
-  if (!plan.placement.is_contiguous()) {
-    out.files.push_back({"expert-permutation.json", write_checkpoint_permutation(*job.model, plan),
-                         "old expert of each new position, layer by layer"});
-    out.next.emplace_back(
-        "permute the experts of the checkpoint as expert-permutation.json says: AutoEP places them in order");
-  }
+  add_checkpoint_permutation(job, permutation_step("AutoEP"), out);
   add_megatron_deepspeed(context, plan, out);
   remark_on_experts(job, out);
   const bool fetches_ahead = sim::shards_parameters(plan.data_parallel());

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/diagnostics.h"
+#include "planner/export/checkpoint_permutation.h"
 
 namespace moeplan::planner {
 
@@ -54,6 +55,21 @@ std::vector<PlanPart> parts_except(const std::vector<PlanPart>& without) {
   std::vector<PlanPart> parts = all_plan_parts();
   std::erase_if(parts, [&without](PlanPart part) { return holds(without, part); });
   return parts;
+}
+
+void add_checkpoint_permutation(const ExportJob& job, std::string step, Exported& out) {
+  if (job.plan.placement.is_contiguous()) return;
+  out.files.push_back({"expert-permutation.json", write_checkpoint_permutation(*job.model, job.plan),
+                       "old expert of each new position, layer by layer"});
+  out.next.push_back(std::move(step));
+}
+
+std::string permutation_step(std::string_view framework) {
+  return fmt::format(
+      "permute the experts of the checkpoint as expert-permutation.json says (scripts/permute_experts.py, "
+      "for safetensors): {} places "
+      "them in order",
+      framework);
 }
 
 void refuse_faults(const std::string& subject, const std::vector<sim::PlanFault>& faults) {

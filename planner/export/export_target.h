@@ -70,6 +70,13 @@ const ExportTarget* find_export_target(std::string_view name);
 /// not_expressed.
 Exported export_plan(const ExportTarget& target, const ExportJob& job);
 
+/// Where the placement is not contiguous: expert-permutation.json, and `step`, what is left to the user with
+/// it.
+void add_checkpoint_permutation(const ExportJob& job, std::string step, Exported& out);
+/// The step where a framework loads checkpoints with experts by name or in one tensor: "Megatron itself"
+/// places them in order.
+std::string permutation_step(std::string_view framework);
+
 /// All parts but those listed.
 std::vector<PlanPart> parts_except(const std::vector<PlanPart>& without);
 

@@ -1,4 +1,3 @@
-#include "planner/export/checkpoint_permutation.h"
 #include "planner/export/galvatron_config.h"
 
 namespace moeplan::planner {
@@ -11,13 +10,7 @@ Exported write_galvatron(const ExportJob& job) {
   Exported out;
   out.files = {{"galvatron.json", write_galvatron_config(context, job.plan, out.not_expressed),
                 "parallel strategy of each layer, for --galvatron_config_path"}};
-  if (!job.plan.placement.is_contiguous()) {
-    out.files.push_back({"expert-permutation.json", write_checkpoint_permutation(*job.model, job.plan),
-                         "old expert of each new position, layer by layer"});
-    out.next.emplace_back(
-        "permute the experts of the checkpoint as expert-permutation.json says: Galvatron places them in "
-        "order");
-  }
+  add_checkpoint_permutation(job, permutation_step("Galvatron"), out);
   out.next.emplace_back(
       "give --galvatron_config_path with a folder in front (./galvatron.json): a bare name fails in its "
       "loader");

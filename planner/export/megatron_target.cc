@@ -1,4 +1,3 @@
-#include "planner/export/checkpoint_permutation.h"
 #include "planner/export/export_target.h"
 #include "planner/export/megatron_arguments.h"
 
@@ -13,13 +12,7 @@ Exported write_megatron(const ExportJob& job) {
   out.files = {{"megatron.args", write_argument_lines(arguments), "one argument a line, for xargs -a"},
                {"megatron.sh", write_launch_script(arguments, context, job.plan, job.gpus_per_node),
                 "starts torchrun with the arguments"}};
-  if (!job.plan.placement.is_contiguous()) {
-    out.files.push_back({"expert-permutation.json", write_checkpoint_permutation(*job.model, job.plan),
-                         "old expert of each new position, layer by layer"});
-    out.next.emplace_back(
-        "permute the experts of the checkpoint as expert-permutation.json says: Megatron itself places them "
-        "in order");
-  }
+  add_checkpoint_permutation(job, permutation_step("Megatron itself"), out);
   out.next.emplace_back(
       "give data, tokenizer, learning rate and checkpoint arguments behind megatron.sh, with MEGATRON set to "
       "the source tree");

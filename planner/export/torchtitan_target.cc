@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 
-#include "planner/export/checkpoint_permutation.h"
 #include "planner/export/torchtitan_recipe.h"
 
 namespace moeplan::planner {
@@ -13,13 +12,7 @@ Exported write_torchtitan(const ExportJob& job) {
   Exported out;
   out.files = {{"planned.py", write_torchtitan_recipe(context, job.plan, out.not_expressed),
                 "apply(config) for a torchtitan recipe"}};
-  if (!job.plan.placement.is_contiguous()) {
-    out.files.push_back({"expert-permutation.json", write_checkpoint_permutation(*job.model, job.plan),
-                         "old expert of each new position, layer by layer"});
-    out.next.emplace_back(
-        "permute the experts of the checkpoint as expert-permutation.json says: torchtitan places them in "
-        "order");
-  }
+  add_checkpoint_permutation(job, permutation_step("torchtitan"), out);
   out.next.push_back(
       fmt::format("call apply() in a recipe of {} and start it on {} GPUs with --module and --config",
                   job.model->name, context.gpus));

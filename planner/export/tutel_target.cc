@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 
 #include "base/diagnostics.h"
-#include "planner/export/checkpoint_permutation.h"
 #include "planner/export/tutel_config.h"
 
 namespace moeplan::planner {
@@ -23,13 +22,11 @@ Exported write_tutel(const ExportJob& job) {
   Exported out;
   out.files = {{"tutel.json", write_tutel_config(context, job.plan, table),
                 fmt::format("keywords of moe_layer() and a capacity table of {} rows", table.size())}};
-  if (!job.plan.placement.is_contiguous()) {
-    out.files.push_back({"expert-permutation.json", write_checkpoint_permutation(*job.model, job.plan),
-                         "old expert of each new position, layer by layer"});
-    out.next.emplace_back(
-        "permute dimension 0 of the experts in tutel.checkpoint.gather's file, and the gate's rows, as "
-        "expert-permutation.json says");
-  }
+  add_checkpoint_permutation(
+      job,
+      "permute dimension 0 of the experts in tutel.checkpoint.gather's file, and the gate's rows, as "
+      "expert-permutation.json says",
+      out);
   out.next.emplace_back(
       "build each layer with moe_layer(**config[\"moe_layer\"]); a callback gives forward() the row of the "
       "current capacity factor");

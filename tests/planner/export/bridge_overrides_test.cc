@@ -64,8 +64,7 @@ std::string write(const sim::PlanSpec& plan, const sim::RunSpec& run = test::sma
 }
 
 PlanImport read(const std::string& text, int gpus = 16) {
-  static const sim::ModelSpec model = test::small_model();
-  return import_plan(text, {"overrides.yaml", gpus, &model, {}});
+  return test::import_small("overrides.yaml", text, gpus);
 }
 
 std::string refusal(const std::string& text) {

@@ -25,10 +25,7 @@ sim::ModelSpec mixtral() {
 
 std::vector<std::string> keys_of(const sim::PlanSpec& plan, const sim::ModelSpec& model = mixtral(),
                                  const sim::RunSpec& run = test::small_run()) {
-  std::vector<std::string> keys;
-  for (const sim::PlanFault& fault : find_deepspeed_faults({model, run, plan.layout.world()}, plan))
-    keys.push_back(fault.rule);
-  return keys;
+  return test::rules_of(find_deepspeed_faults({model, run, plan.layout.world()}, plan));
 }
 
 PlanImport read(const std::string& text, int gpus = 0) {

@@ -30,16 +30,11 @@ std::string write(const sim::PlanSpec& plan, const sim::RunSpec& run = test::sma
 }
 
 std::vector<std::string> keys_of(const sim::PlanSpec& plan, const sim::RunSpec& run = test::small_run()) {
-  std::vector<std::string> keys;
-  for (const sim::PlanFault& fault :
-       find_fastmoe_faults({test::small_model(), run, plan.layout.world()}, plan))
-    keys.push_back(fault.rule);
-  return keys;
+  return test::rules_of(find_fastmoe_faults({test::small_model(), run, plan.layout.world()}, plan));
 }
 
 PlanImport read(const std::string& text, int gpus = 16) {
-  static const sim::ModelSpec model = test::small_model();
-  return import_plan(text, {"fastmoe.sh", gpus, &model, {}});
+  return test::import_small("fastmoe.sh", text, gpus);
 }
 
 std::string refusal(const std::string& text, int gpus = 16) {

@@ -21,16 +21,11 @@ std::string write(const sim::PlanSpec& plan) {
 
 std::vector<std::string> keys_of(const sim::PlanSpec& plan,
                                  const sim::ModelSpec& model = test::small_model()) {
-  std::vector<std::string> keys;
-  for (const sim::PlanFault& fault :
-       find_galvatron_faults({model, test::small_run(), plan.layout.world()}, plan))
-    keys.push_back(fault.rule);
-  return keys;
+  return test::rules_of(find_galvatron_faults({model, test::small_run(), plan.layout.world()}, plan));
 }
 
 PlanImport read(const std::string& text, int gpus = 16) {
-  static const sim::ModelSpec model = test::small_model();
-  return import_plan(text, {"galvatron.json", gpus, &model, {}});
+  return test::import_small("galvatron.json", text, gpus);
 }
 
 std::string refusal(const std::string& text, int gpus = 16) {

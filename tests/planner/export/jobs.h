@@ -3,6 +3,8 @@
 #include <string>
 
 #include "planner/export/megatron_rules.h"
+#include "planner/export/plan_import.h"
+#include "tests/support/input_error.h"
 
 namespace moeplan::test {
 
@@ -43,6 +45,18 @@ inline sim::PlanSpec plan_of(int gpus, int tp, int pp, int ep, int vp = 1, int m
   p.layout.edp = gpus / (ep * pp);
   p.micro_batch = micro_batch;
   return p;
+}
+
+inline std::vector<std::string> rules_of(const std::vector<sim::PlanFault>& faults) {
+  std::vector<std::string> rules;
+  for (const sim::PlanFault& fault : faults) rules.push_back(fault.rule);
+  return rules;
+}
+
+/// What `import plan` reads from a file of this name and text, for the small model.
+inline planner::PlanImport import_small(const std::string& file, const std::string& text, int gpus) {
+  static const sim::ModelSpec model = small_model();
+  return planner::import_plan(text, {file, gpus, &model, {}});
 }
 
 }  // namespace moeplan::test

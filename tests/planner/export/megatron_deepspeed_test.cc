@@ -19,16 +19,10 @@ using ::testing::Not;
 
 std::vector<std::string> keys_of(const sim::PlanSpec& plan, const sim::ModelSpec& model = test::small_model(),
                                  const sim::RunSpec& run = test::small_run()) {
-  std::vector<std::string> keys;
-  for (const sim::PlanFault& fault : find_megatron_deepspeed_faults({model, run, plan.layout.world()}, plan))
-    keys.push_back(fault.rule);
-  return keys;
+  return test::rules_of(find_megatron_deepspeed_faults({model, run, plan.layout.world()}, plan));
 }
 
-PlanImport read(const std::string& text, int gpus = 16) {
-  static const sim::ModelSpec model = test::small_model();
-  return import_plan(text, {"a.args", gpus, &model, {}});
-}
+PlanImport read(const std::string& text, int gpus = 16) { return test::import_small("a.args", text, gpus); }
 
 std::string refusal(const std::string& text, int gpus = 16) {
   return test::input_error_of([&] { read(text, gpus); });

@@ -22,15 +22,11 @@ std::string write(const sim::PlanSpec& plan, const sim::RunSpec& run = test::sma
 
 std::vector<std::string> keys_of(const sim::PlanSpec& plan, const sim::RunSpec& run = test::small_run(),
                                  const sim::ModelSpec& model = test::small_model()) {
-  std::vector<std::string> keys;
-  for (const sim::PlanFault& fault : find_torchtitan_faults({model, run, plan.layout.world()}, plan))
-    keys.push_back(fault.rule);
-  return keys;
+  return test::rules_of(find_torchtitan_faults({model, run, plan.layout.world()}, plan));
 }
 
 PlanImport read(const std::string& text, int gpus = 0) {
-  static const sim::ModelSpec model = test::small_model();
-  return import_plan(text, {"planned.py", gpus, &model, {}});
+  return test::import_small("planned.py", text, gpus);
 }
 
 std::string refusal(const std::string& text, int gpus = 0) {
