@@ -36,11 +36,11 @@ void require_permutation(const sim::ModelSpec& model, const sim::Placement& plac
     if (permutation && model.groups > 1) groups = groups && keeps_groups(slots, model.groups);
   }
   faults.require(permutation, "placement-permutes",
-                 fmt::format("the placement is no permutation of the experts of every MoE layer: {}", why));
-  faults.require(
-      groups, "placement-keeps-groups",
-      fmt::format("the placement splits routing groups ({} groups): it would change what the router picks",
-                  model.groups));
+                 [&] { return fmt::format("the placement is no permutation of the experts of every MoE layer: {}", why); });
+  faults.require(groups, "placement-keeps-groups", [&] {
+    return fmt::format("the placement splits routing groups ({} groups): it would change what the router picks",
+                       model.groups);
+  });
 }
 
 }  // namespace moeplan::planner

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "sim/workload/model.h"
@@ -11,8 +13,20 @@ namespace moeplan::planner {
 /// Rules that a plan breaks, in the order in which they are asked.
 struct FaultList {
   std::vector<sim::PlanFault> found;
-  void require(bool holds, const char* rule, std::string message) {
-    if (!holds) found.push_back({rule, std::move(message)});
+  bool first_key_alone = false;  ///< keep the key of the first one in `first`, and nothing else
+  const char* first = nullptr;
+
+  /// `message`: a text, or a callable that makes it once the rule is broken.
+  template <class Message>
+  void require(bool holds, const char* rule, Message&& message) {
+    if (holds) return;
+    if (first_key_alone) {
+      if (first == nullptr) first = rule;
+    } else if constexpr (std::is_invocable_v<Message>) {
+      found.push_back({rule, message()});
+    } else {
+      found.push_back({rule, std::string(std::forward<Message>(message))});
+    }
   }
 };
 

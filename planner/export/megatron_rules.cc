@@ -22,18 +22,18 @@ bool divides(std::int64_t part, std::int64_t whole) { return part > 0 && whole %
 void check_world(const PlanContext& c, const PlanSpec& plan, Faults& f) {
   const sim::ParallelLayout& l = plan.layout;
   f.require(divides(l.tp * l.pp * l.cp, c.gpus), "world-divides",
-            fmt::format("{} GPUs are not a multiple of TP {} x PP {} x CP {}", c.gpus, l.tp, l.pp, l.cp));
+            [&] { return fmt::format("{} GPUs are not a multiple of TP {} x PP {} x CP {}", c.gpus, l.tp, l.pp, l.cp); });
   f.require(divides(l.etp * l.ep * l.pp, c.gpus), "expert-world-divides",
-            fmt::format("{} GPUs are not a multiple of ETP {} x EP {} x PP {}", c.gpus, l.etp, l.ep, l.pp));
-  f.require(l.ep == 1 || c.model.is_moe(), "ep-needs-experts", fmt::format("EP {} on a model without experts", l.ep));
+            [&] { return fmt::format("{} GPUs are not a multiple of ETP {} x EP {} x PP {}", c.gpus, l.etp, l.ep, l.pp); });
+  f.require(l.ep == 1 || c.model.is_moe(), "ep-needs-experts", [&] { return fmt::format("EP {} on a model without experts", l.ep); });
   f.require(!c.model.is_moe() || divides(l.ep, c.model.experts), "ep-divides-experts",
-            fmt::format("EP {} does not divide {} experts", l.ep, c.model.experts));
+            [&] { return fmt::format("EP {} does not divide {} experts", l.ep, c.model.experts); });
   f.require(l.tp == 1 || l.ep == 1 || l.sequence_parallel, "sequence-parallel",
-            fmt::format("TP {} together with EP {} needs --sequence-parallel", l.tp, l.ep));
+            [&] { return fmt::format("TP {} together with EP {} needs --sequence-parallel", l.tp, l.ep); });
   f.require(l.tp == 1 || !l.sequence_parallel || divides(l.tp * l.cp, c.run.seq_len), "sequence-divides",
-            fmt::format("sequence parallelism: {} tokens are not a multiple of TP {} x CP {}", c.run.seq_len, l.tp, l.cp));
+            [&] { return fmt::format("sequence parallelism: {} tokens are not a multiple of TP {} x CP {}", c.run.seq_len, l.tp, l.cp); });
   f.require(l.cp == 1 || divides(2 * l.cp, c.run.seq_len), "context-divides",
-            fmt::format("{} tokens are not a multiple of 2 x CP {}", c.run.seq_len, l.cp));
+            [&] { return fmt::format("{} tokens are not a multiple of 2 x CP {}", c.run.seq_len, l.cp); });
 }
 
 /// TransformerEngine (transformer_engine/pytorch/attention, attn_forward_func_with_cp): keys wider than values go round
@@ -41,21 +41,21 @@ void check_world(const PlanContext& c, const PlanSpec& plan, Faults& f) {
 void check_context_exchange(const PlanContext& c, const PlanSpec& plan, Faults& f) {
   const bool rings = plan.cp_comm() == sim::ContextExchange::kP2p || plan.cp_comm() == sim::ContextExchange::kAllToAllP2p;
   f.require(plan.layout.cp == 1 || !c.model.is_mla() || rings, "context-mla",
-            fmt::format("--cp-comm-type {} with multi-latent attention, expected p2p or a2a+p2p", sim::name(plan.cp_comm())));
+            [&] { return fmt::format("--cp-comm-type {} with multi-latent attention, expected p2p or a2a+p2p", sim::name(plan.cp_comm())); });
 }
 
 void check_widths(const PlanContext& c, const PlanSpec& plan, Faults& f) {
   const int tp = plan.layout.tp;
   const sim::ModelSpec& m = c.model;
-  f.require(divides(tp, m.heads), "heads-divide", fmt::format("{} attention heads are not a multiple of TP {}", m.heads, tp));
+  f.require(divides(tp, m.heads), "heads-divide", [&] { return fmt::format("{} attention heads are not a multiple of TP {}", m.heads, tp); });
   f.require(m.is_mla() || divides(tp, m.kv_heads), "kv-heads-divide",
-            fmt::format("{} key/value heads (query groups) are not a multiple of TP {}; Megatron does not replicate them",
-                        m.kv_heads, tp));
+            [&] { return fmt::format("{} key/value heads (query groups) are not a multiple of TP {}; Megatron does not replicate them",
+                        m.kv_heads, tp); });
   f.require(divides(tp, m.dense_ffn) && divides(tp, m.shared_ffn), "ffn-divides",
-            fmt::format("feed-forward width {} or shared-expert width {} is not a multiple of TP {}", m.dense_ffn,
-                        m.shared_ffn, tp));
+            [&] { return fmt::format("feed-forward width {} or shared-expert width {} is not a multiple of TP {}", m.dense_ffn,
+                        m.shared_ffn, tp); });
   f.require(!m.is_moe() || divides(plan.layout.etp, m.expert_ffn), "expert-ffn-divides",
-            fmt::format("expert width {} is not a multiple of ETP {}", m.expert_ffn, plan.layout.etp));
+            [&] { return fmt::format("expert width {} is not a multiple of ETP {}", m.expert_ffn, plan.layout.etp); });
 }
 
 void check_pipeline(const PlanContext& c, const PlanSpec& plan, Faults& f) {
@@ -65,31 +65,31 @@ void check_pipeline(const PlanContext& c, const PlanSpec& plan, Faults& f) {
   const bool known = plan.schedule() == sim::PipelineSchedule::kOneForwardOneBackward ||
                      plan.schedule() == sim::PipelineSchedule::kInterleaved;
   f.require(known, "schedule",
-            fmt::format("schedule {}: Megatron-Core runs 1F1B, and interleaved 1F1B with virtual stages, no GPipe, "
+            [&] { return fmt::format("schedule {}: Megatron-Core runs 1F1B, and interleaved 1F1B with virtual stages, no GPipe, "
                         "zero-bubble or DualPipe schedule",
-                        sim::name(plan.schedule())));
+                        sim::name(plan.schedule())); });
   f.require(!known || (plan.schedule() == sim::PipelineSchedule::kInterleaved) == (l.vp > 1), "schedule",
-            fmt::format("schedule {} with {} virtual stages: Megatron-Core interleaves exactly where there are several",
-                        sim::name(plan.schedule()), l.vp));
-  f.require(l.vp == 1 || l.pp > 1, "vp-needs-pp", fmt::format("{} virtual stages with PP 1: interleaving needs PP > 1", l.vp));
+            [&] { return fmt::format("schedule {} with {} virtual stages: Megatron-Core interleaves exactly where there are several",
+                        sim::name(plan.schedule()), l.vp); });
+  f.require(l.vp == 1 || l.pp > 1, "vp-needs-pp", [&] { return fmt::format("{} virtual stages with PP 1: interleaving needs PP > 1", l.vp); });
   f.require(chunks <= layers + 2, "layers-fill-stages",
-            fmt::format("{} layers do not fill PP {} x VP {} = {} virtual stages", layers, l.pp, l.vp, chunks));
+            [&] { return fmt::format("{} layers do not fill PP {} x VP {} = {} virtual stages", layers, l.pp, l.vp, chunks); });
   if (!plan.split.layers_per_chunk.empty()) {
     const auto& split = plan.split.layers_per_chunk;
     const int sum = std::accumulate(split.begin(), split.end(), 0);
     f.require(static_cast<int>(split.size()) == chunks && sum == layers &&
                   std::all_of(split.begin(), split.end(), [](int n) { return n >= 0; }),
               "layout-adds-up",
-              fmt::format("the split has {} virtual stages with {} layers in all, expected {} (PP {} x VP {}) with {}",
-                          split.size(), sum, chunks, l.pp, l.vp, layers));
+              [&] { return fmt::format("the split has {} virtual stages with {} layers in all, expected {} (PP {} x VP {}) with {}",
+                          split.size(), sum, chunks, l.pp, l.vp, layers); });
   }
   const std::int64_t batch = static_cast<std::int64_t>(l.dp) * plan.micro_batch;
   f.require(divides(batch, c.run.global_batch), "batch-divides",
-            fmt::format("global batch {} is not a multiple of DP {} x micro-batch {}", c.run.global_batch, l.dp, plan.micro_batch));
+            [&] { return fmt::format("global batch {} is not a multiple of DP {} x micro-batch {}", c.run.global_batch, l.dp, plan.micro_batch); });
   if (plan.schedule() == sim::PipelineSchedule::kInterleaved && divides(batch, c.run.global_batch)) {
     const std::int64_t m = c.run.global_batch / batch;
     f.require(divides(l.pp, m), "interleaving-micro-batches",
-              fmt::format("{} micro-batches are not a multiple of PP {}, which interleaving needs", m, l.pp));
+              [&] { return fmt::format("{} micro-batches are not a multiple of PP {}, which interleaving needs", m, l.pp); });
   }
 }
 
@@ -111,12 +111,12 @@ void check_offload(const PlanContext& c, const PlanSpec& plan, Faults& f) {
   constexpr const char* kRule = "offload";
   const auto layers = static_cast<int>(c.model.layers.size());
   f.require(plan.offload.layers < layers, kRule,
-            fmt::format("--cpu-offloading-num-layers {} of {} layers: Megatron-Core offloads fewer than all",
-                        plan.offload.layers, layers));
+            [&] { return fmt::format("--cpu-offloading-num-layers {} of {} layers: Megatron-Core offloads fewer than all",
+                        plan.offload.layers, layers); });
   f.require(plan.layout.pp == 1, kRule,
-            fmt::format("--cpu-offloading-num-layers excludes PP {}", plan.layout.pp));
+            [&] { return fmt::format("--cpu-offloading-num-layers excludes PP {}", plan.layout.pp); });
   f.require(plan.recompute.mode == sim::RecomputeMode::kNone, kRule,
-            fmt::format("--cpu-offloading-num-layers excludes {} recompute", sim::name(plan.recompute.mode)));
+            [&] { return fmt::format("--cpu-offloading-num-layers excludes {} recompute", sim::name(plan.recompute.mode)); });
   f.require(!c.run.graph.attention && !c.run.graph.router, kRule,
             "--cpu-offloading-num-layers excludes CUDA graphs of parts of a layer");
 }
@@ -155,10 +155,10 @@ void check_data_parallel(const PlanSpec& plan, Faults& f) {
 void check_moe_layer(const PlanSpec& plan, Faults& f) {
   const int chunks = std::max(plan.chunk_degree, plan.backward_chunks());
   f.require(chunks == 1, "chunk-degree",
-            fmt::format("{} token chunks a MoE layer: Megatron's alltoall dispatcher moves a micro-batch in one piece", chunks));
+            [&] { return fmt::format("{} token chunks a MoE layer: Megatron's alltoall dispatcher moves a micro-batch in one piece", chunks); });
   f.require(plan.dispatcher == sim::Dispatcher::kFlat || sim::removes_duplicates(plan.dispatcher), "dispatcher",
-            fmt::format("{} all-to-all: Megatron's alltoall dispatcher sends to all peers in one grouped call",
-                        sim::name(plan.dispatcher)));
+            [&] { return fmt::format("{} all-to-all: Megatron's alltoall dispatcher sends to all peers in one grouped call",
+                        sim::name(plan.dispatcher)); });
 }
 
 void check_shared_overlap(const PlanContext& c, const PlanSpec& plan, Faults& f) {
@@ -166,7 +166,7 @@ void check_shared_overlap(const PlanContext& c, const PlanSpec& plan, Faults& f)
   constexpr const char* kRule = "overlap-shared-experts";
   f.require(c.model.shared_ffn > 0, kRule, "--moe-shared-expert-overlap on a model without shared experts");
   f.require(!sim::removes_duplicates(plan.dispatcher), kRule,
-            fmt::format("--moe-shared-expert-overlap with dispatcher {}: it works with alltoall only", sim::name(plan.dispatcher)));
+            [&] { return fmt::format("--moe-shared-expert-overlap with dispatcher {}: it works with alltoall only", sim::name(plan.dispatcher)); });
   f.require(!plan.recompute.has(sim::RecomputeModule::kSharedExperts), kRule,
             "--moe-shared-expert-overlap excludes recompute module shared_experts");
   f.require(!c.model.has_latent_experts(), kRule, "--moe-shared-expert-overlap excludes latent experts");
@@ -184,13 +184,13 @@ void check_all_to_all_overlap(const PlanContext& c, const PlanSpec& plan, Faults
   constexpr const char* kRule = "overlap-all-to-all";
   const sim::ParallelLayout& l = plan.layout;
   f.require(c.model.is_moe() && l.ep > 1, kRule,
-            fmt::format("--overlap-moe-expert-parallel-comm needs expert parallelism, found EP {}", l.ep));
+            [&] { return fmt::format("--overlap-moe-expert-parallel-comm needs expert parallelism, found EP {}", l.ep); });
   f.require(l.pp == 1 || l.vp > 1, kRule,
-            fmt::format("--overlap-moe-expert-parallel-comm with PP {} needs virtual stages, found VP {}", l.pp, l.vp));
+            [&] { return fmt::format("--overlap-moe-expert-parallel-comm with PP {} needs virtual stages, found VP {}", l.pp, l.vp); });
   f.require(plan.recompute.mode != sim::RecomputeMode::kFull && !plan.recompute.has(sim::RecomputeModule::kMoe), kRule,
             "--overlap-moe-expert-parallel-comm excludes full recompute and recompute module moe");
   f.require(c.model.mtp_layers <= 1, kRule,
-            fmt::format("--overlap-moe-expert-parallel-comm runs with one MTP block at most, found {}", c.model.mtp_layers));
+            [&] { return fmt::format("--overlap-moe-expert-parallel-comm runs with one MTP block at most, found {}", c.model.mtp_layers); });
 }
 
 bool megatron_runs(sim::NumberFormat format) {
@@ -214,28 +214,28 @@ std::vector<PlanFault> find_megatron_job_faults(const PlanContext& c) {
             "layers that are not attention with a feed-forward part; the arguments of such models are not written yet");
   f.require(one_window, "one-window", "layers with different sliding windows; --window-size knows one");
   const sim::PrecisionRecipe& p = c.run.precision;
-  f.require(megatron_runs(p.gemm), "precision", fmt::format("matrix products in {}; experts run in bf16 or below", sim::name(p.gemm)));
+  f.require(megatron_runs(p.gemm), "precision", [&] { return fmt::format("matrix products in {}; experts run in bf16 or below", sim::name(p.gemm)); });
   f.require(p.gemm != sim::NumberFormat::kFp16 || !c.model.is_moe(), "precision", "fp16 with expert parallelism is refused");
   f.require(p.dispatch == sim::NumberFormat::kBf16 && p.combine == sim::NumberFormat::kBf16, "dispatch-format",
-            fmt::format("dispatch in {} and combine in {}: the alltoall dispatcher moves bf16", sim::name(p.dispatch), sim::name(p.combine)));
+            [&] { return fmt::format("dispatch in {} and combine in {}: the alltoall dispatcher moves bf16", sim::name(p.dispatch), sim::name(p.combine)); });
   f.require(p.gradient_reduce == sim::NumberFormat::kFp32 || p.gradient_reduce == sim::NumberFormat::kBf16, "gradient-format",
-            fmt::format("gradients reduced in {}, expected fp32 or bf16", sim::name(p.gradient_reduce)));
+            [&] { return fmt::format("gradients reduced in {}, expected fp32 or bf16", sim::name(p.gradient_reduce)); });
   f.require(p.optimizer_bytes_per_parameter == 12 || p.optimizer_bytes_per_parameter == 8, "optimizer-states",
-            fmt::format("{} bytes of optimizer state a parameter, expected 12 (fp32 master and moments) or 8 (bf16 moments)",
-                        p.optimizer_bytes_per_parameter));
-  f.require(c.run.optimizer == "adam", "optimizer", fmt::format("optimizer {}, expected adam", c.run.optimizer));
+            [&] { return fmt::format("{} bytes of optimizer state a parameter, expected 12 (fp32 master and moments) or 8 (bf16 moments)",
+                        p.optimizer_bytes_per_parameter); });
+  f.require(c.run.optimizer == "adam", "optimizer", [&] { return fmt::format("optimizer {}, expected adam", c.run.optimizer); });
   f.require(!c.run.router_bias_update || c.model.scoring == "sigmoid", "router-bias",
-            fmt::format("router_bias_update with {} scores: Megatron's expert bias goes with sigmoid scores",
-                        c.model.scoring.empty() ? "unknown" : c.model.scoring));
+            [&] { return fmt::format("router_bias_update with {} scores: Megatron's expert bias goes with sigmoid scores",
+                        c.model.scoring.empty() ? "unknown" : c.model.scoring); });
   check_job_graph(c, f);
   f.require(c.model.groups <= 1 || divides(c.model.groups, c.model.experts), "groups-divide",
-            fmt::format("{} experts are not a multiple of {} routing groups", c.model.experts, c.model.groups));
+            [&] { return fmt::format("{} experts are not a multiple of {} routing groups", c.model.experts, c.model.groups); });
   return f.found;
 }
 
-std::vector<PlanFault> find_megatron_faults(const PlanContext& context, const PlanSpec& plan) {
-  Faults f;
-  f.found = find_megatron_job_faults(context);
+namespace {
+
+void check_plan(const PlanContext& context, const PlanSpec& plan, Faults& f) {
   check_world(context, plan, f);
   check_widths(context, plan, f);
   check_pipeline(context, plan, f);
@@ -249,7 +249,22 @@ std::vector<PlanFault> find_megatron_faults(const PlanContext& context, const Pl
   check_all_to_all_overlap(context, plan, f);
   check_tile_fused(plan, f);
   require_permutation(context.model, plan.placement, "Megatron holds each expert once", f);
+}
+
+}  // namespace
+
+std::vector<PlanFault> find_megatron_faults(const PlanContext& context, const PlanSpec& plan) {
+  Faults f;
+  f.found = find_megatron_job_faults(context);
+  check_plan(context, plan, f);
   return f.found;
+}
+
+const char* find_broken_megatron_rule(const PlanContext& context, const PlanSpec& plan) {
+  Faults f;
+  f.first_key_alone = true;
+  check_plan(context, plan, f);
+  return f.first;
 }
 
 std::vector<std::string> megatron_rule_keys() {

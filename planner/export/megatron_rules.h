@@ -21,6 +21,10 @@ struct PlanContext {
 /// with the key and the numbers. Keys and sources: docs/formats/megatron.md.
 std::vector<sim::PlanFault> find_megatron_faults(const PlanContext& context, const sim::PlanSpec& plan);
 
+/// Key of the first of them that the plan breaks, without a message; null = none. Leaves out
+/// find_megatron_job_faults(). Cost: no allocation.
+const char* find_broken_megatron_rule(const PlanContext& context, const sim::PlanSpec& plan);
+
 /// The rules that can only be broken by what is not laid out differently from plan to plan (the model's layer
 /// kinds, the run's formats and optimizer): where one fails, no plan helps.
 std::vector<sim::PlanFault> find_megatron_job_faults(const PlanContext& context);

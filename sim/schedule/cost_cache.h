@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -7,7 +8,9 @@
 #include <vector>
 
 #include "sim/schedule/moe_times.h"
+#include "sim/schedule/segment.h"
 #include "sim/schedule/simulate.h"
+#include "sim/schedule/stage_contents.h"
 
 namespace moeplan::sim {
 
@@ -21,11 +24,54 @@ struct RoutedLayer {
   AllToAllTimes times;
 };
 
-/// Time of one layer, one direction, for estimates.
+/// A pass through a layer: the GPU's time, or the host's where that is longer, since the host runs ahead over
+/// the segments of a pass. In seconds.
+struct PassTime {
+  double gpu = 0, host = 0;
+  void add(const Segment& segment, double share = 1.0) {
+    gpu += segment.gpu_time().s() * share;
+    host += segment.host().s() * share;
+  }
+  void add(const PassTime& other, double share = 1.0) {
+    gpu += other.gpu * share;
+    host += other.host * share;
+  }
+  double time() const { return std::max(gpu, host); }
+};
+
+/// Routed experts with their all-to-alls.
+struct RoutedTimes {
+  PassTime forward, backward, weight;
+};
+struct RoutedCosts {
+  RoutedTimes plain, again;  ///< without and with activations of experts recomputed
+};
+
+/// Of a MoE layer's routed part, in seconds.
+struct RoutedFloor {
+  double experts_forward = 0, experts_backward = 0;
+  double exchange_forward = 0, exchange_backward = 0;
+};
+
+/// Time of one layer for estimates, in seconds.
 struct LayerEstimate {
-  double forward = 0;   ///< s
-  double backward = 0;  ///< s
-  double weight = 0;    ///< s, of backward: products that give gradients of weights
+  double forward = 0;
+  double backward = 0;
+  double weight = 0;                       ///< of backward: products that give gradients of weights
+  double low_forward = 0, low_backward = 0;  ///< what no routing and no overlap goes below
+};
+
+/// What plans share that differ in virtual stages, schedule and split alone.
+struct VariantCosts {
+  std::vector<LayerEstimate> layers;  ///< [kind]
+  LayerEstimate first, last;          ///< embedding; output head and loss
+  double transfer = 0;                ///< s, of one micro-batch's activations to the next stage
+};
+
+/// What a stage does once a step, in seconds.
+struct TailCosts {
+  double reduce = 0, gather = 0;  ///< of a layer
+  double update = 0;
 };
 
 /// Values that candidates share. A value is a pure function of the Job and its key, so it does not matter
@@ -33,7 +79,12 @@ struct LayerEstimate {
 class CostCache {
  public:
   const RoutedLayer& routed_layer(const CacheKey& key, const std::function<RoutedLayer()>& compute);
-  const LayerEstimate& layer_estimate(const CacheKey& key, const std::function<LayerEstimate()>& compute);
+  const RoutedCosts& routed_costs(const CacheKey& key, const std::function<RoutedCosts()>& compute);
+  const RoutedFloor& routed_floor(const CacheKey& key, const std::function<RoutedFloor()>& compute);
+  const VariantCosts& variant(const CacheKey& key, const std::function<VariantCosts()>& compute);
+  const TailCosts& tail(const CacheKey& key, const std::function<TailCosts()>& compute);
+  const StageContents& contents(const CacheKey& key, const std::function<StageContents()>& compute);
+  const std::vector<LayerKind>& kinds(const std::function<std::vector<LayerKind>()>& compute);
   double number(const CacheKey& key, const std::function<double()>& compute);
 
  private:
@@ -51,7 +102,12 @@ class CostCache {
 
   std::mutex mutex_;
   std::map<CacheKey, RoutedLayer> routed_layers_;
-  std::map<CacheKey, LayerEstimate> layer_estimates_;
+  std::map<CacheKey, RoutedCosts> routed_costs_;
+  std::map<CacheKey, RoutedFloor> routed_floors_;
+  std::map<CacheKey, VariantCosts> variants_;
+  std::map<CacheKey, TailCosts> tails_;
+  std::map<CacheKey, StageContents> contents_;
+  std::map<CacheKey, std::vector<LayerKind>> kinds_;
   std::map<CacheKey, double> numbers_;
 };
 

@@ -1,12 +1,11 @@
 #include <algorithm>
 #include <vector>
 
-#include "sim/collective/point_to_point.h"
 #include "sim/schedule/activation_bytes.h"
 #include "sim/schedule/data_parallel.h"
-#include "sim/schedule/estimate_layer.h"
 #include "sim/schedule/layer_kernels.h"
 #include "sim/schedule/offload.h"
+#include "sim/schedule/variant_costs.h"
 
 namespace moeplan::sim {
 
@@ -14,36 +13,38 @@ namespace {
 
 using base::Seconds;
 
-enum KeyKind : std::int64_t { kTransferKey = 10, kReduceKey, kGatherKey, kUpdateKey };
-constexpr double kBf16Bytes = 2.0;
+enum KeyKind : std::int64_t { kTailKey = 11, kContentsKey };
 
 struct StageLoad {
   double forward = 0, backward = 0;  ///< s, of one micro-batch
   double weight = 0;                 ///< s, of backward: weight gradients
-  RankParameters parameters;
-  int layers = 0;
+  double low_forward = 0, low_backward = 0;
   double total() const { return forward + backward; }
+  double low() const { return low_forward + low_backward; }
   void add(const LayerEstimate& part, double share) {
     forward += part.forward * share;
     backward += part.backward * share;
     weight += part.weight * share;
+    low_forward += part.low_forward * share;
+    low_backward += part.low_backward * share;
   }
 };
 
 /// Waits for the copies of activations that leave for the host: there is one stage with all layers, and
-/// experts work on an even load. `layers`: of the decoder, in model order.
-void add_copies(const Job& job, const PlanSpec& plan, const std::vector<LayerEstimate>& layers,
-                StageLoad& stage) {
+/// experts work on an even load.
+void add_copies(const Job& job, const PlanSpec& plan, const VariantCosts& costs,
+                const std::vector<LayerKind>& kinds, StageLoad& stage) {
   const ActivationBytes activations(job.model, job.run, plan);
   const HostLink link(job);
   const OffloadOrder order = offload_order(job.model, plan);
   std::vector<double> forward, backward, out, in;
   for (int i = 0; i < order.layers; ++i) {
-    const auto l = static_cast<std::size_t>(i);
-    forward.push_back(layers[l].forward);
-    backward.push_back(layers[l].backward);
+    const LayerSpec& spec = job.model.layers[static_cast<std::size_t>(i)];
+    const LayerEstimate& layer = costs.layers[find_kind(kinds, spec, false)];
+    forward.push_back(layer.forward);
+    backward.push_back(layer.backward);
     if (!order.leaves(i)) continue;
-    const LayerBytes bytes = activations.layer(job.model.layers[l]);
+    const LayerBytes bytes = activations.layer(spec);
     const LayerCopies copies = link.copies(bytes.kept + bytes.kept_per_row * activations.mean_rows());
     out.push_back(copies.out.time().s());
     in.push_back(copies.in.time().s());
@@ -53,57 +54,39 @@ void add_copies(const Job& job, const PlanSpec& plan, const std::vector<LayerEst
   stage.backward += exposed.backward;
 }
 
-std::vector<StageLoad> load_stages(const Job& job, const PlanSpec& plan, CostCache& cache) {
-  std::vector<StageLoad> stages(static_cast<std::size_t>(plan.layout.pp));
-  const auto chunks = place_layers(job.model, plan);
-  // Layers of one kind follow each other: most look-ups are saved by remembering the last one.
-  const PlacedLayer* before = nullptr;
-  LayerEstimate layer_time;
-  std::vector<LayerEstimate> decoder;  // with offload
-  const ChunkMap map(plan);
-  const double share = 1.0 / map.routes();  // of the micro-batches
-  for (std::size_t c = 0; c < chunks.size(); ++c) {
-    StageLoad& stage = stages[static_cast<std::size_t>(map.stage(static_cast<int>(c)))];
-    for (const PlacedLayer& layer : chunks[c]) {
-      const bool same = before != nullptr && before->spec.mixer == layer.spec.mixer &&
-                        before->spec.ffn == layer.spec.ffn && before->spec.window == layer.spec.window &&
-                        before->is_mtp == layer.is_mtp;
-      if (!same) layer_time = estimate_layer(job, plan, layer, cache);
-      before = &layer;
-      stage.add(layer_time, share);
-      if (plan.offload.any() && !layer.is_mtp) decoder.push_back(layer_time);
-    }
-    const bool first = map.is_first(static_cast<int>(c));
-    const bool last = map.is_last(static_cast<int>(c));
-    for (const bool end : {false, true}) {
-      if (!(end ? last : first)) continue;
-      stage.add(estimate_end(job, plan, end, cache), share);
-    }
-    const RankParameters parameters = chunk_parameters(job.model, plan, chunks[c], first, last);
-    stage.parameters.dense += parameters.dense;
-    stage.parameters.expert += parameters.expert;
-    stage.parameters.moe_layers += parameters.moe_layers;
-    stage.layers += static_cast<int>(chunks[c].size());
+StageLoad load_of(const std::vector<double>& count, int firsts, int lasts, const VariantCosts& costs,
+                  double share) {
+  StageLoad load;
+  for (std::size_t k = 0; k < count.size(); ++k) {
+    if (count[k] > 0) load.add(costs.layers[k], count[k] * share);
   }
-  if (plan.offload.any()) add_copies(job, plan, decoder, stages.front());
-  return stages;
+  if (firsts > 0) load.add(costs.first, firsts * share);
+  if (lasts > 0) load.add(costs.last, lasts * share);
+  return load;
 }
 
-double transfer_time(const Job& job, const PlanSpec& plan, const CommNetwork& network, CostCache& cache) {
-  if (plan.layout.pp == 1) return 0;
-  const double elements =
-      static_cast<double>(rank_tokens(plan, job.run).local) * static_cast<double>(job.model.hidden);
-  const base::Bytes bytes = base::Bytes::rounded(elements * kBf16Bytes);
-  return cache.number({kTransferKey, plan.layout.ranks_per_stage(), bytes.count()}, [&] {
-    return solve_point_to_point(network, stage_ranks(plan.layout, 0).ranks, stage_ranks(plan.layout, 1).ranks,
-                                bytes)
-        .makespan.s();
-  });
+/// Sum of chunk_parameters() over the chunks of a stage.
+RankParameters parameters_of(const Job& job, const PlanSpec& plan, const std::vector<LayerKind>& kinds,
+                             const StageContents::Stage& stage) {
+  RankParameters sum;
+  for (std::size_t k = 0; k < kinds.size(); ++k) {
+    if (stage.count[k] <= 0) continue;
+    const std::vector<PlacedLayer> layer{{kinds[k].spec, 0, -1, kinds[k].is_mtp}};
+    sum.dense += chunk_parameters(job.model, plan, layer, false, false).dense * static_cast<int>(stage.count[k]);
+  }
+  for (const StageContents::Ends& ends : stage.ends)
+    sum.dense += chunk_parameters(job.model, plan, {}, ends.first, ends.last).dense;
+  for (const auto& [from, to] : stage.moe_rows) {
+    for (int row = from; row < to; ++row)
+      sum.expert += chunk_parameters(job.model, plan, {{LayerSpec(), 0, row, false}}, false, false).expert;
+  }
+  sum.moe_layers = stage.moe_layers;
+  return sum;
 }
 
-CacheKey stage_key(KeyKind kind, const PlanSpec& plan, const StageLoad& stage) {
+CacheKey tail_key(const PlanSpec& plan, const RankParameters& parameters, int layers) {
   const ParallelLayout& l = plan.layout;
-  return {kind,
+  return {kTailKey,
           l.tp,
           l.cp,
           l.ep,
@@ -112,10 +95,11 @@ CacheKey stage_key(KeyKind kind, const PlanSpec& plan, const StageLoad& stage) {
           l.pp,
           static_cast<int>(plan.data_parallel()),
           plan.shard_group,
-          stage.parameters.dense,
-          stage.parameters.expert,
-          stage.parameters.moe_layers,
-          stage.layers,
+          parameters.dense,
+          parameters.expert,
+          parameters.moe_layers,
+          layers,
+          plan.distributed_optimizer,
           ChunkMap(plan).routes()};
 }
 
@@ -143,40 +127,38 @@ double fill_time(const PlanSpec& plan, double f, double b, double w) {
 /// What sharded parameters and gradients add to the micro-batches: of each layer what its computation does
 /// not hide. Model: m (L max(0, g - f) + L max(0, g + r - b)) + g + r;  g, r, f, b = gather, reduction,
 /// forward and backward of a layer, g = 0 where parameters are whole
-double exposed_shards(const PlanSpec& plan, const StageLoad& stage, double gather, double reduce,
-                      double micro_batches) {
-  const int layers = std::max(1, stage.layers);
+double exposed_shards(const PlanSpec& plan, const StageLoad& stage, int stage_layers, double gather,
+                      double reduce, double micro_batches) {
+  const int layers = std::max(1, stage_layers);
   const double g = shards_parameters(plan.data_parallel()) ? gather : 0.0;
   const double each =
       std::max(0.0, g - stage.forward / layers) + std::max(0.0, g + reduce - stage.backward / layers);
   return micro_batches * layers * each + g + reduce;
 }
 
+TailCosts tail_costs(const Job& job, const PlanSpec& plan, const RankParameters& parameters, int layers,
+                     const CommNetwork& network) {
+  const ChunkExchange exchange =
+      compute_exchange(job, plan, network, stage_ranks(plan.layout, 0), parameters, layers);
+  const StageUpdate u = compute_update(job, plan, network, 0, parameters);
+  return {exchange.reduce_piece.time.s(), exchange.gather_piece.time.s(),
+          (u.gradients.time() + u.router_bias.time() + u.loss_scale.time() + u.norm.time() +
+           u.optimizer.time() + u.tied_embedding.time)
+              .s()};
+}
+
 /// What gradients, update and parameters add behind and before the pipeline.
-double step_tail(const Job& job, const PlanSpec& plan, const StageLoad& stage, double micro_batch_backward,
-                 double micro_batch_forward, const CommNetwork& network, CostCache& cache) {
-  const StageRanks ranks = stage_ranks(plan.layout, 0);
-  const auto exchange = [&] {
-    return compute_exchange(job, plan, network, ranks, stage.parameters, stage.layers);
-  };
-  const double reduce =
-      cache.number(stage_key(kReduceKey, plan, stage), [&] { return exchange().reduce_piece.time.s(); });
-  const double gather =
-      cache.number(stage_key(kGatherKey, plan, stage), [&] { return exchange().gather_piece.time.s(); });
-  const double update = cache.number(stage_key(kUpdateKey, plan, stage), [&] {
-    const StageUpdate u = compute_update(job, plan, network, 0, stage.parameters);
-    return (u.gradients.time() + u.router_bias.time() + u.loss_scale.time() + u.norm.time() + u.optimizer.time() +
-            u.tied_embedding.time)
-        .s();
-  });
+double step_tail(const PlanSpec& plan, const StageLoad& stage, int layers, const TailCosts& tail, double m) {
+  const double chunk = 1.0 / plan.layout.vp;
+  const double micro_batch_backward = stage.backward * chunk, micro_batch_forward = stage.forward * chunk;
+  const auto& [reduce, gather, update] = tail;
   const auto behind = [&](double piece, bool overlap, double cover) {
-    const double all = piece * stage.layers;
+    const double all = piece * layers;
     return overlap ? std::max(piece, all - cover) : all;
   };
   const DataParallel sharding = plan.data_parallel();
   if (shards_gradients(sharding)) {
-    const auto m = static_cast<double>(micro_batches(plan, job.run.global_batch));
-    return exposed_shards(plan, stage, gather, reduce, m) + update +
+    return exposed_shards(plan, stage, layers, gather, reduce, m) + update +
            (shards_parameters(sharding) ? 0.0
                                         : behind(gather, plan.overlap_param_gather, micro_batch_forward));
   }
@@ -184,35 +166,92 @@ double step_tail(const Job& job, const PlanSpec& plan, const StageLoad& stage, d
          behind(gather, plan.overlap_param_gather, micro_batch_forward);
 }
 
+/// Does a micro-batch that is done on a stage still have to go back through all stages before it, and nothing
+/// else of it run meanwhile on that stage?
+bool drains_backward(PipelineSchedule schedule) {
+  return schedule == PipelineSchedule::kOneForwardOneBackward || schedule == PipelineSchedule::kInterleaved ||
+         schedule == PipelineSchedule::kGpipe;
+}
+
+/// The stage whose own work and place in the pipeline bound the step most: where it is and for how long.
+struct LowStage {
+  std::size_t stage = 0;
+  double time = 0;  ///< s, without what a step does once
+};
+
+LowStage find_low_stage(const PlanSpec& plan, const StageContents& contents, const std::vector<StageLoad>& stages,
+                        const VariantCosts& costs, double m) {
+  const PipelineSchedule schedule = plan.schedule();
+  const bool fills = drains_backward(schedule) || schedule == PipelineSchedule::kZeroBubbleH1;
+  LowStage most;
+  double before = 0, behind = 0;
+  for (std::size_t s = 0; s < stages.size(); ++s) {
+    const double time = before + m * stages[s].low() + behind;
+    if (time > most.time) most = {s, time};
+    if (!fills) continue;
+    const StageContents::Stage& stage = contents.stages[s];
+    const StageLoad front = load_of(stage.front, stage.front_ends.first ? 1 : 0, stage.front_ends.last ? 1 : 0,
+                                    costs, 1.0);
+    before += front.low_forward + costs.transfer;
+    if (drains_backward(schedule)) behind += front.low_backward + costs.transfer;
+  }
+  return most;
+}
+
 }  // namespace
 
-/// Model:   t = m * max_s(F_s + B_s) + fill + transfers + tail; fill of 1F1B, interleaved and GPipe:
+/// Model:   time:  t = m * max_s(F_s + B_s) + fill + transfers + tail; fill of 1F1B, interleaved and GPipe:
 ///          (sum_s(F_s + B_s) - max_s(F_s + B_s)) / v; of the others see fill_time
+///          lower: max_s(m (f_s + b_s) + sum_{r<s}(f'_r + b'_r)) + update, with the b' of schedules alone
+///          whose stages are done once their last micro-batch has gone back, without the f' where a pipeline
+///          is entered from both ends
 /// Symbols: F_s, B_s = one micro-batch through all virtual stages of pipeline rank s; v = virtual stages per
-/// rank;
+/// rank; f, b = the same with RoutedFloor for experts and exchange; f', b' = the chunk that a micro-batch
+///          comes to first;
 ///          transfers: 2 (pp - 1) to fill and drain, and 2 m more where the sender waits (1F1B)
-Seconds estimate_step_time(const Job& job, const PlanSpec& plan, CostCache& cache) {
-  const auto sharing = make_sharing({SharingMode::kBound, 0});
-  const CommNetwork network(job.cluster, job.profile, *sharing);
-  const std::vector<StageLoad> stages = load_stages(job, plan, cache);
+StepEstimate estimate_step(const Job& job, const PlanSpec& plan, CostCache& cache) {
+  const std::vector<LayerKind>& kinds = cache.kinds([&] { return layer_kinds(job.model); });
+  const ParallelLayout& l = plan.layout;
+  CacheKey contents_key{kContentsKey, l.pp, l.vp, static_cast<int>(plan.schedule()), plan.overlap.all_to_all};
+  for (const int layers : plan.split.layers_per_chunk) contents_key.push_back(layers);
+  const StageContents& contents =
+      cache.contents(contents_key, [&] { return stage_contents(job.model, kinds, plan); });
+  const VariantCosts& costs = variant_costs(job, plan, kinds, cache);
+
+  std::vector<StageLoad> stages;
   double f = 0, b = 0, w = 0;
-  const StageLoad* busiest = &stages.front();
-  for (const StageLoad& stage : stages) {
-    f += stage.forward;
-    b += stage.backward;
-    w += stage.weight;
-    if (stage.total() > busiest->total()) busiest = &stage;
+  std::size_t busiest = 0;
+  for (std::size_t s = 0; s < contents.stages.size(); ++s) {
+    const StageContents::Stage& stage = contents.stages[s];
+    stages.push_back(load_of(stage.count, stage.firsts(), stage.lasts(), costs, contents.share));
+    if (plan.offload.any() && s == 0) add_copies(job, plan, costs, kinds, stages.front());
+    f += stages[s].forward;
+    b += stages[s].backward;
+    w += stages[s].weight;
+    if (stages[s].total() > stages[busiest].total()) busiest = s;
   }
+  const auto tail_of = [&](std::size_t s) -> const TailCosts& {
+    const RankParameters parameters = parameters_of(job, plan, kinds, contents.stages[s]);
+    const int layers = contents.stages[s].layers;
+    return cache.tail(tail_key(plan, parameters, layers), [&] {
+      const auto sharing = make_sharing({SharingMode::kBound, 0});
+      const CommNetwork network(job.cluster, job.profile, *sharing);
+      return tail_costs(job, plan, parameters, layers, network);
+    });
+  };
   const auto m = static_cast<double>(micro_batches(plan, job.run.global_batch));
-  const double fill = fill_time(plan, f - busiest->forward, b - busiest->backward, w - busiest->weight);
-  const double transfer = transfer_time(job, plan, network, cache);
+  const StageLoad& most = stages[busiest];
+  const double fill = fill_time(plan, f - most.forward, b - most.backward, w - most.weight);
   const bool sender_waits = plan.schedule() == PipelineSchedule::kOneForwardOneBackward;
-  const double transfers =
-      plan.layout.pp == 1 ? 0.0 : 2.0 * transfer * (plan.layout.pp - 1 + (sender_waits ? m : 0.0));
-  const double chunk = 1.0 / plan.layout.vp;
-  return Seconds::of(
-      m * busiest->total() + fill + transfers +
-      step_tail(job, plan, *busiest, busiest->backward * chunk, busiest->forward * chunk, network, cache));
+  const double transfers = 2.0 * costs.transfer * (l.pp - 1 + (sender_waits ? m : 0.0));
+  const double tail = step_tail(plan, most, contents.stages[busiest].layers, tail_of(busiest), m);
+  const LowStage low = find_low_stage(plan, contents, stages, costs, m);
+  return {Seconds::of(m * most.total() + fill + transfers + tail),
+          Seconds::of(low.time + tail_of(low.stage).update)};
+}
+
+Seconds estimate_step_time(const Job& job, const PlanSpec& plan, CostCache& cache) {
+  return estimate_step(job, plan, cache).time;
 }
 
 }  // namespace moeplan::sim
