@@ -6,6 +6,7 @@
 #include "sim/cost/attention_model.h"
 #include "sim/cost/gemm_model.h"
 #include "sim/cost/grouped_model.h"
+#include "sim/cost/product_memo.h"
 #include "sim/cost/profile_data.h"
 
 namespace moeplan::sim {
@@ -16,7 +17,7 @@ struct Profile::Scaled {
   ExpertParallelTable expert_parallel;
 };
 
-Profile::Profile(ProfileData data) : data_(std::make_unique<const ProfileData>(std::move(data))) {
+Profile::Profile(ProfileData data) : data_(std::make_unique<const ProfileData>(std::move(data))), memo_(std::make_unique<ProductMemo>()) {
   if (!data_->anchor || data_->anchor->link_rate.factor == 1.0) return;
   const double factor = data_->anchor->link_rate.factor;
   auto scaled = std::make_unique<Scaled>();
@@ -75,16 +76,19 @@ Estimate Profile::grouped_gemm(std::span<const std::int64_t> tokens_per_expert, 
 Estimate Profile::per_expert(std::span<const std::int64_t> tokens_per_expert, std::int64_t n, std::int64_t k,
                              NumberFormat format, GemmPass pass, WeightResult result) const {
   const auto& table = data_->gemm[static_cast<std::size_t>(format)];
+  ProductMemo::Rows& known = memo_->rows_of({n, k, format, pass, result});
   Estimate sum;
   std::int64_t before = -1;
   Estimate one;
   for (const std::int64_t t : tokens_per_expert) {
     if (t <= 0) continue;
     if (t != before) {
-      GemmShape shape{t, n, k, format, pass, result};
-      if (pass == GemmPass::kDataGradient) std::swap(shape.n, shape.k);
-      if (pass == GemmPass::kWeightGradient) shape = {k, n, t, format, pass, result};
-      one = gemm(shape);
+      one = known.at(t, [&] {
+        GemmShape shape{t, n, k, format, pass, result};
+        if (pass == GemmPass::kDataGradient) std::swap(shape.n, shape.k);
+        if (pass == GemmPass::kWeightGradient) shape = {k, n, t, format, pass, result};
+        return gemm(shape);
+      });
       before = t;
     }
     Estimate next = one;

@@ -17,6 +17,7 @@ namespace moeplan::sim {
 struct ProfileData;  // the fitted tables; sim/cost/profile_data.h
 struct LinkTable;
 class ExpertParallelTable;
+class ProductMemo;  // sim/cost/product_memo.h
 
 /// How much of a link a collective reaches, and what it costs to start it.
 ///
@@ -112,6 +113,7 @@ class Profile {
   struct Scaled;
   std::unique_ptr<const ProfileData> data_;
   std::unique_ptr<const Scaled> scaled_;  // absent without an anchor
+  std::unique_ptr<ProductMemo> memo_;
 };
 
 /// Reads a profile file. Throws base::InputError with every fault found (unknown keys, missing units, tables
