@@ -30,6 +30,10 @@ const std::vector<LayerKind>& CostCache::kinds(const std::function<std::vector<L
   return get(kinds_, {}, compute);
 }
 
+const Estimate& CostCache::collective(const CacheKey& key, const std::function<Estimate()>& compute) {
+  return get(collectives_, key, compute);
+}
+
 double CostCache::number(const CacheKey& key, const std::function<double()>& compute) {
   return get(numbers_, key, compute);
 }

@@ -85,6 +85,7 @@ class CostCache {
   const TailCosts& tail(const CacheKey& key, const std::function<TailCosts()>& compute);
   const StageContents& contents(const CacheKey& key, const std::function<StageContents()>& compute);
   const std::vector<LayerKind>& kinds(const std::function<std::vector<LayerKind>()>& compute);
+  const Estimate& collective(const CacheKey& key, const std::function<Estimate()>& compute);
   double number(const CacheKey& key, const std::function<double()>& compute);
 
  private:
@@ -108,6 +109,7 @@ class CostCache {
   std::map<CacheKey, TailCosts> tails_;
   std::map<CacheKey, StageContents> contents_;
   std::map<CacheKey, std::vector<LayerKind>> kinds_;
+  std::map<CacheKey, Estimate> collectives_;
   std::map<CacheKey, double> numbers_;
 };
 

@@ -170,11 +170,12 @@ void add(const RoutedTimes& times, double share, RoutedTimes& sum) {
   sum.weight.add(times.weight, share);
 }
 
-RoutedCosts compute_routed(const Job& job, const PlanSpec& plan) {
+RoutedCosts compute_routed(const Job& job, const PlanSpec& plan, CostCache& cache) {
   const auto sharing = make_sharing({SharingMode::kBound, 0});
   const CommNetwork network(job.cluster, job.profile, *sharing);
   const PlanSpec plain = with_activations_again(plan, false), again = with_activations_again(plan, true);
-  const StageModel model(job, plain, network, 0, false), model_again(job, again, network, 0, false);
+  const StageModel model(job, plain, network, 0, false, &cache);
+  const StageModel model_again(job, again, network, 0, false, &cache);
   const std::vector<int> rows = has_real_routing(job) ? estimate_rows(job) : std::vector<int>{-1};
   const double share = 1.0 / static_cast<double>(rows.size());
   RoutedCosts costs;
@@ -193,7 +194,7 @@ double fastest(const std::vector<Segment>& segments) {
   return segments.empty() ? 0.0 : least;
 }
 
-RoutedFloor compute_floor(const Job& job, const PlanSpec& full_plan) {
+RoutedFloor compute_floor(const Job& job, const PlanSpec& full_plan, CostCache& cache) {
   RoutedFloor floor;
   if (job.run.gate == GatePolicy::kCapacity) return floor;
   const auto sharing = make_sharing({SharingMode::kBound, 0});
@@ -203,7 +204,7 @@ RoutedFloor compute_floor(const Job& job, const PlanSpec& full_plan) {
   plan.chunk_degree = 1;
   plan.chunk_degree_backward = 0;
   plan.overlap = {};
-  const StageModel model(job, plan, network, 0, false);
+  const StageModel model(job, plan, network, 0, false, &cache);
   const RoutedGroup group = route_group(job, plan, model, network, -1, {});
   const MoeTimes moe = build_moe_times(model.kernels(), group.traffic, group.times, 1);
   // All rows of the mean rank for one of its experts.
@@ -243,11 +244,11 @@ std::int64_t placement_digest(const Job& job, const PlanSpec& plan) {
 const RoutedCosts& estimate_routed(const Job& job, const PlanSpec& plan, std::int64_t placement,
                                    CostCache& cache) {
   return cache.routed_costs(routed_key(job, plan, kRoutedKey, placement),
-                            [&] { return compute_routed(job, plan); });
+                            [&] { return compute_routed(job, plan, cache); });
 }
 
 const RoutedFloor& estimate_routed_floor(const Job& job, const PlanSpec& plan, CostCache& cache) {
-  return cache.routed_floor(routed_key(job, plan, kFloorKey, 0), [&] { return compute_floor(job, plan); });
+  return cache.routed_floor(routed_key(job, plan, kFloorKey, 0), [&] { return compute_floor(job, plan, cache); });
 }
 
 }  // namespace moeplan::sim

@@ -5,10 +5,13 @@
 #include "base/check.h"
 #include "sim/collective/all_to_all.h"
 #include "sim/collective/nccl_collective.h"
+#include "sim/schedule/cost_cache.h"
 
 namespace moeplan::sim {
 
 namespace {
+
+constexpr std::int64_t kCollectiveKey = 30;
 
 /// The layer that an MTP block repeats: the last one with attention and a feed-forward part.
 LayerSpec mtp_layer(const ModelSpec& model) {
@@ -96,10 +99,11 @@ std::vector<std::vector<PlacedLayer>> place_layers(const ModelSpec& model, const
 }
 
 StageModel::StageModel(const Job& job, const PlanSpec& plan, const CommNetwork& network, int stage,
-                       bool free_comm)
+                       bool free_comm, CostCache* solved)
     : plan_(plan),
       network_(network),
       free_comm_(free_comm),
+      shared_(solved),
       ranks_(stage_ranks(plan.layout, stage)),
       kernels_(job.model, job.run, plan, job.profile,
                [this](LayerGroup group, CollectiveKind kind, base::Bytes buffer) {
@@ -126,10 +130,18 @@ Estimate StageModel::solve_comm(LayerGroup group, CollectiveKind kind, base::Byt
                                       buffer.count()};
   const auto found = solved_.find(key);
   if (found != solved_.end()) return found->second;
-  const CommGroups groups = layer_groups(ranks_, plan_.layout, plan_.cp_heads(), group);
-  const Estimate estimate = kind == CollectiveKind::kAllToAll
-                                ? solve_even_all_to_all(network_, groups, buffer).estimate()
-                                : solve_collective(network_, groups, kind, buffer).estimate();
+  const auto solve = [&] {
+    const CommGroups groups = layer_groups(ranks_, plan_.layout, plan_.cp_heads(), group);
+    return kind == CollectiveKind::kAllToAll ? solve_even_all_to_all(network_, groups, buffer).estimate()
+                                             : solve_collective(network_, groups, kind, buffer).estimate();
+  };
+  const ParallelLayout& l = plan_.layout;
+  const Estimate estimate =
+      shared_ == nullptr ? solve()
+                         : shared_->collective({kCollectiveKey, l.tp, l.cp, l.ranks_per_stage(), plan_.cp_heads(),
+                                                static_cast<std::int64_t>(group), static_cast<std::int64_t>(kind),
+                                                buffer.count()},
+                                               solve);
   solved_.emplace(key, estimate);
   return estimate;
 }

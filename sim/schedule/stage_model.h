@@ -28,8 +28,10 @@ std::vector<std::vector<PlacedLayer>> place_layers(const ModelSpec& model, const
 /// collectives inside a layer on this stage's place in the cluster.
 class StageModel {
  public:
-  /// `free_comm`: communication inside layers takes no time (a counterfactual).
-  StageModel(const Job& job, const PlanSpec& plan, const CommNetwork& network, int stage, bool free_comm);
+  /// `free_comm`: communication inside layers takes no time (a counterfactual). `solved`: keeps the collectives
+  /// of the first stage under this network for other plans.
+  StageModel(const Job& job, const PlanSpec& plan, const CommNetwork& network, int stage, bool free_comm,
+             CostCache* solved = nullptr);
   StageModel(const StageModel&) = delete;
   StageModel& operator=(const StageModel&) = delete;
 
@@ -50,6 +52,7 @@ class StageModel {
   const PlanSpec& plan_;
   const CommNetwork& network_;
   bool free_comm_;
+  CostCache* shared_ = nullptr;
   StageRanks ranks_;
   std::vector<double> slow_;
   std::map<std::vector<std::int64_t>, Estimate> solved_;

@@ -78,7 +78,7 @@ class VariantBuilder {
  public:
   VariantBuilder(const Job& job, const PlanSpec& plan, const CommNetwork& network, std::int64_t placement,
                  CostCache& cache)
-      : plan_(plan), model_(job, plan, network, 0, false), documents_(mean_documents(job, cache)) {
+      : plan_(plan), model_(job, plan, network, 0, false, &cache), documents_(mean_documents(job, cache)) {
     if (!job.model.is_moe()) return;
     const RoutedCosts& costs = estimate_routed(job, plan, placement, cache);
     routed_ = recomputes(RecomputeModule::kMoeAct) ? &costs.again : &costs.plain;
