@@ -68,6 +68,11 @@ planner::SearchOptions search_options(const PlanOptions& options) {
   search.top = options.top;
   search.threads = options.common.threads;
   read_budget(options.budget, search);
+  search.exhaustive = options.exhaustive;
+  if (options.exhaustive && !options.budget.empty())
+    throw base::InputError("--exhaustive with --budget: expected one of them", "--exhaustive simulates all that no bound rules out");
+  if (options.exhaustive && !options.from.empty())
+    throw base::InputError("--exhaustive with --from: expected one of them", "--from simulates every plan one axis away anyway");
   std::string pins;
   for (const std::string& pin : options.pins) pins += (pins.empty() ? "" : ",") + pin;
   search.pins = planner::parse_pins(pins);

@@ -15,6 +15,7 @@ struct PlanOptions {
   std::string from;                  ///< a plan file: rank changes to it instead of searching from nothing
   int top = 5;
   std::string experiment;            ///< folder for runs that tell the best plans apart; empty: none
+  bool exhaustive = false;           ///< no budget: every point that fits and that no bound rules out
   std::string budget;                ///< "2000" simulations or "5s"; empty = the default
   std::vector<std::string> open;     ///< "cp,overlap"; may repeat
   std::vector<std::string> pins;     ///< "tp=2,ep=8"; may repeat

@@ -35,6 +35,12 @@ std::string write_plan_json(const planner::SearchResult& search, const std::stri
     json.end_object();
   }
   json.end_array();
+  json.key("unseen");
+  json.begin_object();
+  json.field("points", search.unseen.points);
+  if (search.unseen.floor < base::Seconds::infinity() && !search.unseen.not_estimated)
+    json.field("lower_bound_s", search.unseen.floor.s());
+  json.end_object();
   json.field("why", search.why);
   json.end_object();
   return json.text();

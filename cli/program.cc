@@ -71,6 +71,8 @@ class Program {
         ->capture_default_str();
     verb->add_option("--budget", plan_.budget,
                      "simulations (2000), or wall-clock time (5s: the result then depends on the machine)");
+    verb->add_flag("--exhaustive", plan_.exhaustive,
+                   "simulate every point that fits and whose lower bound does not rule it out");
     verb->add_option("--pin", plan_.pins, "fix axes, e.g. tp=2,ep=8 or sharding=hsdp:8; may repeat");
     verb->add_option("--open", plan_.open,
                      "search more axes, of cp (and cp_comm), etp, sharding, overlap, dispatcher, chunks, or all; each "

@@ -14,6 +14,10 @@ constexpr double kPlacementGain = 0.01;
 
 Evaluator::Evaluator(const sim::Job& job, std::string framework, const std::vector<int>& ep_degrees)
     : job_(job), framework_(std::move(framework)), cache_(sim::make_cost_cache()) {
+  if (framework_ == "megatron") {
+    const auto faults = find_megatron_job_faults({job.model, job.run, job.cluster.ranks()});
+    if (!faults.empty()) broken_by_job_ = faults.front().rule;
+  }
   if (!job.model.is_moe()) return;
   shares_ = mean_shares(job.loads);
   for (const int ep : ep_degrees) {
@@ -27,9 +31,10 @@ Evaluator::Evaluator(const sim::Job& job, std::string framework, const std::vect
 }
 
 std::string Evaluator::find_broken_rule(const sim::PlanSpec& plan) const {
+  if (!broken_by_job_.empty()) return broken_by_job_;
   if (framework_ == "megatron") {
-    const auto faults = find_megatron_faults({job_.model, job_.run, job_.cluster.ranks()}, plan);
-    if (!faults.empty()) return faults.front().rule;
+    const PlanContext context{job_.model, job_.run, job_.cluster.ranks()};
+    if (const char* rule = find_broken_megatron_rule(context, plan)) return rule;
   }
   const auto faults = sim::find_faults(job_, plan);
   if (!faults.empty()) return faults.front().rule;
@@ -47,10 +52,12 @@ sim::Placement Evaluator::replicas(int ep) const {
   return replicated_placement(shares_, ep, 1);
 }
 
-sim::StepResult Evaluator::simulate(const sim::PlanSpec& plan, int iterations, bool what_if) const {
+sim::StepResult Evaluator::simulate(const sim::PlanSpec& plan, int iterations, bool what_if,
+                                    int samples) const {
   sim::SimulateOptions options;
   options.max_iterations = iterations;
   options.what_if = what_if;
+  options.micro_batch_samples = samples;
   return sim::simulate_step(job_, plan, options, cache_.get()).result;
 }
 

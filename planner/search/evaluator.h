@@ -26,8 +26,10 @@ class Evaluator {
   sim::Placement replicas(int ep) const;
 
   sim::MemoryResult memory(const sim::PlanSpec& plan) const { return sim::compute_memory(job_, plan); }
-  base::Seconds estimate(const sim::PlanSpec& plan) const { return sim::estimate_step_time(job_, plan, *cache_); }
-  sim::StepResult simulate(const sim::PlanSpec& plan, int iterations, bool what_if) const;
+  sim::StepEstimate estimate(const sim::PlanSpec& plan) const { return sim::estimate_step(job_, plan, *cache_); }
+  /// `samples`: routing matrices of an iteration and layer, at most.
+  sim::StepResult simulate(const sim::PlanSpec& plan, int iterations, bool what_if,
+                           int samples = sim::kMicroBatchSamples) const;
 
  private:
   struct Placed {
@@ -38,6 +40,7 @@ class Evaluator {
 
   const sim::Job& job_;
   std::string framework_;
+  std::string broken_by_job_;  ///< rule of the framework that no plan keeps
   std::unique_ptr<sim::CostCache, void (*)(sim::CostCache*)> cache_;
   std::vector<std::vector<double>> shares_;
   std::map<int, Placed> placements_;

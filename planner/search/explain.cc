@@ -96,6 +96,21 @@ std::string describe_account(const SearchResult& result) {
   return fmt::format("Searched {} points: {} simulated{}{}.\n", result.searched, result.evaluated, list.empty() ? "" : "; ruled out ", list);
 }
 
+/// What of the space could still be better than what was found.
+std::string describe_unseen(const SearchResult& result) {
+  const Unseen& unseen = result.unseen;
+  const Seconds best = result.plans.front().result.step_time;
+  if (unseen.points == 0) {
+    return fmt::format("Every point of the space breaks a rule, does not fit, was simulated, or has a lower bound above {}: nothing better was left out.\n",
+                       base::pretty(unseen.limit < Seconds::infinity() ? unseen.limit : best));
+  }
+  const std::string points = fmt::format("{} point{} neither simulated nor ruled out by a bound", unseen.points, unseen.points == 1 ? " was" : "s were");
+  if (unseen.not_estimated || unseen.floor == Seconds::infinity()) return points + " in the time given; what they would take is not known.\n";
+  const double below = 1 - unseen.floor / best;
+  return fmt::format("{}; by their bounds none of them can take less than {}{}.\n", points, base::pretty(unseen.floor),
+                     below > 0 ? fmt::format(" ({} below rank 1); --exhaustive or a larger --budget simulates them", percent(below)) : "");
+}
+
 std::string context_words(const sim::PlanSpec& plan) {
   return fmt::format("{}{}", sim::name(plan.cp_comm()), plan.cp_a2a_size > 0 ? fmt::format(":{}", plan.cp_a2a_size) : "");
 }
@@ -206,7 +221,7 @@ void explain(SearchResult& result, const sim::Job& job) {
   for (RankedPlan& ranked : result.plans) ranked.plan.why = ranked.why;
   const RankedPlan& best = result.plans.front();
   result.why = fmt::format("{}: {} a step, {}.\n", sim::short_name(best.plan), base::pretty(best.result.step_time), best.why);
-  result.why += how_sure(result) + describe_misfits(result) + describe_account(result);
+  result.why += how_sure(result) + describe_misfits(result) + describe_account(result) + describe_unseen(result);
 }
 
 std::string explain_infeasible(const SearchResult& result, const sim::Job& job) {

@@ -21,6 +21,8 @@ struct SearchOptions {
   base::Seconds wall_budget;
   Pins pins;
   OpenAxes open;
+  /// Simulate every point that fits and that its lower bound does not rule out: nothing better is left.
+  bool exhaustive = false;
   int threads = 0;
   int iterations = 8;  ///< of a load trace, for the plans that are shown
 };
@@ -31,10 +33,10 @@ inline constexpr std::int64_t kBudgetOfAnAxis = 48;
 inline std::int64_t default_budget(const OpenAxes& open) {
   return kDefaultBudget + kBudgetOfAnAxis * open.count();
 }
-/// Candidates whose estimate is this much above the K-th best estimate are not simulated. Simulation /
+/// No simulation is expected below this share of its estimate, of plans whose passes do not pair. Simulation /
 /// estimate was 0.97 to 1.02 on 121 plans of Qwen3-30B-A3B on 32 H100 under lognormal:0.6, and 0.98 to 1.13
-/// under zipf:1.0, so a plan half as slow again in the estimate is out of reach.
-inline constexpr double kBoundFactor = 1.5;
+/// under zipf:1.0.
+inline constexpr double kLeastOfEstimate = 0.9;
 /// Below this difference two plans are equally fast as far as measurements go. Source: DESIGN section 6
 inline constexpr double kNoise = 0.03;
 
@@ -54,6 +56,14 @@ struct Misfit {
   base::Seconds estimate;    ///< of its step time, if it fitted
 };
 
+/// Points that keep the rules and that neither a simulation nor a bound decided.
+struct Unseen {
+  std::int64_t points = 0;                            ///< some of them may not fit
+  base::Seconds floor = base::Seconds::infinity();    ///< no one of them that fits takes less; infinity: none
+  bool not_estimated = false;                         ///< a wall budget left some without a bound
+  base::Seconds limit = base::Seconds::infinity();    ///< K-th best time of the ranking, which bounds prune by
+};
+
 /// The answer, and an account of every point of the space: searched = sum of pruned + evaluated.
 struct SearchResult {
   bool feasible = false;
@@ -62,20 +72,21 @@ struct SearchResult {
   std::int64_t evaluated = 0;                  ///< simulated
   std::map<std::string, std::int64_t> pruned;  ///< rule -> points that it ruled out first
   std::vector<RankedPlan> plans;               ///< best first, at most top
+  Unseen unseen;
   std::vector<Misfit> misfits;                 ///< most promising first, at most three
   std::string why;                             ///< the answer in words, several lines
 };
 
 /// Searches the space for the plans with the shortest step.
 ///
-/// Model:   enumerate; rules of the framework; memory; estimate_step_time ranks; the best `budget` within
-///          kBoundFactor of the top-th estimate are simulated; the best of those again with all iterations.
+/// Model:   enumerate; rules of the framework; estimate and lower bound of every point; memory in the order of
+///          estimates; simulation of one iteration until bound, estimate or budget end it (contest.h); the best of
+///          those again with all iterations.
 ///          Plans that differ only in virtual stages, placement, overlap, dispatcher or the exchange of
 ///          context parallelism are one family: its best stands, and half of the budget goes to the best
 ///          estimate of each family.
 /// Keys of `pruned`: those of megatron_rule_keys() and find_faults(), tp-within-nvlink, memory, bound,
-/// budget,
-///          placement-gains-nothing, wall-budget.
+///          estimate, budget, placement-gains-nothing, wall-budget.
 /// Deterministic for any number of threads unless a wall budget is set. Throws InputError where the framework
 /// cannot run the job under any plan, or a layer kind has no cost.
 SearchResult search_plans(const sim::Job& job, const SearchOptions& options);

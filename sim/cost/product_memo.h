@@ -43,7 +43,8 @@ class ProductMemo {
       auto value = std::make_unique<const Estimate>(compute());
       const Estimate result = *value;
       const Estimate* empty = nullptr;
-      if (cell.compare_exchange_strong(empty, value.get(), std::memory_order_release, std::memory_order_acquire))
+      if (cell.compare_exchange_strong(empty, value.get(), std::memory_order_release,
+                                       std::memory_order_acquire))
         value.release();
       return result;
     }

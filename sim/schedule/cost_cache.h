@@ -51,14 +51,16 @@ struct RoutedCosts {
 struct RoutedFloor {
   double experts_forward = 0, experts_backward = 0;
   double exchange_forward = 0, exchange_backward = 0;
+  double host_forward = 0, host_backward = 0;
 };
 
 /// Time of one layer for estimates, in seconds.
 struct LayerEstimate {
   double forward = 0;
   double backward = 0;
-  double weight = 0;                       ///< of backward: products that give gradients of weights
-  double low_forward = 0, low_backward = 0;  ///< what no routing and no overlap goes below
+  double weight = 0;                         ///< of backward: products that give gradients of weights
+  double low_forward = 0, low_backward = 0;  ///< of the GPU: what no routing and no overlap goes below
+  double low_host = 0;                       ///< of the host, forward and backward
 };
 
 /// What plans share that differ in virtual stages, schedule and split alone.

@@ -131,7 +131,8 @@ RoutedGroup route_group(const Job& job, const PlanSpec& plan, const StageModel& 
 }
 
 RoutedTimes time_routed(const PlanSpec& plan, const LayerKernels& kernels, const RoutedGroup& group) {
-  MoeTimes moe = build_moe_times(kernels, group.traffic, group.times, plan.chunk_degree, plan.backward_chunks());
+  MoeTimes moe =
+      build_moe_times(kernels, group.traffic, group.times, plan.chunk_degree, plan.backward_chunks());
   if (plan.overlap.shared_experts) add_shared_experts(kernels, moe);
   if (plan.overlap.tile_fused && plan.layout.ep > 1) {
     fuse_tiles(kernels, group.traffic, moe);
@@ -207,12 +208,18 @@ RoutedFloor compute_floor(const Job& job, const PlanSpec& full_plan, CostCache& 
   const StageModel model(job, plan, network, 0, false, &cache);
   const RoutedGroup group = route_group(job, plan, model, network, -1, {});
   const MoeTimes moe = build_moe_times(model.kernels(), group.traffic, group.times, 1);
+  const auto host = [](const std::vector<Segment>& segments) {
+    double least = std::numeric_limits<double>::infinity();
+    for (const Segment& segment : segments) least = std::min(least, segment.host().s());
+    return segments.empty() ? 0.0 : least;
+  };
+  floor.host_forward = host(moe.experts);
+  floor.host_backward = host(moe.experts_backward);
   // All rows of the mean rank for one of its experts.
   const auto size = static_cast<std::int64_t>(group.ranks.ranks.size());
   std::vector<std::int64_t> one(static_cast<std::size_t>(group.traffic.slots_per_rank), 0);
   one.front() = model.kernels().tokens().routed * job.model.top_k * size / plan.layout.ep;
-  floor.experts_forward =
-      std::min(fastest(moe.experts), model.kernels().experts_forward(one).gpu_time().s());
+  floor.experts_forward = std::min(fastest(moe.experts), model.kernels().experts_forward(one).gpu_time().s());
   floor.experts_backward =
       std::min(fastest(moe.experts_backward), model.kernels().experts_backward(one).gpu_time().s());
   if (removes_duplicates(plan.dispatcher)) return floor;
@@ -248,7 +255,8 @@ const RoutedCosts& estimate_routed(const Job& job, const PlanSpec& plan, std::in
 }
 
 const RoutedFloor& estimate_routed_floor(const Job& job, const PlanSpec& plan, CostCache& cache) {
-  return cache.routed_floor(routed_key(job, plan, kFloorKey, 0), [&] { return compute_floor(job, plan, cache); });
+  return cache.routed_floor(routed_key(job, plan, kFloorKey, 0),
+                            [&] { return compute_floor(job, plan, cache); });
 }
 
 }  // namespace moeplan::sim

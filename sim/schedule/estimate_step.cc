@@ -18,15 +18,16 @@ enum KeyKind : std::int64_t { kTailKey = 11, kContentsKey };
 struct StageLoad {
   double forward = 0, backward = 0;  ///< s, of one micro-batch
   double weight = 0;                 ///< s, of backward: weight gradients
-  double low_forward = 0, low_backward = 0;
+  double low_forward = 0, low_backward = 0, low_host = 0;
   double total() const { return forward + backward; }
-  double low() const { return low_forward + low_backward; }
+  double low() const { return std::max(low_forward + low_backward, low_host); }
   void add(const LayerEstimate& part, double share) {
     forward += part.forward * share;
     backward += part.backward * share;
     weight += part.weight * share;
     low_forward += part.low_forward * share;
     low_backward += part.low_backward * share;
+    low_host += part.low_host * share;
   }
 };
 
@@ -72,7 +73,8 @@ RankParameters parameters_of(const Job& job, const PlanSpec& plan, const std::ve
   for (std::size_t k = 0; k < kinds.size(); ++k) {
     if (stage.count[k] <= 0) continue;
     const std::vector<PlacedLayer> layer{{kinds[k].spec, 0, -1, kinds[k].is_mtp}};
-    sum.dense += chunk_parameters(job.model, plan, layer, false, false).dense * static_cast<int>(stage.count[k]);
+    sum.dense +=
+        chunk_parameters(job.model, plan, layer, false, false).dense * static_cast<int>(stage.count[k]);
   }
   for (const StageContents::Ends& ends : stage.ends)
     sum.dense += chunk_parameters(job.model, plan, {}, ends.first, ends.last).dense;
@@ -179,8 +181,8 @@ struct LowStage {
   double time = 0;  ///< s, without what a step does once
 };
 
-LowStage find_low_stage(const PlanSpec& plan, const StageContents& contents, const std::vector<StageLoad>& stages,
-                        const VariantCosts& costs, double m) {
+LowStage find_low_stage(const PlanSpec& plan, const StageContents& contents,
+                        const std::vector<StageLoad>& stages, const VariantCosts& costs, double m) {
   const PipelineSchedule schedule = plan.schedule();
   const bool fills = drains_backward(schedule) || schedule == PipelineSchedule::kZeroBubbleH1;
   LowStage most;
@@ -190,8 +192,8 @@ LowStage find_low_stage(const PlanSpec& plan, const StageContents& contents, con
     if (time > most.time) most = {s, time};
     if (!fills) continue;
     const StageContents::Stage& stage = contents.stages[s];
-    const StageLoad front = load_of(stage.front, stage.front_ends.first ? 1 : 0, stage.front_ends.last ? 1 : 0,
-                                    costs, 1.0);
+    const StageLoad front =
+        load_of(stage.front, stage.front_ends.first ? 1 : 0, stage.front_ends.last ? 1 : 0, costs, 1.0);
     before += front.low_forward + costs.transfer;
     if (drains_backward(schedule)) behind += front.low_backward + costs.transfer;
   }

@@ -45,7 +45,8 @@ int StageContents::Stage::lasts() const {
   return static_cast<int>(std::count_if(ends.begin(), ends.end(), [](const Ends& end) { return end.last; }));
 }
 
-StageContents stage_contents(const ModelSpec& model, const std::vector<LayerKind>& kinds, const PlanSpec& plan) {
+StageContents stage_contents(const ModelSpec& model, const std::vector<LayerKind>& kinds,
+                             const PlanSpec& plan) {
   const ChunkMap map(plan);
   const auto chunks = place_layers(model, plan);
   StageContents contents;

@@ -43,6 +43,7 @@ struct StageContents {
 };
 
 /// Requires: find_faults() empty. `kinds` = layer_kinds(model).
-StageContents stage_contents(const ModelSpec& model, const std::vector<LayerKind>& kinds, const PlanSpec& plan);
+StageContents stage_contents(const ModelSpec& model, const std::vector<LayerKind>& kinds,
+                             const PlanSpec& plan);
 
 }  // namespace moeplan::sim

@@ -19,7 +19,8 @@ constexpr double kBf16Bytes = 2.0;
 CacheKey variant_key(const Job& job, const PlanSpec& plan, std::int64_t placement) {
   const ParallelLayout& l = plan.layout;
   std::int64_t modules = 0;
-  for (const RecomputeModule module : plan.recompute.modules) modules |= std::int64_t{1} << static_cast<int>(module);
+  for (const RecomputeModule module : plan.recompute.modules)
+    modules |= std::int64_t{1} << static_cast<int>(module);
   return {kVariantKey,
           l.tp,
           l.cp,
@@ -91,11 +92,13 @@ class VariantBuilder {
     const bool routes = t.is_moe && routed_ != nullptr;
     PassTime feed_forward, backward, weight;
     LayerEstimate estimate;
-    double low_routed = 0;
+    double low_routed = 0, host_feed_forward = 0;
     if (routes) {
       feed_forward = routed_->forward, backward = routed_->backward, weight = routed_->weight;
       low_routed = routed_low(plan_, floor_->experts_forward, floor_->exchange_forward);
       estimate.low_backward = routed_low(plan_, floor_->experts_backward, floor_->exchange_backward);
+      host_feed_forward = floor_->host_forward;
+      estimate.low_host = floor_->host_backward;
     }
     for (const Segment* s : {&t.before_forward, &t.after_forward}) feed_forward.add(*s);
     PassTime forward = feed_forward, attention;
@@ -105,9 +108,14 @@ class VariantBuilder {
       backward.add(packed.attention_backward.whole, share);
       weight.add(packed.attention_backward.weight, share);
       estimate.low_backward += packed.attention_backward.whole.gpu_time().s() * share;
+      estimate.low_host += packed.attention_backward.whole.host().s() * share;
     }
     forward.add(attention);
+    for (const Segment* s : {&t.before_forward, &t.after_forward}) host_feed_forward += s->host().s();
+    estimate.low_host += attention.host + host_feed_forward;
+    const double host_forward = attention.host + host_feed_forward;
     for (const BackwardSegment* s : {&t.before_backward, &t.after_backward}) {
+      estimate.low_host += s->whole.host().s();
       backward.add(s->whole);
       weight.add(s->weight);
     }
@@ -120,10 +128,12 @@ class VariantBuilder {
     if (plan_.recompute.mode == RecomputeMode::kFull) {
       estimate.backward += estimate.forward;
       estimate.low_backward += estimate.low_forward;
+      estimate.low_host += host_forward;
     }
     if (t.is_moe && recomputes(RecomputeModule::kMoe)) {
       estimate.backward += feed_forward.time();
       estimate.low_backward += low_feed_forward;
+      estimate.low_host += host_feed_forward;
     }
     return estimate;
   }
@@ -132,8 +142,12 @@ class VariantBuilder {
     const ChunkEnds ends = model_.ends(!last, last);
     const Segment* forward = last ? ends.last_forward : ends.first_forward;
     const BackwardSegment* backward = last ? ends.last_backward : ends.first_backward;
-    return {forward->time().s(), backward->whole.time().s(), backward->weight.time().s(),
-            forward->gpu_time().s(), backward->whole.gpu_time().s()};
+    return {forward->time().s(),
+            backward->whole.time().s(),
+            backward->weight.time().s(),
+            forward->gpu_time().s(),
+            backward->whole.gpu_time().s(),
+            forward->host().s() + backward->whole.host().s()};
   }
 
  private:
