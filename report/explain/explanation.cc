@@ -25,16 +25,26 @@ constexpr double kCommonSpread = 0.05;
 /// Of the step: a class below does not speak for the clock.
 constexpr double kWeighty = 0.01;
 
+/// The wait for other pipeline stages is idle time in a trace without send and receive kernels.
+void call_idle(StepAccount& account, Class operation) {
+  account.at(Class::kIdle).own += account.at(operation).own;
+  account.at(operation) = {};
+  for (auto& busy : account.busy_of_part) busy[static_cast<std::size_t>(operation)] = 0;
+}
+
 void merge_untold(StepAccount& prediction, StepAccount& measurement) {
+  const auto only_predicted = [&](Class operation) {
+    return prediction.at(operation).busy > Seconds() && measurement.at(operation).busy <= Seconds();
+  };
   if (measurement.at(Class::kAllToAll).busy > Seconds()) {
     prediction.merge(Class::kDispatch, Class::kCombine, Class::kAllToAll);
     measurement.merge(Class::kDispatch, Class::kCombine, Class::kAllToAll);
   }
-  if (prediction.at(Class::kGroupedGemm).busy > Seconds() &&
-      measurement.at(Class::kGroupedGemm).busy <= Seconds()) {
+  if (only_predicted(Class::kGroupedGemm)) {
     prediction.merge(Class::kGemm, Class::kGroupedGemm, Class::kAllGemm);
     measurement.merge(Class::kGemm, Class::kGroupedGemm, Class::kAllGemm);
   }
+  if (only_predicted(Class::kP2p)) call_idle(prediction, Class::kP2p);
 }
 
 Difference compare(Class operation, const StepAccount& prediction, const StepAccount& measurement) {
