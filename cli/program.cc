@@ -12,6 +12,7 @@
 #include "base/files.h"
 #include "cli/calibrate_program.h"
 #include "cli/command.h"
+#include "cli/explain_command.h"
 #include "cli/export_command.h"
 #include "cli/import_command.h"
 #include "cli/network_command.h"
@@ -38,6 +39,7 @@ class Program {
         "Exit codes: 0 ok, 1 infeasible, 2 bad input or usage, 3 environment, 70 bug, 130 interrupted.");
     declare_plan();
     declare_simulate();
+    declare_explain();
     declare_place();
     declare_replay();
     declare_network();
@@ -120,6 +122,26 @@ class Program {
         ->capture_default_str();
     add_result_flags(verb, simulate_.common, "write the result to this file");
     verb->callback([this] { verb_ = [this] { return run_simulate(simulate_, console_); }; });
+  }
+
+  void declare_explain() {
+    CLI::App* verb = app_.add_subcommand(
+        "explain", "A PyTorch profiler trace beside the prediction: what is slower, and which assumption that breaks");
+    ExplainOptions& o = explain_;
+    add_job_options(verb, o.job);
+    verb->add_option("--plan", o.plan, "plan file, as `plan` and `import plan` write it")->required();
+    verb->add_option("--measured", o.measured, "trace of one rank (torch.profiler's Chrome trace), .json or .json.gz")
+        ->required();
+    verb->add_option("--rank", o.rank, "rank that the trace is of (default: what the trace says)")
+        ->check(CLI::NonNegativeNumber);
+    verb->add_option("--step", o.steps, "take this step alone (the N of ProfilerStep#N); may repeat");
+    verb->add_option("--steps", o.count, "steps that a trace without ProfilerStep annotations holds")
+        ->check(CLI::PositiveNumber);
+    verb->add_option("--sharing", o.sharing, "how transfers share links: bound or flow")->capture_default_str();
+    verb->add_option("--seed", o.common.seed, "seed of everything that is drawn")->capture_default_str();
+    verb->add_flag("--json", o.common.json, "write the result as JSON");
+    verb->add_option("-o,--output", o.common.output, "write the result to this file");
+    verb->callback([this] { verb_ = [this] { return run_explain(explain_, console_); }; });
   }
 
   void declare_place() {
@@ -331,6 +353,7 @@ class Program {
   SimulateVerbOptions simulate_;
   SweepOptions sweep_;
   ValidateOptions validate_;
+  ExplainOptions explain_;
   ExportOptions export_;
   ImportOptions import_;
   PlaceOptions place_;

@@ -1,17 +1,18 @@
 #!/usr/bin/env python3
-"""Puts the experts of a safetensors checkpoint in the order that a plan asks for (expert-permutation.json of `moeplan export`).
+"""Puts the experts of a checkpoint in the order that a plan asks for (expert-permutation.json of `moeplan export`).
 
     scripts/permute_experts.py PERMUTATION CHECKPOINT OUT [--dry-run] [--groups N]
 
-CHECKPOINT is a .safetensors file or a folder of them (with or without model.safetensors.index.json); OUT is made, and must not be
-there. In each MoE layer that the file names, position s takes old expert list[s]: rows of the router's weight and biases, weights of
+CHECKPOINT is a .safetensors file, a PyTorch file (.pt, .pth, .bin) or a folder of either (with or without model.safetensors.index.json);
+OUT is made, and must not be there. In each MoE layer that the file names, position s takes old expert list[s]: rows of the router's weight and biases, weights of
 each expert (`experts.7.up_proj.weight` is renamed, `experts.gate_up_proj` of shape [experts, ...] has its rows moved), and whatever
 optimizer states carry these names. The network computes the same function, since what a token chooses moves with its expert. Where
 the router chooses among groups (`n_group` of config.json, or --groups), groups have to stay whole, and others are refused.
 
 Everything else is copied. What was written is read again and compared with the original, byte by byte, before OUT gets its name. A
-tensor of an expert or a router that this does not understand ends it: nothing is guessed. Needs Python 3.8 and nothing else; memory
-is a few MiB. PyTorch's own files (.pt, .bin) are refused: write the checkpoint with safetensors.
+tensor of an expert or a router that this does not understand ends it: nothing is guessed. Needs Python 3.8 and nothing else, and memory
+of a few MiB; for PyTorch's files needs PyTorch (2.1 or later), which reads weights alone (no code of the file runs) and holds a file in
+memory. Optimizer states by number (torch.optim's "state") say of no tensor whose it is and are refused, and so are .distcp folders.
 """
 import argparse
 import json
@@ -22,6 +23,7 @@ import struct
 import sys
 
 CHUNK = 1 << 22
+PYTORCH = (".pt", ".pth", ".bin")
 LAYER = re.compile(r"(?:^|\.)layers\.(\d+)\.(.+)$")
 ONE_EXPERT = re.compile(r"^(.*?(?<!shared_)experts\.)(\d+)(\..+)$")
 ROUTER = re.compile(r"(?:^|\.)(?:gate|router)(?:\.(?:classifier|linear|wg))?\.(?:weight|bias|e_score_correction_bias|expert_bias)(?:\.\w+)?$"
@@ -124,6 +126,101 @@ def stream(file, parts):
             yield block
 
 
+def import_torch(path):
+    try:
+        import torch
+    except ImportError:
+        raise Refusal("%s: PyTorch's own form, and no PyTorch here to read it; install it, or write the checkpoint with safetensors" % path)
+    return torch
+
+
+class TorchFile:
+    """A file of torch.save(): dicts in dicts with tensors at their ends. A tensor's name is its keys, joined by dots."""
+
+    def __init__(self, path):
+        self.path = path
+        torch = import_torch(path)
+        try:
+            self.root = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # whatever a damaged file makes of it
+            raise Refusal("%s: PyTorch cannot read it: %s" % (path, str(error).splitlines()[0] if str(error) else type(error).__name__))
+        self.values, self.tensors, self.below = {}, {}, {}
+        self.collect(self.root, ())
+
+    def collect(self, value, keys):
+        torch = import_torch(self.path)
+        if isinstance(value, torch.Tensor):
+            name = ".".join(map(str, keys))
+            if any(isinstance(key, int) for key in keys) and "state" in keys:
+                raise Refusal("%s: %s: optimizer states by number; write them by the names of their weights" % (self.path, name))
+            if name in self.tensors:
+                raise Refusal("%s: two tensors are called %s" % (self.path, name))
+            self.values[name] = value
+            for depth in range(1, len(keys) + 1):
+                self.below.setdefault(".".join(map(str, keys[:depth])), []).append(name)
+            self.tensors[name] = {"shape": list(value.shape), "dtype": str(value.dtype)}
+        elif isinstance(value, dict):
+            for key, inner in value.items():
+                self.collect(inner, keys + (key,))
+        elif isinstance(value, (list, tuple)):
+            for number, inner in enumerate(value):
+                self.collect(inner, keys + (number,))
+
+    def permuted(self, value, keys, actions):
+        """The same with its keys renamed and its rows moved."""
+        torch = import_torch(self.path)
+        if isinstance(value, torch.Tensor):
+            action = actions[".".join(map(str, keys))]
+            return value[torch.tensor(action[1])] if action[0] == "rows" else value
+        if isinstance(value, dict):
+            made = type(value)()
+            for key, inner in value.items():
+                new = self.new_key(key, keys, actions)
+                if new in made:
+                    raise Refusal("%s: two tensors would be called %s" % (self.path, new))
+                made[new] = self.permuted(inner, keys + (key,), actions)
+            if getattr(value, "_metadata", None) is not None:
+                made._metadata = value._metadata
+            return made
+        if isinstance(value, (list, tuple)):
+            return type(value)(self.permuted(inner, keys + (number,), actions) for number, inner in enumerate(value))
+        return value
+
+    def new_key(self, key, keys, actions):
+        """Where the number of an expert stands in this key."""
+        prefix = "".join(str(k) + "." for k in keys)
+        name = prefix + str(key)
+        found = {str(key)}
+        for tensor in self.below.get(name, ()):
+            action, suffix = actions[tensor], tensor[len(name):]
+            if action[0] == "rename" and action[1] != tensor and action[1].startswith(prefix) and action[1].endswith(suffix):
+                found.add(action[1][len(prefix):len(action[1]) - len(suffix)])
+        found = found - {str(key)} or found
+        if len(found) > 1:
+            raise Refusal("%s: %s: keys of experts are not understood" % (self.path, name))
+        return type(key)(found.pop()) if isinstance(key, int) else found.pop()
+
+
+def write_torch(file, actions, path):
+    import_torch(file.path).save(file.permuted(file.root, (), actions), path)
+    with open(path, "rb") as out:
+        os.fsync(out.fileno())
+
+
+def compare_torch(file, actions, path):
+    """Reads what was written and compares it with the original."""
+    torch = import_torch(path)
+    written = TorchFile(path)
+    if len(written.values) != len(file.values):
+        raise Refusal("%s: has other tensors than the original" % path)
+    for name, value in file.values.items():
+        new = actions[name][1] if actions[name][0] == "rename" else name
+        twin = written.values.get(new)
+        rows = actions[name][1] if actions[name][0] == "rows" else None
+        if twin is None or twin.dtype != value.dtype or not torch.equal(twin, value if rows is None else value[torch.tensor(rows)]):
+            raise Refusal("%s: %s differs from the original" % (path, new))
+
+
 def write_shard(shard, actions, path):
     """The same tensors in the same places of the file, under their new names and with their rows moved."""
     header = {"__metadata__": shard.metadata} if shard.metadata is not None else {}
@@ -201,12 +298,14 @@ def find_files(checkpoint):
         raise Refusal("%s: no such file or folder" % checkpoint)
     names = sorted(n for n in os.listdir(checkpoint) if os.path.isfile(os.path.join(checkpoint, n)))
     for name in names:
-        if name.endswith((".pt", ".pth", ".bin", ".distcp")):
-            raise Refusal("%s: PyTorch's own form; write the checkpoint with safetensors" % os.path.join(checkpoint, name))
-    shards = [os.path.join(checkpoint, n) for n in names if n.endswith(".safetensors")]
+        if name.endswith(".distcp"):
+            raise Refusal("%s: a distributed checkpoint of PyTorch; write it with safetensors" % os.path.join(checkpoint, name))
+        if name.endswith(PYTORCH):
+            import_torch(os.path.join(checkpoint, name))
+    shards = [os.path.join(checkpoint, n) for n in names if n.endswith((".safetensors",) + PYTORCH)]
     if not shards:
-        raise Refusal("%s: found no .safetensors" % checkpoint)
-    return shards, [os.path.join(checkpoint, n) for n in names if not n.endswith(".safetensors")]
+        raise Refusal("%s: found no .safetensors, .pt, .pth or .bin" % checkpoint)
+    return shards, [os.path.join(checkpoint, n) for n in names if not n.endswith((".safetensors",) + PYTORCH)]
 
 
 def write_index(path, out, renamed):
@@ -228,7 +327,7 @@ def permute(permutation, checkpoint, out, dry_run, groups):
         for position, old in enumerate(order):
             place[old] = position
         layers[layer] = {"order": order, "place": place, "experts": set(), "router": 0, "fused": 0}
-    read = [Shard(path) for path in shards]
+    read = [TorchFile(path) if path.endswith(PYTORCH) else Shard(path) for path in shards]
     actions = [{name: what_to_do(name, tensor["shape"], layers) for name, tensor in shard.tensors.items()} for shard in read]
     for layer, state in sorted(layers.items()):
         if not state["router"]:
@@ -249,11 +348,15 @@ def permute(permutation, checkpoint, out, dry_run, groups):
     try:
         for shard, action in zip(read, actions):
             path = os.path.join(partial, os.path.basename(shard.path))
-            write_shard(shard, action, path)
-            compare(shard, action, path)
+            if isinstance(shard, TorchFile):
+                write_torch(shard, action, path)
+                compare_torch(shard, action, path)
+            else:
+                write_shard(shard, action, path)
+                compare(shard, action, path)
         for path in others:
             target = os.path.join(partial, os.path.basename(path))
-            if path.endswith(".safetensors.index.json"):
+            if path.endswith((".safetensors.index.json", ".bin.index.json")):
                 write_index(path, target, renamed)
             else:
                 shutil.copy2(path, target)

@@ -313,8 +313,9 @@ Estimate wait_for_copy(const Timeline& timeline, const ChunkBuilder::Task& wait,
 }
 
 /// Runs what a builder has built and reads off when each block is done. `ends`: last tasks of all ranks.
-ChunkTimes run_chunk(const StageRanks& stage, const TaskGraph& graph, const ChunkBuilder& builder,
+ChunkTimes run_chunk(const ChunkPlace& place, const TaskGraph& graph, const ChunkBuilder& builder,
                      const std::vector<std::vector<TaskId>>& ends, bool keep_bars) {
+  const StageRanks& stage = place.stage;
   const Timeline timeline = run(graph);
   ChunkTimes times;
   TaskId latest;
@@ -346,7 +347,7 @@ ChunkTimes run_chunk(const StageRanks& stage, const TaskGraph& graph, const Chun
       latest = last;
   }
   if (!keep_bars || !latest.valid()) return times;
-  const std::int32_t shown = builder.tasks()[latest.index()].rank;
+  const std::int32_t shown = place.shown >= 0 ? place.shown : builder.tasks()[latest.index()].rank;
   for (std::size_t t = 0; t < graph.tasks(); ++t) {
     const ChunkBuilder::Task& what = builder.tasks()[t];
     if (what.segment == nullptr || what.rank != shown) continue;
@@ -368,7 +369,7 @@ ChunkTimes simulate_chunk(const ChunkPlace& place, const ChunkWork& work, Pass p
   graph.reserve(work.layers.size() * per_layer, 2 * work.layers.size() * per_layer);
   builder.open(graph);
   builder.append(work, pass);
-  return run_chunk(place.stage, graph, builder, {builder.tails()}, keep_bars);
+  return run_chunk(place, graph, builder, {builder.tails()}, keep_bars);
 }
 
 ChunkTimes simulate_pair(const ChunkPlace& place, const ChunkWork& forward, const ChunkWork& backward,
@@ -377,7 +378,7 @@ ChunkTimes simulate_pair(const ChunkPlace& place, const ChunkWork& forward, cons
   ChunkBuilder builder(place);
   builder.open(graph);
   const std::vector<TaskId> forward_ends = builder.append_pair(forward, backward, factors);
-  return run_chunk(place.stage, graph, builder, {forward_ends, builder.tails()}, keep_bars);
+  return run_chunk(place, graph, builder, {forward_ends, builder.tails()}, keep_bars);
 }
 
 }  // namespace moeplan::sim

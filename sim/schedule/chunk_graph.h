@@ -62,7 +62,7 @@ struct ChunkBar {
 struct ChunkTimes {
   std::vector<base::Seconds> duration;  ///< [block]: until its last rank is done, from a common start
   std::vector<CostSum> critical;        ///< [block]: what the chain that ends last consists of
-  std::vector<ChunkBar> bars;           ///< of the rank that ends last, where asked for
+  std::vector<ChunkBar> bars;           ///< of the rank that is shown, where asked for
 };
 
 /// What all chunks of a stage have in common. `slow`: slow_factor per rank.
@@ -72,6 +72,7 @@ struct ChunkPlace {
   const Recompute& recompute;
   bool delay_weight_gradients = false;  ///< in pairs
   bool host_copies = false;             ///< activations leave for the host and come back
+  std::int32_t shown = -1;              ///< place of the rank whose bars are kept; -1: the one that ends last
 };
 
 /// Appends chunks to a task graph, rank by rank, so that a rank that is done early goes on to the next layer.

@@ -33,6 +33,8 @@ class ChunkSimulator {
     bool free_comm = false;
     bool keep_bars = false;
     int micro_batch_samples = kMicroBatchSamples;  ///< see SimulateOptions
+    std::int32_t shown =
+        -1;  ///< place in a stage of the rank whose bars are kept; -1: the one that ends last
   };
   ChunkSimulator(const Job& job, const PlanSpec& plan, const CommNetwork& network, Options options,
                  CostCache& cache);
@@ -62,8 +64,8 @@ class ChunkSimulator {
   const ChunkPair& chunk_pair(std::size_t chunk, const LoadSample& sample);
   OverlapFactors factors(const StageModel& model, const ChunkWork& forward, const ChunkWork& backward) const;
   ChunkPlace place_of(const StageModel& model) const {
-    return {model.ranks(), model.slow(), plan_.recompute, plan_.overlap.delay_weight_gradients,
-            plan_.offload.any()};
+    return {model.ranks(),       model.slow(),  plan_.recompute, plan_.overlap.delay_weight_gradients,
+            plan_.offload.any(), options_.shown};
   }
   std::size_t stage_class(std::size_t chunk) const {
     return static_cast<std::size_t>(class_of_[static_cast<std::size_t>(map_.stage(static_cast<int>(chunk)))]);

@@ -6,12 +6,14 @@
 
 #include <fmt/format.h>
 
+#include "base/check.h"
 #include "base/diagnostics.h"
 #include "base/quantity_text.h"
 #include "sim/cost/profile_data.h"
 #include "sim/schedule/attribution.h"
 #include "sim/schedule/bound_gap.h"
 #include "sim/schedule/build_view.h"
+#include "sim/schedule/build_rank_timeline.h"
 #include "sim/schedule/packing.h"
 #include "sim/schedule/speed_spread.h"
 #include "sim/schedule/step_notes.h"
@@ -153,10 +155,15 @@ void spread_speeds(const Job& job, const PlanSpec& plan, const SimulateOptions& 
 Simulation simulate_step(const Job& job, const PlanSpec& plan, const SimulateOptions& options,
                          CostCache* cache) {
   refuse_what_cannot_run(job, plan);
+  MOEPLAN_CHECK(options.timeline_rank < plan.layout.world(),
+                fmt::format("rank {} of {}", options.timeline_rank, plan.layout.world()));
+  MOEPLAN_CHECK(options.timeline_rank < 0 || !options.trace, "bars are kept of one rank");
   const auto own_cache = make_cost_cache();
   CostCache& costs = cache != nullptr ? *cache : *own_cache;
-  StepSimulator simulator(job, plan, options.network, {false, options.trace, options.micro_batch_samples},
-                          costs);
+  const bool has_timeline = options.timeline_rank >= 0;
+  const std::int32_t shown = has_timeline ? options.timeline_rank % plan.layout.ranks_per_stage() : -1;
+  StepSimulator simulator(job, plan, options.network,
+                          {false, options.trace || has_timeline, options.micro_batch_samples, shown}, costs);
   Simulation simulation;
   StepResult& result = simulation.result;
 
@@ -170,6 +177,8 @@ Simulation simulate_step(const Job& job, const PlanSpec& plan, const SimulateOpt
     times.push_back(step.time());
     critical.add(critical_cost(step));
     if (options.trace && i == middle_step) simulation.trace = build_trace(step, simulator, plan);
+    if (has_timeline && i == middle_step)
+      simulation.timeline = build_rank_timeline(step, simulator, plan, options.timeline_rank);
     if (options.view && i == middle_step) simulation.view = build_view(job, plan, step, middle.iteration);
   }
   const Seconds middle_time = times[middle_step];

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "sim/cost/profile.h"
+#include "sim/result/rank_timeline.h"
 #include "sim/result/step_result.h"
 #include "sim/result/step_view.h"
 #include "sim/result/trace.h"
@@ -40,6 +41,7 @@ struct SimulateOptions {
   bool what_if = true;     ///< simulate the counterfactuals too
   bool trace = false;
   bool view = false;        ///< timeline, loads, memory over time and critical path too
+  int timeline_rank = -1;   ///< all operations of this rank too; -1: of none. Not together with `trace`
   double speed_spread = 0;  ///< of ranks, see sim/schedule/speed_spread.h; 0 = the named speeds alone
   int draws = 16;           ///< of rank speeds, where they spread
   std::uint64_t seed = 1;   ///< of the draws
@@ -60,6 +62,7 @@ MemoryResult compute_memory(const Job& job, const PlanSpec& plan);
 struct Simulation {
   StepResult result;
   std::optional<Trace> trace;
+  std::optional<RankTimeline> timeline;  ///< of the rank asked for, in the iteration in the middle
   std::optional<StepView> view;  ///< of the iteration in the middle, at named speeds
 };
 

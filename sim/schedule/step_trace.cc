@@ -1,11 +1,11 @@
 #include "sim/schedule/step_trace.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include <fmt/format.h>
 
 #include "sim/schedule/attribution.h"
+#include "sim/schedule/pass_bars.h"
 
 namespace moeplan::sim {
 
@@ -22,55 +22,6 @@ enum Thread { kCompute, kCommunication, kTransfer, kExchange, kShared };
 int thread_of(const ChunkBar& bar, bool has_shared) {
   if (bar.stream == 3) return has_shared ? kShared + 1 : kShared;
   return bar.stream == 0 ? kCompute : (bar.stream == 1 ? kCommunication : kShared);
-}
-
-std::string_view exchange_name(Kind kind) {
-  switch (kind) {
-    case Kind::kReduce:
-      return "gradient reduction";
-    case Kind::kGather:
-    case Kind::kLayerGather:
-      return "parameter gather";
-    case Kind::kGradients:
-      return "gradient passes";
-    case Kind::kRouterBias:
-      return "router bias";
-    case Kind::kLossScale:
-      return "loss scale";
-    case Kind::kNorm:
-      return "gradient norm";
-    default:
-      return "optimizer";
-  }
-}
-
-/// When the pieces of a chunk start: they wait for gathers of parameters between each other.
-struct PieceClock {
-  std::vector<Instant> starts;
-  Seconds each = Seconds::infinity();
-
-  /// The moment that a chunk without such waits reaches after so long.
-  Instant at(Seconds since_start) const {
-    if (starts.size() == 1) return starts.front() + since_start;
-    const auto last = static_cast<double>(starts.size() - 1);
-    const double piece = std::min(last, std::floor(since_start / each));
-    return starts[static_cast<std::size_t>(piece)] + (since_start - each * piece);
-  }
-};
-
-/// Of the pass whose first piece is task `first`.
-PieceClock find_pieces(const PipelineStep& step, std::size_t first, Seconds duration) {
-  const PipelineTask& task = step.tasks[first];
-  const double pieces = std::round(1.0 / task.fraction);
-  PieceClock clock{{step.timeline.start[first]}, duration * task.fraction};
-  for (std::size_t t = first + 1; t < step.tasks.size() && static_cast<double>(clock.starts.size()) < pieces;
-       ++t) {
-    const PipelineTask& other = step.tasks[t];
-    if (other.kind == task.kind && other.chunk == task.chunk && other.micro_batch == task.micro_batch &&
-        other.block == task.block)
-      clock.starts.push_back(step.timeline.start[t]);
-  }
-  return clock;
 }
 
 /// The kernels of one bar, one after the other, and what it waits for the host.
@@ -133,23 +84,6 @@ const char* pass_name(Kind kind) {
       return "forward beside backward";
     default:
       return nullptr;
-  }
-}
-
-const ChunkTimes& times_of(const PipelineTask& task, const PipelineInput& input) {
-  if (task.kind == Kind::kBoth)
-    return input.both(task.chunk, task.micro_batch, task.other_chunk, task.other_micro_batch);
-  const ChunkPair& pair = *input.samples[static_cast<std::size_t>(task.micro_batch)]
-                               ->chunks[static_cast<std::size_t>(task.chunk)];
-  switch (task.kind) {
-    case Kind::kBackward:
-      return pair.backward;
-    case Kind::kInput:
-      return pair.input;
-    case Kind::kWeight:
-      return pair.weight;
-    default:
-      return pair.forward;
   }
 }
 
