@@ -25,7 +25,9 @@ constexpr std::array kOpenAxes = {std::pair(std::string_view("cp"), &OpenAxes::c
                                   std::pair(std::string_view("sharding"), &OpenAxes::sharding),
                                   std::pair(std::string_view("overlap"), &OpenAxes::overlap),
                                   std::pair(std::string_view("dispatcher"), &OpenAxes::dispatcher),
-                                  std::pair(std::string_view("chunks"), &OpenAxes::chunks)};
+                                  std::pair(std::string_view("chunks"), &OpenAxes::chunks),
+                                  std::pair(std::string_view("schedule"), &OpenAxes::schedule),
+                                  std::pair(std::string_view("stages"), &OpenAxes::stages)};
 
 constexpr std::array kOverlaps = {
     std::pair(std::string_view("shared_experts"), &LayerOverlap::shared_experts),
@@ -155,6 +157,47 @@ std::vector<LayerOverlap> all_overlap_values() {
        {"none", "shared_experts", "all_to_all", "all_to_all+delay_weight_gradients", "tile_fused"})
     all.push_back(parse_overlap_value(words));
   return all;
+}
+
+StageRule parse_stage_rule(std::string_view word) {
+  if (word == "even") return StageRule::kEven;
+  if (word == "balanced") return StageRule::kBalanced;
+  throw base::InputError(fmt::format("--pin stages: found \"{}\", expected even or balanced", word),
+                         "a plan file states any other split of the layers");
+}
+
+ScheduleValue parse_schedule_value(std::string_view word) {
+  const auto schedule = sim::find_schedule(word);
+  if (!schedule) {
+    throw base::InputError(fmt::format("--pin schedule: found \"{}\", expected one of {}", word,
+                                       fmt::join(sim::schedule_words(), ", ")));
+  }
+  return schedule;
+}
+
+bool fits_chunks(const ScheduleValue& schedule, int pp, int vp) {
+  using sim::PipelineSchedule;
+  if (!schedule) return true;
+  switch (*schedule) {
+    case PipelineSchedule::kInterleaved:
+      return pp > 1 && vp > 1;
+    case PipelineSchedule::kZeroBubbleV:
+    case PipelineSchedule::kDualPipeV:
+      return pp > 1 && vp == 2;
+    case PipelineSchedule::kDualPipe:
+      return pp > 1 && pp % 2 == 0 && vp == 1;
+    case PipelineSchedule::kZeroBubbleH1:
+      return pp > 1 && vp == 1;
+    default:
+      return vp == 1;
+  }
+}
+
+/// GPipe is no faster than 1F1B and keeps more; 1F1B and interleaved are the closed value.
+std::vector<ScheduleValue> all_schedule_values() {
+  using sim::PipelineSchedule;
+  return {std::nullopt, PipelineSchedule::kZeroBubbleH1, PipelineSchedule::kZeroBubbleV,
+          PipelineSchedule::kDualPipe, PipelineSchedule::kDualPipeV};
 }
 
 std::optional<ContextValue> fit_to_layout(const ContextValue& value, const sim::ParallelLayout& layout,

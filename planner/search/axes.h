@@ -27,8 +27,9 @@ struct ShardingValue {
 
 /// Axes that hold one value unless they are opened: they pay in few jobs, and each multiplies the points.
 struct OpenAxes {
-  bool cp = false, etp = false, sharding = false, overlap = false, dispatcher = false, chunks = false;
-  int count() const { return cp + etp + sharding + overlap + dispatcher + chunks; }
+  bool cp = false, etp = false, sharding = false, overlap = false, dispatcher = false, chunks = false,
+       schedule = false, stages = false;
+  int count() const { return cp + etp + sharding + overlap + dispatcher + chunks + schedule + stages; }
   friend bool operator==(const OpenAxes&, const OpenAxes&) = default;
 };
 
@@ -44,10 +45,26 @@ ShardingValue parse_sharding_value(std::string_view word);
 sim::LayerOverlap parse_overlap_value(std::string_view words);
 std::string overlap_value_words(const sim::LayerOverlap& overlap);
 
+/// How layers are dealt out to the stages of a pipeline: one value of axis stages.
+enum class StageRule {
+  kEven,     ///< as even as Megatron's rules give (sim::even_split)
+  kBalanced  ///< so that the slowest stage is as fast as can be (sim::balance_stages)
+};
+/// "even" or "balanced". Throws InputError.
+StageRule parse_stage_rule(std::string_view word);
+
+/// One value of axis schedule; empty: 1F1B, interleaved with several virtual stages.
+using ScheduleValue = std::optional<sim::PipelineSchedule>;
+/// "1f1b", "interleaved", "gpipe", "zb_h1", ... Throws InputError.
+ScheduleValue parse_schedule_value(std::string_view word);
+/// Is the schedule made for so many stages and virtual stages of a rank?
+bool fits_chunks(const ScheduleValue& schedule, int pp, int vp);
+
 /// The values of an opened axis, the closed one's first.
 std::vector<ContextValue> all_context_values();
 std::vector<ShardingValue> all_sharding_values();
 std::vector<sim::LayerOverlap> all_overlap_values();
+std::vector<ScheduleValue> all_schedule_values();
 
 /// The value on a layout, with what depends on it filled in; empty where the layout leaves none.
 /// Rule of a2a_size: the largest divisor of cp below it whose tp * a2a_size ranks share an NVLink domain.

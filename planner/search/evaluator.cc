@@ -2,6 +2,7 @@
 
 #include "planner/export/megatron_rules.h"
 #include "planner/placement/placement.h"
+#include "sim/schedule/balance_stages.h"
 
 namespace moeplan::planner {
 
@@ -50,6 +51,10 @@ bool Evaluator::greedy_gains(int ep) const {
 sim::Placement Evaluator::replicas(int ep) const {
   if (ep < 2 || !placements_.contains(ep)) return {};
   return replicated_placement(shares_, ep, 1);
+}
+
+sim::StageSplit Evaluator::balanced_split(const sim::PlanSpec& plan) const {
+  return sim::balance_stages(job_, plan, *cache_);
 }
 
 sim::StepResult Evaluator::simulate(const sim::PlanSpec& plan, int iterations, bool what_if,

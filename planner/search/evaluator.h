@@ -27,6 +27,8 @@ class Evaluator {
 
   sim::MemoryResult memory(const sim::PlanSpec& plan) const { return sim::compute_memory(job_, plan); }
   sim::StepEstimate estimate(const sim::PlanSpec& plan) const { return sim::estimate_step(job_, plan, *cache_); }
+  /// The split of its layers that balances its stages.
+  sim::StageSplit balanced_split(const sim::PlanSpec& plan) const;
   /// `samples`: routing matrices of an iteration and layer, at most.
   sim::StepResult simulate(const sim::PlanSpec& plan, int iterations, bool what_if,
                            int samples = sim::kMicroBatchSamples) const;

@@ -164,6 +164,7 @@ std::string describe_difference(const sim::PlanSpec& other, const sim::PlanSpec&
     if (a != b) add(text, fmt::format("{} {} instead of {}", name, a, b));
   };
   if (other.layout.cp > 1 && base.layout.cp > 1) words("cp_comm_type", context_words(other), context_words(base));
+  words("schedule", std::string(sim::name(other.schedule())), std::string(sim::name(base.schedule())));
   words("sharding", sharding_words(other), sharding_words(base));
   words("overlap", overlap_value_words(other.overlap), overlap_value_words(base.overlap));
   words("dispatcher", std::string(sim::name(other.dispatcher)), std::string(sim::name(base.dispatcher)));

@@ -33,7 +33,8 @@ void add_exchanges(const PlanSpec& plan, const Space& space, std::vector<PlanSpe
 }
 
 /// Changes along axes that were opened and have no degree of their own.
-void add_opened_axes(const PlanSpec& base, const Space& space, std::vector<PlanSpec>& plans) {
+void add_opened_axes(const PlanSpec& base, const Space& space, const Evaluator& evaluator,
+                     std::vector<PlanSpec>& plans) {
   const std::size_t before = plans.size();
   if (space.given.overlap) {
     for (const sim::LayerOverlap& overlap : space.overlap) {
@@ -48,6 +49,19 @@ void add_opened_axes(const PlanSpec& base, const Space& space, std::vector<PlanS
       if (!shared) continue;
       plans.push_back(base);
       apply_sharding(*shared, plans.back());
+    }
+  }
+  if (space.given.schedule) {
+    for (const ScheduleValue& schedule : space.schedule) {
+      if (!fits_chunks(schedule, base.layout.pp, base.layout.vp)) continue;
+      plans.push_back(base);
+      plans.back().stated_schedule = schedule;
+    }
+  }
+  if (space.given.stages && base.layout.pp > 1) {
+    for (const StageRule rule : space.stages) {
+      plans.push_back(base);
+      plans.back().split = rule == StageRule::kBalanced ? evaluator.balanced_split(base) : sim::StageSplit();
     }
   }
   if (space.given.dispatcher && base.layout.ep > 1) {
@@ -102,7 +116,7 @@ std::vector<PlanSpec> one_axis_away(const PlanSpec& base, const Space& space, co
   for (const int chunks : space.chunk_degree) {
     if (chunks != base.chunk_degree) with([chunks](PlanSpec& p) { p.chunk_degree = chunks; });
   }
-  add_opened_axes(base, space, plans);
+  add_opened_axes(base, space, evaluator, plans);
   if (!base.distributed_optimizer) with([](PlanSpec& p) { p.distributed_optimizer = true; });
   if (!base.overlap_grad_reduce) with([](PlanSpec& p) { p.overlap_grad_reduce = true; });
   if (base.distributed_optimizer && base.overlap_grad_reduce && !base.overlap_param_gather)

@@ -32,7 +32,7 @@ bool is_rule_of_layouts(std::string_view rule, std::string_view framework) {
 /// Rules that a variant (Space::variants_of) breaks with every micro-batch, recompute mode, chunk degree and
 /// placement once it breaks them with the first of each.
 bool is_rule_of_variants(std::string_view rule) {
-  static constexpr std::array<std::string_view, 18> kRules = {"context-mla",
+  static constexpr std::array<std::string_view, 23> kRules = {"context-mla",
                                                               "cp-a2a-size",
                                                               "cp-comm",
                                                               "cp-divides-heads",
@@ -49,6 +49,11 @@ bool is_rule_of_variants(std::string_view rule) {
                                                               "shard-group-experts",
                                                               "sharding-overlap",
                                                               "sharding-pipeline",
+                                                              "schedule",
+                                                              "schedule-chunks",
+                                                              "schedule-needs-pipeline",
+                                                              "dualpipe-stages",
+                                                              "dualpipe-chunks",
                                                               "whole-step-graph"};
   return is_one_of(kRules, rule);
 }
@@ -148,6 +153,7 @@ PlanSpec plan_at(const Space& space, const Evaluator& evaluator, const std::stri
                  const Candidate& candidate) {
   PlanSpec plan = plan_of(space, candidate, framework);
   if (candidate.greedy) plan.placement = evaluator.greedy(candidate.layout.ep);
+  if (candidate.stages == StageRule::kBalanced) plan.split = evaluator.balanced_split(plan);
   return plan;
 }
 
@@ -165,6 +171,7 @@ Sieved sieve_space(const Space& space, const Evaluator& evaluator, const std::st
     one = {};
   }
 
+  const int layers = static_cast<int>(evaluator.job().model.layers.size());
   std::vector<Point>& points = sieved.points;
   std::size_t closed = points.size();
   std::vector<std::size_t> order;
@@ -194,6 +201,13 @@ Sieved sieve_space(const Space& space, const Evaluator& evaluator, const std::st
       if (wanted != placed_for) placement = wanted > 0 ? evaluator.greedy(wanted) : sim::Placement();
       placed_for = wanted;
       plan.placement = std::move(placement);
+      if (candidate.stages == StageRule::kBalanced) {
+        plan.split = evaluator.balanced_split(plan);
+        if (plan.split == sim::even_split(layers, plan.layout.pp, plan.layout.vp)) {
+          point.rule = "stages-even-already";
+          continue;
+        }
+      }
       const sim::StepEstimate estimate = evaluator.estimate(plan);
       point.estimate = estimate.time;
       point.lower = estimate.lower;

@@ -104,15 +104,13 @@ void set_pin(Pins& pins, std::string_view key, std::string_view value) {
           "rail_relay in a plan file");
     }
   } else if (key == "schedule") {
-    pins.schedule = sim::find_schedule(value);
-    if (!pins.schedule) {
-      throw base::InputError(fmt::format("--pin schedule: found \"{}\", expected one of {}", value,
-                                         fmt::join(sim::schedule_words(), ", ")));
-    }
+    pins.schedule = parse_schedule_value(value);
+  } else if (key == "stages") {
+    pins.stages = parse_stage_rule(value);
   } else {
     throw base::InputError(fmt::format("--pin: unknown axis \"{}\"", key),
                            "axes are tp, pp, vp, cp, cp_comm, ep, etp, mb, chunks, recompute, placement, "
-                           "dispatcher, overlap, sharding, schedule");
+                           "dispatcher, overlap, sharding, schedule, stages");
   }
 }
 
@@ -163,6 +161,7 @@ Pins parse_pins(std::string_view text) {
                              "for example tp=2,ep=8");
     }
     set_pin(pins, item.substr(0, equals), item.substr(equals + 1));
+    if (comma + 1 == text.size()) throw base::InputError(fmt::format("--pin: found \"{}\" with nothing behind the comma, expected AXIS=VALUE", text));
     text.remove_prefix(std::min(comma + 1, text.size()));
   }
   return pins;
@@ -196,8 +195,20 @@ std::vector<sim::ParallelLayout> Space::layouts() const {
 }
 
 std::vector<Candidate> Space::variants_of(const sim::ParallelLayout& layout) const {
-  const bool held_twice = layout.dp * layout.cp > 1 || layout.edp > 1;
   std::vector<Candidate> variants;
+  for (std::size_t k = 0; k < schedule.size(); ++k) {
+    if (schedule.size() > 1 && !fits_chunks(schedule[k], layout.pp, layout.vp)) continue;
+    for (const StageRule rule : stages) {
+      if (layout.pp == 1 && rule != stages.front()) continue;
+      add_variants_of(layout, static_cast<int>(k), rule, variants);
+    }
+  }
+  return variants;
+}
+
+void Space::add_variants_of(const sim::ParallelLayout& layout, int with_schedule, StageRule with_stages,
+                            std::vector<Candidate>& variants) const {
+  const bool held_twice = layout.dp * layout.cp > 1 || layout.edp > 1;
   for (std::size_t s = 0; s < sharding.size(); ++s) {
     if (!held_twice && s > 0) break;
     const auto shared = fit_to_layout(sharding[s], layout, nvlink_domain);
@@ -211,12 +222,11 @@ std::vector<Candidate> Space::variants_of(const sim::ParallelLayout& layout) con
         for (std::size_t o = 0; o < overlap.size(); ++o) {
           if (layout.ep == 1 && o > 0) break;
           variants.push_back({layout, micro_batch.front(), chunk_degree.front(), 0, greedy.front(), *exchange,
-                              *shared, static_cast<int>(o), static_cast<int>(d)});
+                              *shared, static_cast<int>(o), static_cast<int>(d), with_schedule, with_stages});
         }
       }
     }
   }
-  return variants;
 }
 
 std::vector<Candidate> Space::points_of(const Candidate& variant, const sim::ModelSpec& model) const {
@@ -254,7 +264,8 @@ std::vector<Candidate> Space::enumerate(const sim::ModelSpec& model) const {
 bool Space::is_closed(const Candidate& point) const {
   const bool one_chunk = !given.chunks || point.chunk_degree == chunk_degree.front();
   return point.layout.cp == cp.front() && point.layout.etp == etp.front() && one_chunk &&
-         point.overlap == 0 && point.dispatcher == 0 && point.sharding.kind == sharding.front().kind;
+         point.overlap == 0 && point.dispatcher == 0 && point.sharding.kind == sharding.front().kind &&
+         point.schedule == 0 && point.stages == stages.front();
 }
 
 namespace {
@@ -278,7 +289,14 @@ void open_axes(const sim::ModelSpec& model, const OpenAxes& open, const Pins& pi
                  open.sharding || pins.sharding.has_value(),
                  open.overlap || pins.overlap.has_value(),
                  open.dispatcher || pins.dispatcher.has_value(),
-                 open.chunks || pins.chunk_degree.has_value()};
+                 open.chunks || pins.chunk_degree.has_value(),
+                 open.schedule || pins.schedule.has_value(),
+                 open.stages || pins.stages.has_value()};
+  space.schedule = open.schedule ? all_schedule_values() : std::vector<ScheduleValue>{std::nullopt};
+  if (pins.schedule) space.schedule = {pins.schedule};
+  space.stages = {StageRule::kEven};
+  if (open.stages) space.stages.push_back(StageRule::kBalanced);
+  if (pins.stages) space.stages = {*pins.stages};
   pin(space.cp, pins.cp);
   pin(space.etp, pins.etp);
   pin(space.chunk_degree, pins.chunk_degree);
@@ -311,7 +329,6 @@ Space build_space(const sim::ModelSpec& model, const SpaceLimits& limits, const 
   space.recompute.push_back(parse_recompute(model.is_moe() ? "moe_act+layernorm" : "layernorm"));
   space.recompute.push_back(parse_recompute("full"));
   space.greedy = {false, true};
-  space.schedule = pins.schedule;
   if (pins.schedule) keep_chunks_of(*pins.schedule, space.vp);
   pin(space.tp, pins.tp);
   pin(space.pp, pins.pp);
@@ -338,7 +355,7 @@ sim::PlanSpec plan_of(const Space& space, const Candidate& candidate, const std:
   plan.layout = candidate.layout;
   plan.micro_batch = candidate.micro_batch;
   plan.chunk_degree = candidate.chunk_degree;
-  plan.stated_schedule = space.schedule;
+  plan.stated_schedule = space.schedule[static_cast<std::size_t>(candidate.schedule)];
   if (candidate.layout.ep > 1)
     plan.dispatcher = space.dispatcher[static_cast<std::size_t>(candidate.dispatcher)];
   plan.overlap = space.overlap[static_cast<std::size_t>(candidate.overlap)];

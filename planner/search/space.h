@@ -21,7 +21,8 @@ struct Pins {
   std::optional<std::string> recompute;
   std::optional<std::string> placement;  ///< contiguous or greedy
   std::optional<sim::Dispatcher> dispatcher;
-  std::optional<sim::PipelineSchedule> schedule;
+  ScheduleValue schedule;
+  std::optional<StageRule> stages;
   std::optional<ContextValue> cp_comm;
   std::optional<ShardingValue> sharding;
   std::optional<sim::LayerOverlap> overlap;
@@ -44,6 +45,8 @@ struct Candidate {
   ShardingValue sharding;
   int overlap = 0;     ///< index into Space::overlap
   int dispatcher = 0;  ///< index into Space::dispatcher
+  int schedule = 0;    ///< index into Space::schedule
+  StageRule stages = StageRule::kEven;
   friend bool operator==(const Candidate&, const Candidate&) = default;
 };
 
@@ -55,9 +58,10 @@ struct SpaceLimits {
 };
 
 /// The axes of the search, every value a list: TP x PP x VP x CP x EP x ETP x micro-batch x recompute x chunk
-/// degree x placement x dispatcher x overlap x sharding x exchange of context parallelism, on all GPUs of the
-/// cluster. DP and EDP follow. Axes of OpenAxes hold one value unless opened or pinned.
-/// Not searched: uneven stages other than the even split, the order of ranks.
+/// degree x placement x dispatcher x overlap x sharding x exchange of context parallelism x schedule x split
+/// of the layers, on all GPUs of the cluster. DP and EDP follow. Axes of OpenAxes hold one value unless opened
+/// or pinned.
+/// Not searched: the order of ranks, CUDA graphs (of the run file).
 struct Space {
   int gpus = 0;
   int nvlink_domain = 1;
@@ -68,15 +72,15 @@ struct Space {
   std::vector<ShardingValue> sharding;
   std::vector<sim::LayerOverlap> overlap;
   std::vector<sim::Dispatcher> dispatcher;
+  std::vector<ScheduleValue> schedule;
+  std::vector<StageRule> stages;
   OpenAxes given;  ///< axes that were opened or pinned
-  /// Of every plan: pinned, not searched; empty: 1F1B, interleaved with VP > 1.
-  std::optional<sim::PipelineSchedule> schedule;
 
   /// In a fixed order; without VP > 1 where there is no pipeline.
   std::vector<sim::ParallelLayout> layouts() const;
-  /// Sharding x exchange of context parallelism x dispatcher x overlap on one layout, the closed values
+  /// Schedule x split x sharding x exchange of context parallelism x dispatcher x overlap on one layout, the closed values
   /// first, each with the first micro-batch, recompute mode, chunk degree and placement. Values that say the
-  /// same as another are left out: exchanges of CP 1, dispatchers and overlaps of EP 1, sharding where
+  /// same as another are left out: schedules for other numbers of stages, splits of PP 1, exchanges of CP 1, dispatchers and overlaps of EP 1, sharding where
   /// nothing is held twice, and groups of hsdp or of heads that are no part of the ranks.
   std::vector<Candidate> variants_of(const sim::ParallelLayout& layout) const;
   /// A variant with every micro-batch, recompute mode, chunk degree and placement, without greedy placement
@@ -86,6 +90,10 @@ struct Space {
   std::vector<Candidate> enumerate(const sim::ModelSpec& model) const;
   /// Has the point, on every axis of OpenAxes, the value that the axis has unless it is opened?
   bool is_closed(const Candidate& point) const;
+
+ private:
+  void add_variants_of(const sim::ParallelLayout& layout, int with_schedule, StageRule with_stages,
+                       std::vector<Candidate>& variants) const;
 };
 
 Space build_space(const sim::ModelSpec& model, const SpaceLimits& limits, const Pins& pins,
