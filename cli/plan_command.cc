@@ -20,6 +20,7 @@
 #include "planner/export/checkpoint_permutation.h"
 #include "planner/export/megatron_arguments.h"
 #include "planner/search/search.h"
+#include "planner/search/space_file.h"
 #include "report/plan_page.h"
 
 namespace moeplan::cli {
@@ -73,6 +74,7 @@ planner::SearchOptions search_options(const PlanOptions& options) {
     throw base::InputError("--exhaustive with --budget: expected one of them", "--exhaustive simulates all that no bound rules out");
   if (options.exhaustive && !options.from.empty())
     throw base::InputError("--exhaustive with --from: expected one of them", "--from simulates every plan one axis away anyway");
+  if (!options.space.empty()) search.choices = planner::read_space_file(base::load_document(options.space));
   std::string pins;
   for (const std::string& pin : options.pins) pins += (pins.empty() ? "" : ",") + pin;
   search.pins = planner::parse_pins(pins);

@@ -17,6 +17,7 @@ struct PlanOptions {
   std::string experiment;            ///< folder for runs that tell the best plans apart; empty: none
   bool exhaustive = false;           ///< no budget: every point that fits and that no bound rules out
   std::string budget;                ///< "2000" simulations or "5s"; empty = the default
+  std::string space;                 ///< a space file: axes pinned, bounded or opened
   std::vector<std::string> open;     ///< "cp,overlap"; may repeat
   std::vector<std::string> pins;     ///< "tp=2,ep=8"; may repeat
 };

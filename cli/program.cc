@@ -77,8 +77,10 @@ class Program {
                    "simulate every point that fits and whose lower bound does not rule it out");
     verb->add_option("--pin", plan_.pins, "fix axes, e.g. tp=2,ep=8 or sharding=hsdp:8; may repeat");
     verb->add_option("--open", plan_.open,
-                     "search more axes, of cp (and cp_comm), etp, sharding, overlap, dispatcher, chunks, or all; each "
-                     "multiplies the points; may repeat");
+                     "search more axes, of cp (and cp_comm), etp, sharding, overlap, dispatcher, chunks, schedule, "
+                     "stages, or all; each multiplies the points; may repeat");
+    verb->add_option("--space", plan_.space,
+                     "a YAML file that pins, bounds or opens axes (docs/formats/space.md); --pin wins over it");
     verb->add_option("--experiment", plan_.experiment,
                      "where the best plans' bands overlap, write up to three of them to this folder, to be run shortly");
     add_search_flags(verb, plan_.common);

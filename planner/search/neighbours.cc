@@ -135,7 +135,7 @@ class Climb {
         base_(base),
         space_(build_space(job.model,
                            {job.cluster.ranks(), job.cluster.nvlink_domain(), options.framework == "any"},
-                           options.pins, options.open)),
+                           options.pins, options.open, options.choices)),
         evaluator_(job, options.framework, space_.ep),
         budget_(options.budget > 0 ? options.budget
                                    : kMaxNodesOfClimb + kBudgetOfAnAxis * options.open.count()) {}

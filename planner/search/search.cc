@@ -27,7 +27,7 @@ class Search {
       : options_(options),
         space_(build_space(job.model,
                            {job.cluster.ranks(), job.cluster.nvlink_domain(), options.framework == "any"},
-                           options.pins, options.open)),
+                           options.pins, options.open, options.choices)),
         evaluator_(job, options.framework, space_.ep),
         started_(std::chrono::steady_clock::now()) {}
 

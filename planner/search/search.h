@@ -21,6 +21,7 @@ struct SearchOptions {
   base::Seconds wall_budget;
   Pins pins;
   OpenAxes open;
+  AxisChoices choices;  ///< of a space file
   /// Simulate every point that fits and that its lower bound does not rule out: nothing better is left.
   bool exhaustive = false;
   int threads = 0;

@@ -270,50 +270,115 @@ bool Space::is_closed(const Candidate& point) const {
 
 namespace {
 
-/// The axes that are closed unless opened; a pin holds either. CP above 1 brings its exchanges.
-void open_axes(const sim::ModelSpec& model, const OpenAxes& open, const Pins& pins, bool chunks,
-               Space& space) {
+using Choices = AxisChoices;
+
+/// Values of a list, or those of the axis between the bounds.
+void choose(std::vector<int>& axis, std::string_view word, const Choices& choices) {
+  const auto found = choices.numbers.find(word);
+  if (found == choices.numbers.end()) return;
+  const Choices::Numbers& numbers = found->second;
+  if (!numbers.values.empty()) {
+    axis = numbers.values;
+    return;
+  }
+  const std::vector<int> all = axis;
+  std::erase_if(axis, [&numbers](int value) {
+    return (numbers.min && value < *numbers.min) || (numbers.max && value > *numbers.max);
+  });
+  if (!axis.empty()) return;
+  throw base::InputError({{choices.file, numbers.place.at, numbers.place.path,
+                           fmt::format("no value of the axis lies between the bounds, expected one of {}", fmt::join(all, ", ")),
+                           "a list takes any numbers: [3, 7]"}});
+}
+
+template <class Value>
+void choose(std::vector<Value>& axis, const std::vector<Value>& values) {
+  if (!values.empty()) axis = values;
+}
+
+/// The axes that are closed unless opened, opened.
+void open_axes(const sim::ModelSpec& model, const OpenAxes& open, bool chunks, Space& space) {
   space.cp = open.cp ? divisors(space.gpus, kMaxCp) : std::vector<int>{1};
   space.etp = open.etp && model.is_moe() ? divisors(space.gpus, std::min(kMaxEtp, space.nvlink_domain))
                                          : std::vector<int>{1};
   space.chunk_degree = {1};
   if (chunks || open.chunks) space.chunk_degree.assign(kChunks.begin(), kChunks.end());
-  const bool several_cp = pins.cp ? *pins.cp > 1 : open.cp;
-  space.context = several_cp ? all_context_values() : std::vector<ContextValue>{{}};
   space.sharding = open.sharding ? all_sharding_values() : std::vector<ShardingValue>{{}};
   space.overlap = open.overlap && model.is_moe() ? all_overlap_values() : std::vector<sim::LayerOverlap>{{}};
   space.dispatcher = {sim::Dispatcher::kFlat};
   if (open.dispatcher && model.is_moe()) space.dispatcher.assign(kDispatchers.begin(), kDispatchers.end());
-  space.given = {open.cp || pins.cp.has_value() || pins.cp_comm.has_value(),
-                 open.etp || pins.etp.has_value(),
-                 open.sharding || pins.sharding.has_value(),
-                 open.overlap || pins.overlap.has_value(),
-                 open.dispatcher || pins.dispatcher.has_value(),
-                 open.chunks || pins.chunk_degree.has_value(),
-                 open.schedule || pins.schedule.has_value(),
-                 open.stages || pins.stages.has_value()};
   space.schedule = open.schedule ? all_schedule_values() : std::vector<ScheduleValue>{std::nullopt};
-  if (pins.schedule) space.schedule = {pins.schedule};
   space.stages = {StageRule::kEven};
   if (open.stages) space.stages.push_back(StageRule::kBalanced);
-  if (pins.stages) space.stages = {*pins.stages};
-  pin(space.cp, pins.cp);
-  pin(space.etp, pins.etp);
-  pin(space.chunk_degree, pins.chunk_degree);
-  if (pins.cp_comm && space.cp == std::vector<int>{1}) {
-    throw base::InputError("--pin cp_comm with CP 1: there is nothing to exchange",
-                           "--open cp, or --pin cp=2");
+}
+
+void apply_choices(const Choices& choices, Space& space) {
+  for (const auto& [word, axis] : {std::pair("tp", &space.tp), std::pair("pp", &space.pp), std::pair("vp", &space.vp),
+                                   std::pair("cp", &space.cp), std::pair("ep", &space.ep), std::pair("etp", &space.etp),
+                                   std::pair("mb", &space.micro_batch), std::pair("chunks", &space.chunk_degree)})
+    choose(*axis, word, choices);
+  if (!choices.recompute.empty()) {
+    space.recompute.clear();
+    for (const std::string& words : choices.recompute) space.recompute.push_back(parse_recompute(words));
   }
-  if (pins.cp_comm) space.context = {*pins.cp_comm};
+  choose(space.greedy, choices.greedy);
+  choose(space.sharding, choices.sharding);
+  choose(space.overlap, choices.overlap);
+  choose(space.dispatcher, choices.dispatcher);
+  choose(space.schedule, choices.schedule);
+  choose(space.stages, choices.stages);
+}
+
+void apply_pins(const Pins& pins, Space& space) {
+  pin(space.tp, pins.tp);
+  pin(space.pp, pins.pp);
+  pin(space.vp, pins.vp);
+  pin(space.cp, pins.cp);
+  pin(space.ep, pins.ep);
+  pin(space.etp, pins.etp);
+  pin(space.micro_batch, pins.micro_batch);
+  pin(space.chunk_degree, pins.chunk_degree);
+  if (pins.recompute) space.recompute = {parse_recompute(*pins.recompute)};
+  if (pins.placement) space.greedy = {*pins.placement == "greedy"};
   if (pins.sharding) space.sharding = {*pins.sharding};
   if (pins.overlap) space.overlap = {*pins.overlap};
   if (pins.dispatcher) space.dispatcher = {*pins.dispatcher};
+  if (pins.schedule) space.schedule = {pins.schedule};
+  if (pins.stages) space.stages = {*pins.stages};
+}
+
+/// CP above 1 brings all its exchanges unless they are named.
+void choose_exchanges(const Choices& choices, const Pins& pins, Space& space) {
+  const bool several = std::any_of(space.cp.begin(), space.cp.end(), [](int cp) { return cp > 1; });
+  space.context = several ? all_context_values() : std::vector<ContextValue>{{}};
+  if (!several && pins.cp_comm) {
+    throw base::InputError("--pin cp_comm with CP 1: there is nothing to exchange",
+                           "--open cp, or --pin cp=2");
+  }
+  choose(space.context, choices.cp_comm);
+  if (pins.cp_comm) space.context = {*pins.cp_comm};
+}
+
+OpenAxes either(const OpenAxes& a, const OpenAxes& b) {
+  return {a.cp || b.cp,       a.etp || b.etp,           a.sharding || b.sharding, a.overlap || b.overlap,
+          a.dispatcher || b.dispatcher, a.chunks || b.chunks, a.schedule || b.schedule, a.stages || b.stages};
+}
+
+OpenAxes pinned_axes(const Pins& pins) {
+  return {pins.cp.has_value() || pins.cp_comm.has_value(),
+          pins.etp.has_value(),
+          pins.sharding.has_value(),
+          pins.overlap.has_value(),
+          pins.dispatcher.has_value(),
+          pins.chunk_degree.has_value(),
+          pins.schedule.has_value(),
+          pins.stages.has_value()};
 }
 
 }  // namespace
 
 Space build_space(const sim::ModelSpec& model, const SpaceLimits& limits, const Pins& pins,
-                  const OpenAxes& open) {
+                  const OpenAxes& open, const AxisChoices& choices) {
   const int layers = static_cast<int>(model.layers.size());
   Space space;
   space.gpus = limits.gpus;
@@ -329,15 +394,14 @@ Space build_space(const sim::ModelSpec& model, const SpaceLimits& limits, const 
   space.recompute.push_back(parse_recompute(model.is_moe() ? "moe_act+layernorm" : "layernorm"));
   space.recompute.push_back(parse_recompute("full"));
   space.greedy = {false, true};
-  if (pins.schedule) keep_chunks_of(*pins.schedule, space.vp);
-  pin(space.tp, pins.tp);
-  pin(space.pp, pins.pp);
+  const OpenAxes opened = either(open, choices.open);
+  open_axes(model, opened, limits.chunks, space);
+  apply_choices(choices, space);
+  apply_pins(pins, space);
+  choose_exchanges(choices, pins, space);
+  space.given = either(opened, pinned_axes(pins));
+  if (space.schedule.size() == 1 && space.schedule.front()) keep_chunks_of(*space.schedule.front(), space.vp);
   pin(space.vp, pins.vp);
-  pin(space.ep, pins.ep);
-  pin(space.micro_batch, pins.micro_batch);
-  if (pins.recompute) space.recompute = {parse_recompute(*pins.recompute)};
-  if (pins.placement) space.greedy = {*pins.placement == "greedy"};
-  open_axes(model, open, pins, limits.chunks, space);
   return space;
 }
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "planner/search/axes.h"
+#include "planner/search/axis_choices.h"
 #include "sim/workload/model.h"
 #include "sim/workload/plan.h"
 
@@ -96,8 +97,10 @@ struct Space {
                        std::vector<Candidate>& variants) const;
 };
 
+/// The axes with what is opened, then what a space file chooses in their place, then the pins in place of both.
+/// Throws InputError (with its place) where bounds of the file leave an axis without a value.
 Space build_space(const sim::ModelSpec& model, const SpaceLimits& limits, const Pins& pins,
-                  const OpenAxes& open);
+                  const OpenAxes& open, const AxisChoices& choices = {});
 
 /// Puts a value of axis sharding in the place of a plan's; without a distributed optimizer nothing is
 /// gathered.
