@@ -103,7 +103,7 @@ struct Inputs {
     if (!options.model.empty()) model = sim::load_model(base::resolve_config("models", options.model));
     if (!options.run.empty()) run = sim::load_run(base::resolve_config("runs", options.run));
     if (!options.cluster.empty())
-      cluster = topology::load_cluster(base::resolve_config("clusters", options.cluster));
+      cluster = topology::load_sprayed(base::resolve_config("clusters", options.cluster));
     if (cluster && target.takes_cluster)
       profile = sim::load_profile(base::resolve_config("profiles", cluster->profile())).at_sustained_clocks();
     if (options.load.empty() || !model) return;

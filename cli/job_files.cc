@@ -63,7 +63,7 @@ sim::NetworkMode parse_network_mode(const std::string& text) {
 }
 
 JobFiles::JobFiles(const JobOptions& options, std::uint64_t seed)
-    : cluster_(topology::load_cluster(base::resolve_config("clusters", options.cluster))),
+    : cluster_(topology::load_sprayed(base::resolve_config("clusters", options.cluster))),
       profile_(sim::load_profile(base::resolve_config("profiles", options.profile.empty() ? cluster_.profile()
                                                                                           : options.profile))
                    .at_sustained_clocks()),

@@ -1,9 +1,8 @@
 #include "cli/network_command.h"
 
-#include <algorithm>
 #include <chrono>
-#include <numeric>
 #include <ostream>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -13,7 +12,8 @@
 #include "base/diagnostics.h"
 #include "base/files.h"
 #include "base/json_writer.h"
-#include "base/quantity_text.h"
+#include "cli/network_report.h"
+#include "sim/network/ecmp_draws.h"
 #include "sim/network/sharing.h"
 #include "sim/network/traffic.h"
 
@@ -21,11 +21,8 @@ namespace moeplan::cli {
 
 namespace {
 
-using base::pretty;
-
-/// How many links and flows the table shows; the JSON has all.
-constexpr std::size_t kTableLinks = 10;
-constexpr std::size_t kTableFlows = 20;
+/// Of a timeline, for each link.
+constexpr int kMostBins = 10'000;
 
 sim::NamedNetwork load_network(const NetworkOptions& options) {
   if (options.cluster.empty() == options.links.empty()) {
@@ -41,93 +38,6 @@ sim::Traffic load_traffic(const NetworkOptions& options, const sim::NamedNetwork
   return sim::read_traffic(base::load_csv(options.traffic), network);
 }
 
-/// Share of each link that was used until all was done.
-std::vector<double> compute_busy(const sim::NamedNetwork& network, const sim::SharingResult& result) {
-  std::vector<double> busy(network.links.size(), 0);
-  for (std::size_t i = 0; i < busy.size(); ++i) {
-    if (result.link_bytes[i].count() > 0)
-      busy[i] = (result.link_bytes[i] / network.links[i].capacity) / result.makespan;
-  }
-  return busy;
-}
-
-std::string write_json(const NetworkOptions& options, const sim::NamedNetwork& network,
-                       const sim::Traffic& traffic, const sim::SharingResult& result) {
-  base::JsonWriter json;
-  json.begin_object();
-  json.field("schema", "moeplan.network/1");
-  json.field("moeplan_version", base::version());
-  json.field("completion_s", result.makespan.s());
-  if (!options.summary) {
-    json.key("flows");
-    json.begin_array();
-    for (std::size_t i = 0; i < traffic.flows.size(); ++i) {
-      json.begin_object();
-      json.field("id", static_cast<std::int64_t>(i));
-      json.field("src", traffic.src[i]);
-      json.field("dst", traffic.dst[i]);
-      json.field("bytes", traffic.flows.bytes(i).count());
-      json.field("finish_s", result.finish[i].s());
-      json.end_object();
-    }
-    json.end_array();
-  }
-  const std::vector<double> busy = compute_busy(network, result);
-  json.key("links");
-  json.begin_array();
-  for (std::size_t i = 0; i < network.links.size(); ++i) {
-    json.begin_object();
-    json.field("name", network.names[i]);
-    json.field("bytes", result.link_bytes[i].count());
-    json.field("busy", busy[i]);
-    json.end_object();
-  }
-  json.end_array();
-  json.end_object();
-  return json.text();
-}
-
-/// The first `most` indices by falling key; equal keys in input order.
-template <class Key>
-std::vector<std::size_t> pick_largest(std::size_t size, std::size_t most, Key key) {
-  std::vector<std::size_t> order(size);
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return key(a) > key(b); });
-  order.resize(std::min(size, most));
-  return order;
-}
-
-std::string write_table(const NetworkOptions& options, const sim::NamedNetwork& network,
-                        const sim::Traffic& traffic, const sim::SharingResult& result) {
-  base::Bytes total;
-  for (std::size_t i = 0; i < traffic.flows.size(); ++i) total += traffic.flows.bytes(i);
-  std::string text =
-      fmt::format("{} flows, {} in all; all done after {}{} (sharing: {})\n", traffic.flows.size(),
-                  pretty(total), options.sharing == "bound" ? "at least " : "", pretty(result.makespan),
-                  options.window > 0 ? fmt::format("window of {}", options.window) : options.sharing);
-  if (options.tolerance > 0) {
-    text += fmt::format("tolerance {}: no link held back more than {} of its capacity\n", options.tolerance,
-                        pretty(result.held_back));
-  }
-  const std::vector<double> busy = compute_busy(network, result);
-  text += fmt::format("\n{:<20} {:>12} {:>12} {:>7}\n", "busiest links", "capacity", "bytes", "busy");
-  for (const std::size_t i :
-       pick_largest(busy.size(), kTableLinks, [&](std::size_t at) { return busy[at]; })) {
-    text += fmt::format("{:<20} {:>12} {:>12} {:>6.1f}%\n", network.names[i],
-                        pretty(network.links[i].capacity), pretty(result.link_bytes[i]), 100 * busy[i]);
-  }
-  if (options.summary || traffic.flows.empty()) return text;
-  text += fmt::format("\n{:<12} {:>8} {:>8} {:>12} {:>12}\n", "last flows", "from", "to", "bytes", "done at");
-  for (const std::size_t i :
-       pick_largest(traffic.flows.size(), kTableFlows, [&](std::size_t at) { return result.finish[at]; })) {
-    text += fmt::format("{:<12} {:>8} {:>8} {:>12} {:>12}\n", i, traffic.src[i], traffic.dst[i],
-                        pretty(traffic.flows.bytes(i)), pretty(result.finish[i]));
-  }
-  if (traffic.flows.size() > kTableFlows)
-    text += fmt::format("... and {} earlier ones (--json has all)\n", traffic.flows.size() - kTableFlows);
-  return text;
-}
-
 void write_stats(const std::string& path, const sim::SharingResult& result,
                  std::chrono::steady_clock::duration elapsed) {
   base::JsonWriter json;
@@ -138,6 +48,15 @@ void write_stats(const std::string& path, const sim::SharingResult& result,
   base::write_file_atomically(path, json.text());
 }
 
+void check_log(const NetworkOptions& options, sim::SharingMode mode) {
+  if (options.bins < 1 || options.bins > kMostBins)
+    throw base::InputError(fmt::format("found {} bins, expected 1 to {}", options.bins, kMostBins));
+  if (mode == sim::SharingMode::kBound && (options.explain || !options.timeline.empty()))
+    throw base::InputError(
+        "the sharing mode \"bound\" does not say what limits a flow, nor when links are busy",
+        "use \"flow\"");
+}
+
 }  // namespace
 
 int run_network(const NetworkOptions& options, Console console) {
@@ -145,19 +64,42 @@ int run_network(const NetworkOptions& options, Console console) {
     throw base::InputError("--traffic is missing", "a CSV file, or e.g. --traffic uniform:1MiB");
   sim::SharingOptions mode{sim::parse_sharing_mode(options.sharing), options.tolerance, options.window, {}};
   sim::make_sharing(mode);  // refuses before anything is read
+  if (options.draws < sim::kFewestDraws)
+    throw base::InputError(
+        fmt::format("found {} draws, expected {} or more", options.draws, sim::kFewestDraws),
+        "percentiles of fewer say little");
+  check_log(options, mode.mode);
   const sim::NamedNetwork network = load_network(options);
-  const sim::Traffic traffic = load_traffic(options, network);
+  NetworkAnswer answer{network, load_traffic(options, network), {}, {}, {}};
+  if (options.window > 0 && !answer.traffic.first_flow.empty())
+    throw base::InputError(
+        "the sharing mode \"window\" takes transfers whole, and this fabric spreads each over several paths",
+        "use \"flow\"");
   std::vector<sim::Endpoints> endpoints;
-  for (std::size_t i = 0; options.window > 0 && i < traffic.flows.size(); ++i)
-    endpoints.push_back({traffic.src[i], traffic.dst[i]});
+  for (std::size_t i = 0; options.window > 0 && i < answer.traffic.size(); ++i)
+    endpoints.push_back({answer.traffic.src[i], answer.traffic.dst[i]});
   mode.endpoints = endpoints;
   const auto sharing = sim::make_sharing(mode);
   const auto begin = std::chrono::steady_clock::now();
-  const sim::SharingResult result = sharing->solve(network.links, traffic.flows);
+  if (network.cluster && network.cluster->spec().fabric.routing == topology::Routing::kEcmp) {
+    answer.draws = sim::draw_ecmp(network, answer.traffic, *sharing, options.common.seed, options.draws,
+                                  options.common.threads);
+    answer.traffic = sim::reroute(answer.traffic, network, answer.draws->seed + answer.draws->median_draw());
+  }
+  if (options.explain || !options.timeline.empty()) {
+    auto logged = sim::solve_logged(mode, network.links, answer.traffic.flows,
+                                    options.timeline.empty() ? 0 : options.bins);
+    answer.result = std::move(logged.first);
+    answer.log.emplace(std::move(logged.second));
+  } else {
+    answer.result = sharing->solve(network.links, answer.traffic.flows);
+  }
   if (!options.common.stats.empty())
-    write_stats(options.common.stats, result, std::chrono::steady_clock::now() - begin);
-  const std::string text = options.common.json ? write_json(options, network, traffic, result)
-                                               : write_table(options, network, traffic, result);
+    write_stats(options.common.stats, answer.result, std::chrono::steady_clock::now() - begin);
+  if (!options.timeline.empty())
+    base::write_file_atomically(options.timeline, write_network_timeline(answer));
+  const std::string text =
+      options.common.json ? write_network_json(options, answer) : write_network_table(options, answer);
   if (options.common.output.empty()) {
     console.out << text;
   } else {

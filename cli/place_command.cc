@@ -88,7 +88,7 @@ void check_sizes(const sim::LoadOptions& load) {
 
 Inputs load_inputs(const PlaceOptions& options) {
   Inputs inputs{
-      topology::load_cluster(base::resolve_config("clusters", options.cluster)), {}, {}, nullptr, {}, {}};
+      topology::load_sprayed(base::resolve_config("clusters", options.cluster)), {}, {}, nullptr, {}, {}};
   if (!options.model.empty()) inputs.model = sim::load_model(base::resolve_config("models", options.model));
   if (!options.plan.empty()) inputs.plan = sim::load_plan(options.plan);
   const sim::LoadOptions load = load_options(options, inputs.model);

@@ -306,7 +306,12 @@ class Program {
                      "of flow and window: merge rate changes closer than this fraction; 0 = exact")
         ->capture_default_str();
     verb->add_flag("--summary", network_.summary, "leave the single flows out");
-    verb->add_option("--seed", network_.common.seed, "seed of a traffic generator")->capture_default_str();
+    verb->add_flag("--explain", network_.explain, "name the link that limits each flow, and for which share of its life");
+    verb->add_option("--timeline", network_.timeline, "write what each link carries over time to this CSV file");
+    verb->add_option("--bins", network_.bins, "of --timeline: parts of the time up to the last finish")->capture_default_str();
+    verb->add_option("--seed", network_.common.seed, "seed of a traffic generator, and of the first draw of ecmp")->capture_default_str();
+    verb->add_option("--draws", network_.draws, "of a cluster with ecmp: draws of its hash that percentiles are of")->capture_default_str();
+    add_threads(verb, network_.common);
     add_result_flags(verb, network_.common, "write the result to this file");
     verb->callback([this] { verb_ = [this] { return run_network(network_, console_); }; });
   }

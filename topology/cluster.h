@@ -1,12 +1,14 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <vector>
 
 #include "base/ids.h"
 #include "base/units.h"
 #include "topology/cluster_spec.h"
+#include "topology/fabric.h"
 #include "topology/graph.h"
 #include "topology/link.h"
 
@@ -22,11 +24,15 @@ namespace moeplan::topology {
 ///     nic_up{nic} nic_dn{nic}            NIC (numbered through all nodes) to leaf switch and back
 ///     leaf_up{leaf} leaf_dn{leaf}        leaf to spine and back (fat tree)
 ///     leaf_up{unit}_{rail} ...           the same of a rail-optimised fabric
-/// Parallel cables are one link of their summed capacity: traffic is sprayed over them.
+/// and those of fabric.h. Parallel cables are one link of their summed capacity: traffic is sprayed over
+/// them.
 ///
 /// Not modelled: limits inside a switch, congestion trees, and paths through the CPU's interconnect.
 class Cluster {
  public:
+  /// Into how many parts a transfer is cut at most.
+  static constexpr int kMostParts = 4;
+
   const std::string& name() const { return name_; }
   int ranks() const { return nodes_ * gpus_per_node_; }
   int nodes() const { return nodes_; }
@@ -58,8 +64,16 @@ class Cluster {
   /// Across nodes: NIC, fabric, NIC. A rail-optimised fabric with `cross_rail: relay` first moves traffic
   /// over NVLink to the GPU of the source node that sits on the destination's rail (what NCCL calls PXN), so
   /// that it enters the destination on its own NIC; with `cross_rail: spine` it crosses rails in the spine.
-  /// Cost: constant, no allocation.
-  Route route(base::RankId src, base::RankId dst) const;
+  /// part: of parts(src, dst); where the fabric has several paths each part takes one. Under `ecmp` a part is
+  /// a queue pair, and `seed` of the hash says which path it takes; under `static` the destination's port
+  /// does. Cost: that of the route's links, no allocation.
+  Route route(base::RankId src, base::RankId dst, int part = 0, std::uint64_t seed = 0) const;
+  /// Into how many equal parts a transfer is cut: the queue pairs of a connection, or so that it is spread
+  /// over paths that share no switch; the same for all transfers between nodes, as a part gets a share of its
+  /// own.
+  int parts(base::RankId src, base::RankId dst) const { return same_node(src, dst) ? 1 : parts_; }
+  /// The same between nodes.
+  int most_parts() const { return parts_; }
   /// Sum of the latencies of a route's links.
   base::Seconds latency(const Route& route) const;
 
@@ -75,7 +89,14 @@ class Cluster {
   friend class ClusterBuilder;
   Cluster() = default;
   void append_local(Route& route, int node, int from, int to) const;
-  void append_fabric(Route& route, int src_node, int src_port, int dst_node, int dst_port) const;
+  int port_of(int rank) const;
+  /// Two ranks, or two NICs.
+  struct Ends {
+    int src;
+    int dst;
+  };
+  std::uint64_t select_path(const Ends& ranks, const Ends& nics, int part, std::uint64_t seed) const;
+  int gpu_of_port(int node, int port) const;
   base::LinkId node_link(int node, int offset) const;
 
   ClusterSpec spec_;
@@ -94,25 +115,33 @@ class Cluster {
 
   // Node template: the same for every node, link ids relative to the node's first link.
   int links_per_node_ = 0;
-  int ports_per_node_ = 0;               // NIC ports as GPUs see them
-  int pcie_offset_ = -1;                 // -1: PCIe is no bottleneck
-  int nic_offset_ = -1;                  // -1: no NICs
-  std::vector<int> port_of_gpu_;         // [gpu]
-  std::vector<int> gpu_of_port_;         // [port], the lowest GPU on it
-  std::vector<std::vector<int>> local_;  // [from * gpus + to] -> link offsets
+  int ports_per_node_ = 0;                            // NIC ports as GPUs see them
+  int pcie_offset_ = -1;                              // -1: PCIe is no bottleneck
+  int nic_offset_ = -1;                               // -1: no NICs
+  std::vector<int> port_of_gpu_;                      // [gpu]
+  std::vector<int> gpu_of_port_;                      // [port], the lowest GPU on it
+  using LocalRoutes = std::vector<std::vector<int>>;  // [from * gpus + to] -> link offsets
+  std::vector<LocalRoutes> local_;                    // the template's, then those of nodes with failed links
+  std::vector<int> local_of_node_;                    // [node] -> in local_; empty where no node differs
+  std::vector<int> port_of_rank_;                     // [rank]; empty where no NIC has failed
 
-  // Fabric: two links, up and down, per leaf switch; none where traffic never leaves a leaf.
-  int fabric_offset_ = -1;   // first fabric link, -1: none
-  int nodes_per_leaf_ = 0;   // 0: one switch for all
-  int leaves_per_unit_ = 1;  // rails: one leaf per rail and group of nodes_per_leaf_ nodes
-  bool relay_ = false;       // cross-rail traffic goes over NVLink first
+  Fabric fabric_;
+  std::vector<int> switch_of_port_;  // [node * ports + port]; empty where one switch joins all
+  int parts_ = 1;                    // of a transfer between nodes
+  bool relay_ = false;               // cross-rail traffic goes over NVLink first
 };
 
 /// Builds the const cluster. Throws InputError where a degraded link does not exist.
 Cluster compile(const ClusterSpec& spec);
 
+/// The same cluster with its `ecmp` taken as `spray`, for those that do not draw seeds; others as they are.
+/// Throws InputError where the file names links that only `ecmp` tells apart.
+ClusterSpec without_hashing(ClusterSpec spec);
+
 /// read_cluster_spec and compile of a file.
 Cluster load_cluster(const std::string& path);
+/// The same without_hashing.
+Cluster load_sprayed(const std::string& path);
 
 /// What `moeplan show cluster` prints: nodes, GPUs, links by class, fabric, routes' latencies, bisection.
 std::string describe(const Cluster& cluster);

@@ -1,6 +1,8 @@
 #include "topology/cluster_builder.h"
 
 #include <algorithm>
+#include <functional>
+#include <numeric>
 #include <utility>
 
 #include <fmt/format.h>
@@ -20,10 +22,16 @@ ClusterBuilder::ClusterBuilder(const ClusterSpec& spec) : spec_(spec) {
 Cluster ClusterBuilder::build() {
   copy_facts();
   lay_out_ports();
+  if (spec_.nodes > 1 && spec_.node.nics) lay_out_fabric();
   first_device_ = cluster_.graph_.vertices;
-  for (int node = 0; node < spec_.nodes; ++node) add_node(node);
+  for (int node = 0; node < spec_.nodes; ++node) {
+    add_node(node);
+    if (node == 0) devices_ = cluster_.graph_.vertices - first_device_;
+  }
   add_fabric();
+  apply_failures();
   derive_local_routes();
+  drop_failed_edges();
   apply_exceptions();
   return std::move(cluster_);
 }
@@ -69,17 +77,46 @@ void ClusterBuilder::lay_out_ports() {
     int& first = cluster_.gpu_of_port_[static_cast<std::size_t>(port)];
     if (first < 0) first = gpu;
   }
+}
+
+/// Leaves come first among the switches; without a spine they stand alone.
+void ClusterBuilder::lay_out_fabric() {
   const FabricSpec& fabric = spec_.fabric;
+  const int ports = cluster_.ports_per_node_;
   const bool rails = fabric.kind == FabricSpec::Kind::kRailOptimised;
-  cluster_.nodes_per_leaf_ = fabric.nodes_per_leaf;
-  cluster_.leaves_per_unit_ = rails ? ports : 1;
   cluster_.relay_ = rails && fabric.cross_rail == FabricSpec::CrossRail::kRelay;
-  if (spec_.nodes > 1) {
-    const int units =
-        fabric.nodes_per_leaf > 0 ? (spec_.nodes + fabric.nodes_per_leaf - 1) / fabric.nodes_per_leaf : 1;
-    leaf_vertex_ = cluster_.graph_.vertices;
-    cluster_.graph_.vertices += units * cluster_.leaves_per_unit_;
+  if (fabric.is_tree()) {
+    const int units = (spec_.nodes + fabric.nodes_per_leaf - 1) / fabric.nodes_per_leaf;
+    const int leaves_per_unit = rails ? ports : 1;
+    wiring_.switches = wiring_.edges = units * leaves_per_unit;
+    const bool crosses_in_spine = leaves_per_unit > 1 && !cluster_.relay_;
+    if (units > 1 || crosses_in_spine)
+      cluster_.fabric_ =
+          TreeFabric::lay_out(fabric, units, leaves_per_unit, fabric.nodes_per_leaf * ports / leaves_per_unit,
+                              port_bandwidth(), wiring_);
+  } else if (fabric.kind == FabricSpec::Kind::kDragonfly) {
+    wiring_.switches = wiring_.edges = fabric.dragonfly.groups * fabric.dragonfly.routers;
+    cluster_.fabric_ = Dragonfly::lay_out(fabric, wiring_);
+  } else if (fabric.kind == FabricSpec::Kind::kTorus) {
+    wiring_.switches = wiring_.edges =
+        std::accumulate(fabric.torus.size.begin(), fabric.torus.size.end(), 1, std::multiplies<>());
+    cluster_.fabric_ = Torus::lay_out(fabric, wiring_);
+  } else if (fabric.kind == FabricSpec::Kind::kGraph) {
+    wiring_.switches = wiring_.edges = static_cast<int>(fabric.graph.switches.size());
+    cluster_.fabric_ = SwitchGraph::lay_out(fabric, wiring_);
   }
+  first_switch_ = cluster_.graph_.vertices;
+  cluster_.graph_.vertices += wiring_.switches;
+  for (int port = 0; wiring_.edges > 1 && port < spec_.nodes * ports; ++port)
+    cluster_.switch_of_port_.push_back(switch_of(port / ports, port % ports));
+}
+
+int ClusterBuilder::switch_of(int node, int port) const {
+  const FabricSpec& fabric = spec_.fabric;
+  if (fabric.kind == FabricSpec::Kind::kGraph) return fabric.graph.attached[static_cast<std::size_t>(node)];
+  if (fabric.nodes_per_leaf == 0) return 0;
+  const int unit = node / fabric.nodes_per_leaf;
+  return fabric.kind == FabricSpec::Kind::kRailOptimised ? unit * cluster_.ports_per_node_ + port : unit;
 }
 
 BytesPerSecond ClusterBuilder::port_bandwidth() const {
@@ -147,11 +184,6 @@ void ClusterBuilder::add_pcie(int node) {
   }
 }
 
-int ClusterBuilder::leaf_of(int node, int port) const {
-  const int unit = cluster_.nodes_per_leaf_ > 0 ? node / cluster_.nodes_per_leaf_ : 0;
-  return leaf_vertex_ + unit * cluster_.leaves_per_unit_ + (cluster_.leaves_per_unit_ > 1 ? port : 0);
-}
-
 void ClusterBuilder::add_nics(int node) {
   const base::Seconds latency = spec_.node.nics->latency;
   // The root complex is the device that add_pcie has just made.
@@ -159,7 +191,7 @@ void ClusterBuilder::add_nics(int node) {
   for (int port = 0; port < cluster_.ports_per_node_; ++port) {
     const int device = add_device();
     const int number = node * cluster_.ports_per_node_ + port;
-    const int leaf = leaf_of(node, port);
+    const int leaf = first_switch_ + switch_of(node, port);
     add_link(fmt::format("nic_up{}", number), LinkClass::kNic, port_bandwidth(), latency, device, leaf);
     add_link(fmt::format("nic_dn{}", number), LinkClass::kNic, port_bandwidth(), latency, leaf, device);
     if (spec_.node.pcie) {
@@ -176,61 +208,83 @@ void ClusterBuilder::add_nics(int node) {
 }
 
 void ClusterBuilder::add_fabric() {
-  const FabricSpec& fabric = spec_.fabric;
-  if (spec_.nodes == 1 || fabric.nodes_per_leaf == 0) return;
-  const int units = (spec_.nodes + fabric.nodes_per_leaf - 1) / fabric.nodes_per_leaf;
-  const bool crosses_in_spine = cluster_.leaves_per_unit_ > 1 && !cluster_.relay_;
-  if (units == 1 && !crosses_in_spine) return;
-  const int ports_below = fabric.nodes_per_leaf * cluster_.ports_per_node_ / cluster_.leaves_per_unit_;
-  const BytesPerSecond capacity =
-      fabric.uplinks ? fabric.uplinks->bandwidth * static_cast<double>(fabric.uplinks->count)
-                     : port_bandwidth() * (static_cast<double>(ports_below) / fabric.oversubscription);
-  cluster_.fabric_offset_ = static_cast<int>(cluster_.links_.size());
-  const int spine = add_device();
-  for (int unit = 0; unit < units; ++unit) {
-    for (int rail = 0; rail < cluster_.leaves_per_unit_; ++rail) {
-      const std::string number =
-          cluster_.leaves_per_unit_ > 1 ? fmt::format("{}_{}", unit, rail) : fmt::format("{}", unit);
-      const int leaf = leaf_vertex_ + unit * cluster_.leaves_per_unit_ + rail;
-      add_link("leaf_up" + number, LinkClass::kFabric, capacity, fabric.latency, leaf, spine);
-      add_link("leaf_dn" + number, LinkClass::kFabric, capacity, fabric.latency, spine, leaf);
-    }
+  first_fabric_link_ = cluster_.links_.size();
+  for (const Wire& wire : wiring_.wires) {
+    const int a = first_switch_ + wire.a;
+    const int b = first_switch_ + wire.b;
+    add_link(wire.forth, LinkClass::kFabric, wire.bandwidth, wire.latency, a, b);
+    add_link(wire.back, LinkClass::kFabric, wire.bandwidth, wire.latency, b, a);
   }
 }
 
-/// Routes inside a node are the cheapest walks of its graph; every node is wired like the first.
+/// Every node is wired like the first, but for links that have failed.
 void ClusterBuilder::derive_local_routes() {
+  cluster_.local_.push_back(find_local_routes(0, false));
+  if (rewired_.empty()) return;
+  for (int node = 0; node < spec_.nodes; ++node) {
+    const bool own = rewired_[static_cast<std::size_t>(node)];
+    cluster_.local_of_node_.push_back(own ? static_cast<int>(cluster_.local_.size()) : 0);
+    if (own) cluster_.local_.push_back(find_local_routes(node, true));
+  }
+}
+
+/// Routes inside a node are the cheapest walks of its graph.
+Cluster::LocalRoutes ClusterBuilder::find_local_routes(int node, bool without_failed) const {
   const int gpus = spec_.node.gpus;
-  cluster_.local_.resize(static_cast<std::size_t>(gpus) * static_cast<std::size_t>(gpus));
-  // Links of node 0 alone, its devices renumbered to follow its GPUs.
-  Graph node{gpus, {}};
+  const int first_link = node * cluster_.links_per_node_;
+  Cluster::LocalRoutes local(static_cast<std::size_t>(gpus) * static_cast<std::size_t>(gpus));
+  // The node's links alone, its devices renumbered to follow its GPUs.
+  Graph own{gpus, {}};
   const auto renumber = [&](int vertex) {
-    const int own = vertex < gpus ? vertex : gpus + vertex - first_device_;
-    node.vertices = std::max(node.vertices, own + 1);
-    return own;
+    const int number =
+        vertex < cluster_.ranks() ? vertex - node * gpus : gpus + vertex - first_device_ - node * devices_;
+    own.vertices = std::max(own.vertices, number + 1);
+    return number;
   };
   for (const Graph::Edge& edge : cluster_.graph_.edges) {
-    if (edge.link.valid() && edge.link.value() >= cluster_.links_per_node_) break;
-    if (!edge.link.valid() || cluster_.links_[edge.link.index()].link_class == LinkClass::kNic) continue;
-    node.edges.push_back({renumber(edge.from), renumber(edge.to), edge.link, edge.cost});
+    if (edge.link.valid() && edge.link.value() >= first_link + cluster_.links_per_node_) break;
+    if (!edge.link.valid() || edge.link.value() < first_link) continue;
+    const Link& link = cluster_.links_[edge.link.index()];
+    if (link.link_class == LinkClass::kNic || (without_failed && link.failed)) continue;
+    own.edges.push_back({renumber(edge.from), renumber(edge.to), edge.link, edge.cost});
   }
   for (int to = 0; to < gpus; ++to) {
-    const std::vector<int> distances = compute_distances_to(node, to);
+    const std::vector<int> distances = compute_distances_to(own, to);
     for (int from = 0; from < gpus; ++from) {
       if (distances[static_cast<std::size_t>(from)] < 0) {
-        throw base::InputError(
-            std::vector<base::Diagnostic>{{spec_.file,
-                                           {},
-                                           "cluster > node > nvlink",
-                                           fmt::format("GPU {} has no way to GPU {}", from, to),
-                                           "add pairs to the mesh, or \"pcie\""}});
+        throw base::InputError(std::vector<base::Diagnostic>{
+            without_failed
+                ? base::Diagnostic{spec_.file, spec_.failed_links.front().place.at, "cluster > failed_links",
+                                   fmt::format("without these links rank {} has no way to rank {}",
+                                               node * gpus + from, node * gpus + to),
+                                   "leave the node out of the cluster"}
+                : base::Diagnostic{spec_.file,
+                                   {},
+                                   "cluster > node > nvlink",
+                                   fmt::format("GPU {} has no way to GPU {}", from, to),
+                                   "add pairs to the mesh, or \"pcie\""}});
       }
-      auto& offsets = cluster_.local_[static_cast<std::size_t>(from * gpus + to)];
-      for (const int edge : find_walk(node, distances, from, to)) {
-        offsets.push_back(node.edges[static_cast<std::size_t>(edge)].link.value());
+      auto& offsets = local[static_cast<std::size_t>(from * gpus + to)];
+      for (const int edge : find_walk(own, distances, from, to)) {
+        offsets.push_back(own.edges[static_cast<std::size_t>(edge)].link.value() - first_link);
       }
     }
   }
+  return local;
+}
+
+LinkId ClusterBuilder::find_link(const std::string& name, const base::Place& place,
+                                 base::DiagnosticSink& sink) const {
+  for (std::size_t i = 0; i < cluster_.links_.size(); ++i) {
+    if (cluster_.links_[i].name == name) return LinkId::from(i);
+  }
+  std::vector<std::string> names;
+  for (const Link& each : cluster_.links_) names.push_back(each.name);
+  const std::string near = base::nearest_word(name, names);
+  sink.add(
+      {spec_.file, place.at, place.path, fmt::format("there is no link \"{}\"", name),
+       near.empty() ? "moeplan show cluster lists the links" : fmt::format("did you mean \"{}\"?", near)});
+  return LinkId();
 }
 
 void ClusterBuilder::apply_exceptions() {
@@ -240,24 +294,17 @@ void ClusterBuilder::apply_exceptions() {
   }
   base::DiagnosticSink sink;
   for (const ClusterSpec::DegradedLink& degraded : spec_.degraded_links) {
-    const auto link = std::find_if(cluster_.links_.begin(), cluster_.links_.end(),
-                                   [&](const Link& each) { return each.name == degraded.link; });
-    if (link != cluster_.links_.end()) {
-      link->capacity = degraded.bandwidth;
-      continue;
-    }
-    std::vector<std::string> names;
-    for (const Link& each : cluster_.links_) names.push_back(each.name);
-    const std::string near = base::nearest_word(degraded.link, names);
-    sink.add(
-        {spec_.file, degraded.place.at, degraded.place.path,
-         fmt::format("there is no link \"{}\"", degraded.link),
-         near.empty() ? "moeplan show cluster lists the links" : fmt::format("did you mean \"{}\"?", near)});
+    const LinkId link = find_link(degraded.link, degraded.place, sink);
+    if (link.valid()) cluster_.links_[link.index()].capacity = degraded.bandwidth;
   }
   sink.throw_if_any();
 }
 
 Cluster compile(const ClusterSpec& spec) { return ClusterBuilder(spec).build(); }
+
+Cluster load_sprayed(const std::string& path) {
+  return compile(without_hashing(read_cluster_spec(base::load_document(path))));
+}
 
 Cluster load_cluster(const std::string& path) {
   return compile(read_cluster_spec(base::load_document(path)));

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "base/diagnostics.h"
+#include "topology/spec_values.h"
 
 namespace moeplan::topology {
 
@@ -15,19 +16,7 @@ using base::BytesPerSecond;
 using base::ObjectReader;
 using base::Seconds;
 
-/// Enough for any machine built, and small enough that a slip of the pen does not fill the memory.
-constexpr int kMaxRanks = 1 << 18;
 constexpr int kMaxGpusPerNode = 256;
-
-/// A required value above zero. A fault that has been reported is not reported twice.
-template <class T>
-T positive(ObjectReader& reader, std::string_view key) {
-  const std::size_t before = reader.sink().size();
-  const T value = reader.required<T>(key);
-  if (reader.sink().size() == before && !(T{} < value))
-    reader.fault(key, "found zero or less, expected more than zero");
-  return value;
-}
 
 /// A name that stands for something; importers write `unknown` where their input has none.
 std::string label(ObjectReader& reader, std::string_view key, const std::string& example) {
@@ -36,17 +25,11 @@ std::string label(ObjectReader& reader, std::string_view key, const std::string&
   return text;
 }
 
-int count(ObjectReader& reader, std::string_view key, int limit) {
-  const int value = positive<int>(reader, key);
-  if (value > limit) reader.fault(key, fmt::format("found {}, expected at most {}", value, limit));
-  return std::clamp(value, 1, limit);
-}
-
 NvlinkSpec read_nvlink(ObjectReader reader, int gpus) {
   NvlinkSpec spec;
   const std::string kind = reader.one_of("kind", {"switch", "mesh"});
   spec.kind = kind == "mesh" ? NvlinkSpec::Kind::kMesh : NvlinkSpec::Kind::kSwitch;
-  spec.bandwidth = positive<BytesPerSecond>(reader, "bandwidth");
+  spec.bandwidth = read_positive<BytesPerSecond>(reader, "bandwidth");
   spec.latency = reader.required<Seconds>("latency");
   if (spec.kind == NvlinkSpec::Kind::kSwitch) {
     if (reader.has("pairs"))
@@ -58,7 +41,7 @@ NvlinkSpec read_nvlink(ObjectReader reader, int gpus) {
   std::set<std::pair<int, int>> seen;
   for (ObjectReader& pair : reader.objects("pairs")) {
     const std::vector<int> ends = pair.required<std::vector<int>>("gpus");
-    const int bricks = pair.has("bricks") ? positive<int>(pair, "bricks") : 1;
+    const int bricks = pair.has("bricks") ? read_positive<int>(pair, "bricks") : 1;
     pair.ignore("bricks");
     pair.finish();
     if (ends.size() != 2 || ends[0] == ends[1] ||
@@ -82,7 +65,7 @@ NvlinkSpec read_nvlink(ObjectReader reader, int gpus) {
 
 PcieSpec read_pcie(ObjectReader reader) {
   PcieSpec spec;
-  spec.bandwidth = positive<BytesPerSecond>(reader, "bandwidth");
+  spec.bandwidth = read_positive<BytesPerSecond>(reader, "bandwidth");
   spec.latency = reader.required<Seconds>("latency");
   reader.finish();
   return spec;
@@ -91,12 +74,12 @@ PcieSpec read_pcie(ObjectReader reader) {
 HostLinkSpec read_host_link(ObjectReader reader, int gpus) {
   HostLinkSpec spec;
   const std::size_t before = reader.sink().size();
-  spec.gpus = count(reader, "gpus", kMaxGpusPerNode);
+  spec.gpus = read_count(reader, "gpus", kMaxGpusPerNode);
   if (reader.sink().size() == before && gpus % spec.gpus != 0)
     reader.fault("gpus",
                  fmt::format("found {}, expected a divisor of the {} GPUs of a node", spec.gpus, gpus),
                  "neighbours 0..k-1, k..2k-1 and so on share one way to host memory");
-  spec.bandwidth = positive<BytesPerSecond>(reader, "bandwidth");
+  spec.bandwidth = read_positive<BytesPerSecond>(reader, "bandwidth");
   reader.finish();
   return spec;
 }
@@ -134,8 +117,8 @@ NicSpec read_nics(ObjectReader reader, int gpus) {
   const std::string transport = reader.one_of("transport", {"rdma", "efa", "tcpxo"}, "rdma");
   if (transport == "efa") spec.transport = NicTransport::kEfa;
   if (transport == "tcpxo") spec.transport = NicTransport::kTcpxo;
-  spec.count = count(reader, "count", 8 * kMaxGpusPerNode);
-  spec.bandwidth = positive<BytesPerSecond>(reader, "bandwidth");
+  spec.count = read_count(reader, "count", 8 * kMaxGpusPerNode);
+  spec.bandwidth = read_positive<BytesPerSecond>(reader, "bandwidth");
   spec.latency = reader.required<Seconds>("latency");
   spec.affinity = reader.value_or<std::vector<int>>("affinity", {});
   check_affinity(reader, spec, gpus);
@@ -145,9 +128,9 @@ NicSpec read_nics(ObjectReader reader, int gpus) {
 
 NodeSpec read_node(ObjectReader reader) {
   NodeSpec spec;
-  spec.gpus = count(reader, "gpus", kMaxGpusPerNode);
+  spec.gpus = read_count(reader, "gpus", kMaxGpusPerNode);
   spec.gpu = label(reader, "gpu", "H100-SXM");
-  spec.memory = positive<base::Bytes>(reader, "memory");
+  spec.memory = read_positive<base::Bytes>(reader, "memory");
   spec.profile = label(reader, "profile", "h100-sxm");
   if (auto nvlink = reader.optional_object("nvlink"))
     spec.nvlink = read_nvlink(std::move(*nvlink), spec.gpus);
@@ -164,60 +147,12 @@ NodeSpec read_node(ObjectReader reader) {
   return spec;
 }
 
-void read_uplinks(ObjectReader& reader, FabricSpec& spec) {
-  if (reader.has("oversubscription")) {
-    spec.oversubscription = positive<double>(reader, "oversubscription");
-  }
-  reader.ignore("oversubscription");
-  if (auto uplinks = reader.optional_object("uplinks")) {
-    FabricSpec::Uplinks read;
-    read.count = count(*uplinks, "count", 1 << 20);
-    read.bandwidth = positive<BytesPerSecond>(*uplinks, "bandwidth");
-    uplinks->finish();
-    spec.uplinks = read;
-    if (reader.has("oversubscription")) {
-      reader.fault("oversubscription",
-                   "the uplinks are given twice, by \"oversubscription\" and by \"uplinks\"",
-                   "keep one of the two");
-    }
-  }
-}
-
-FabricSpec read_fabric(ObjectReader reader, const ClusterSpec& cluster) {
-  FabricSpec spec;
-  const std::string kind = reader.one_of("kind", {"single_switch", "fat_tree", "rail_optimised"});
-  // Traffic over parallel cables: only the one that is modelled may be asked for.
-  reader.one_of("routing", {"spray"}, "spray");
-  spec.in_network_reduction = reader.value_or("in_network_reduction", false);
-  if (kind == "single_switch") {
-    spec.kind = FabricSpec::Kind::kSingleSwitch;
-    reader.finish();
-    return spec;
-  }
-  spec.nodes_per_leaf = count(reader, "nodes_per_leaf", kMaxRanks);
-  spec.latency = reader.required<Seconds>("latency");
-  read_uplinks(reader, spec);
-  if (kind == "fat_tree") {
-    spec.kind = FabricSpec::Kind::kFatTree;
-  } else {
-    spec.kind = FabricSpec::Kind::kRailOptimised;
-    const std::string cross = reader.one_of("cross_rail", {"relay", "spine"}, "relay");
-    spec.cross_rail = cross == "spine" ? FabricSpec::CrossRail::kSpine : FabricSpec::CrossRail::kRelay;
-    if (spec.cross_rail == FabricSpec::CrossRail::kRelay && !cluster.node.nvlink && cluster.node.gpus > 1) {
-      reader.fault("cross_rail", "traffic is relayed over NVLink, and the nodes have none",
-                   "write \"cross_rail: spine\"");
-    }
-  }
-  reader.finish();
-  return spec;
-}
-
 void read_exceptions(ObjectReader& top, ClusterSpec& spec) {
   std::set<int> seen;
   for (ObjectReader& slow : top.objects("slow_ranks")) {
     ClusterSpec::SlowRank entry;
     entry.rank = slow.required<int>("rank");
-    entry.factor = positive<double>(slow, "factor");
+    entry.factor = read_positive<double>(slow, "factor");
     slow.finish();
     if (entry.rank < 0 || entry.rank >= spec.nodes * spec.node.gpus) {
       slow.fault("rank",
@@ -231,11 +166,29 @@ void read_exceptions(ObjectReader& top, ClusterSpec& spec) {
   for (ObjectReader& degraded : top.objects("degraded_links")) {
     ClusterSpec::DegradedLink entry;
     entry.link = degraded.required<std::string>("link");
-    entry.bandwidth = positive<BytesPerSecond>(degraded, "bandwidth");
+    entry.bandwidth = read_positive<BytesPerSecond>(degraded, "bandwidth");
     entry.place = degraded.place("link");
     degraded.finish();
     spec.degraded_links.push_back(std::move(entry));
   }
+  for (ObjectReader& failed : top.objects("failed_links")) {
+    ClusterSpec::FailedLink entry;
+    entry.link = failed.required<std::string>("link");
+    if (failed.has("cables")) entry.cables = read_count(failed, "cables", 1 << 20);
+    failed.ignore("cables");
+    entry.place = failed.place("link");
+    failed.finish();
+    spec.failed_links.push_back(std::move(entry));
+  }
+}
+
+JoinedNodes joined(const ClusterSpec& cluster) {
+  JoinedNodes joined{cluster.nodes, cluster.node.gpus, 0, {}, cluster.node.nvlink.has_value()};
+  if (!cluster.node.nics) return joined;
+  const NicSpec& nics = *cluster.node.nics;
+  joined.nics = nics.affinity.empty() ? std::min(nics.count, cluster.node.gpus) : nics.count;
+  joined.nic_bandwidth = nics.bandwidth * (nics.count / static_cast<double>(joined.nics));
+  return joined;
 }
 
 }  // namespace
@@ -246,7 +199,7 @@ ClusterSpec read_cluster_spec(const base::Document& document) {
   ClusterSpec spec;
   spec.file = document.file;
   spec.name = top.required<std::string>("name");
-  spec.nodes = count(top, "nodes", kMaxRanks);
+  spec.nodes = read_count(top, "nodes", kMaxRanks);
   spec.node = read_node(top.object("node"));
   if (static_cast<long>(spec.nodes) * spec.node.gpus > kMaxRanks) {
     top.fault("nodes", fmt::format("{} nodes of {} GPUs are more than {} ranks", spec.nodes, spec.node.gpus,
@@ -256,7 +209,7 @@ ClusterSpec read_cluster_spec(const base::Document& document) {
   if (auto fabric = top.optional_object("fabric")) {
     if (!spec.node.nics)
       top.fault("fabric", "a fabric joins NICs, and the nodes have none", "add \"node > nics\"");
-    spec.fabric = read_fabric(std::move(*fabric), spec);
+    spec.fabric = read_fabric(std::move(*fabric), joined(spec));
   } else if (spec.nodes > 1) {
     top.fault("fabric", fmt::format("key \"fabric\" is missing, and {} nodes have to be joined", spec.nodes));
   }

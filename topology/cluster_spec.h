@@ -7,6 +7,7 @@
 #include "base/document.h"
 #include "base/object_reader.h"
 #include "base/units.h"
+#include "topology/fabric_spec.h"
 
 namespace moeplan::topology {
 
@@ -60,24 +61,6 @@ struct NodeSpec {
   std::optional<NicSpec> nics;
 };
 
-/// How nodes are joined.
-struct FabricSpec {
-  enum class Kind { kNone, kSingleSwitch, kFatTree, kRailOptimised };
-  /// What a rail-optimised fabric does with traffic between GPUs of different rails.
-  enum class CrossRail { kRelay, kSpine };
-  struct Uplinks {
-    int count = 0;
-    base::BytesPerSecond bandwidth;  ///< of one uplink and direction
-  };
-  Kind kind = Kind::kNone;
-  int nodes_per_leaf = 0;          ///< fat tree, rails
-  double oversubscription = 1.0;   ///< ports below a full leaf : uplinks
-  std::optional<Uplinks> uplinks;  ///< instead of oversubscription; per leaf switch
-  base::Seconds latency;           ///< of one leaf-spine link
-  CrossRail cross_rail = CrossRail::kRelay;
-  bool in_network_reduction = false;  ///< switches add what nodes send (SHARP)
-};
-
 /// A cluster as its file says it.
 struct ClusterSpec {
   struct SlowRank {
@@ -89,6 +72,12 @@ struct ClusterSpec {
     base::BytesPerSecond bandwidth;
     base::Place place;
   };
+  /// Cables that are gone, in both directions.
+  struct FailedLink {
+    std::string link;  ///< either direction
+    int cables = 0;    ///< of the link's parallel ones; 0: all
+    base::Place place;
+  };
   std::string file;  ///< where it was read from; diagnostics of compile() name it
   std::string name;
   int nodes = 0;
@@ -96,6 +85,7 @@ struct ClusterSpec {
   FabricSpec fabric;
   std::vector<SlowRank> slow_ranks;
   std::vector<DegradedLink> degraded_links;
+  std::vector<FailedLink> failed_links;
 };
 
 /// Reads and checks a cluster file (docs/formats/cluster.md). Throws InputError with every fault.

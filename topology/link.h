@@ -22,12 +22,15 @@ struct Link {
   LinkClass link_class = LinkClass::kNvlink;
   base::BytesPerSecond capacity;
   base::Seconds latency;
+  bool failed = false;  ///< it is on no route
 };
 
 /// The links from one rank to another in travel order. Held inline: a route costs no allocation.
 class Route {
  public:
-  static constexpr std::size_t kCapacity = 12;
+  static constexpr std::size_t kCapacity = 32;
+  /// Links between the switches of a fabric; the rest is for those inside the nodes.
+  static constexpr std::size_t kMostFabricHops = 24;
 
   void push_back(base::LinkId link);
   void append(const Route& tail);

@@ -187,7 +187,8 @@ base::Document InputSet::document(Input input, std::size_t point) const {
 }
 
 topology::Cluster InputSet::cluster(std::size_t point) const {
-  return topology::compile(topology::read_cluster_spec(document(Input::kCluster, point)));
+  return topology::compile(
+      topology::without_hashing(topology::read_cluster_spec(document(Input::kCluster, point))));
 }
 
 sim::Profile InputSet::profile(std::size_t point) const {

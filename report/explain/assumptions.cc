@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include "base/quantity_text.h"
+
 namespace moeplan::report {
 
 namespace {
@@ -68,6 +70,23 @@ Assumption grouped(const Explanation& all, const ExplainContext& c) {
     return either;
   }
   return {fmt::format("grouped-GEMM efficiency of profile {}", c.profile), measure_kernels(c)};
+}
+
+/// Late launches are the host's; a kernel that was launched long before waits for another stream or rank.
+Assumption idle(const Explanation& all, const ExplainContext& c) {
+  const Seconds told = all.idle.host_late + all.idle.waiting;
+  const std::string next =
+      "moeplan calibrate gpu --cases launch; CUDA graphs (graph: in the run file); moeplan calibrate anchor";
+  if (told <= Seconds())
+    return {fmt::format("host launch cost of profile {} (or the GPU waits for data, Python or other ranks)",
+                        c.profile),
+            next};
+  const std::string shares = fmt::format("{} of it before kernels that were launched late, {} before others",
+                                         base::pretty(all.idle.host_late), base::pretty(all.idle.waiting));
+  if (all.idle.host_late >= all.idle.waiting)
+    return {fmt::format("host launch cost of profile {} ({})", c.profile, shares), next};
+  return {fmt::format("waits of one stream for another or for other ranks ({})", shares),
+          "the streams in the trace; overlap options of the plan; traces of other ranks"};
 }
 
 /// Faster than predicted is no wait.
@@ -136,10 +155,7 @@ Assumption broken_assumption(const Difference& d, const Explanation& all, const 
                           c.stage_link),
               "traces of the other stages; the class that they are slow in is the cause"};
     case Class::kIdle:
-      return {fmt::format("host launch cost of profile {} (or the GPU waits for data, Python or other ranks)",
-                          c.profile),
-              "moeplan calibrate gpu --cases launch; CUDA graphs (graph: in the run file); moeplan calibrate "
-              "anchor"};
+      return idle(all, c);
     case Class::kHostCopy:
       return {"copies between host and GPU: offload, data loading, .item() and .cpu() calls of the run",
               "look at the launching operators in the trace"};

@@ -145,6 +145,7 @@ Explanation explain(const StepAccount& prediction, const MeasuredSteps& measured
   merge_untold(e.prediction, e.measurement);
   e.predicted = e.prediction.step;
   e.measured = e.measurement.step;
+  e.idle = measured.idle;
   if (measured.tokens.own > 0) e.measured_share = measured.tokens.received / measured.tokens.own;
   for (int c = 0; c < kOperationClasses; ++c) {
     const Difference d = compare(static_cast<Class>(c), e.prediction, e.measurement);

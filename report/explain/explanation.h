@@ -44,6 +44,7 @@ struct Explanation {
   std::vector<PartTime> parts;          ///< empty: not told
   std::vector<LayerTime> layers;        ///< likewise
   double measured_share = 0;            ///< as predicted_share; 0: not told
+  IdleTime idle;                        ///< of the measured step
   std::vector<std::string> findings;    ///< of several classes together
   std::vector<std::string> warnings;    ///< the trace may be of something else
 };

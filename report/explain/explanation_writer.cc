@@ -255,6 +255,11 @@ std::string write_explanation_json(const Explanation& e, const MeasuredSteps& me
   write_parts_and_layers(json, e);
   json.key("received_over_mean");
   e.measured_share > 0 ? json.value(e.measured_share) : json.null();
+  json.key("idle");
+  json.begin_object();
+  json.field("host_late_s", e.idle.host_late.s());
+  json.field("waiting_s", e.idle.waiting.s());
+  json.end_object();
   json.key("unmatched");
   json.begin_array();
   for (const UnmatchedKernel& kernel : measured.unmatched) {

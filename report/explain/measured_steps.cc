@@ -20,6 +20,9 @@ using base::Seconds;
 constexpr std::int64_t kPicosecondsPerNanosecond = 1000;
 constexpr std::int64_t kLongestStep = 86'400'000'000'000;  // ns: no step takes a day
 constexpr double kSameSize = 0.01;
+/// ns from a launch to its kernel's start, at most, where the GPU was waiting for it: a launch takes 3 to 10
+/// us on its way (assumed).
+constexpr std::int64_t kLaunchPath = 20'000;
 
 [[noreturn]] void refuse(const KinetoTrace& trace, std::string message, std::string hint = "") {
   throw base::InputError({base::Diagnostic{trace.file, {}, "", std::move(message), std::move(hint)}});
@@ -177,6 +180,20 @@ void add_tokens(const CollectiveCall& call, double own_elements, TokenTraffic& t
   tokens.received += static_cast<double>(call.in + call.out - own);
 }
 
+/// `trace.operations` stand by start.
+void add_idle(const KinetoTrace& trace, const Window& window, double steps, IdleTime& idle) {
+  std::int64_t busy_until = window.start;
+  for (const GpuOperation& o : trace.operations) {
+    if (o.start >= window.end) break;
+    if (o.end() <= window.start) continue;
+    if (o.start > busy_until && o.launched >= 0) {
+      const Seconds gap = Seconds::of(static_cast<double>(o.start - busy_until) * 1e-9 / steps);
+      (o.start - o.launched <= kLaunchPath ? idle.host_late : idle.waiting) += gap;
+    }
+    busy_until = std::max(busy_until, o.end());
+  }
+}
+
 void add_notes(const KinetoTrace& trace, const std::vector<LaunchPlace>& places, MeasuredSteps& measured) {
   const StepAccount& mean = measured.mean;
   if (trace.other_devices > 0)
@@ -244,6 +261,7 @@ MeasuredSteps measure_steps(const KinetoTrace& trace, const sim::ParallelLayout&
     measured.times.push_back(accounts.back().step / static_cast<double>(std::max(options.count, 1)));
   }
   measured.mean = options.count > 0 ? share_of(accounts.front(), options.count) : mean_of(accounts);
+  for (const Window& window : windows) add_idle(trace, window, steps, measured.idle);
   measured.tokens.own /= steps;
   measured.tokens.received /= steps;
   for (auto& [name, kernel] : unmatched) {

@@ -23,6 +23,13 @@ struct TokenTraffic {
   double received = 0;  ///< of all ranks, on the rank's experts
 };
 
+/// Of the time without GPU work, mean over the steps: what ends with a kernel that the host launched only
+/// just before it started, and what ends with one that had been launched before and waited for something
+/// else.
+struct IdleTime {
+  base::Seconds host_late, waiting;
+};
+
 /// The steps of a trace.
 struct MeasuredSteps {
   std::vector<std::int64_t> numbers;  ///< of ProfilerStep; empty: the trace has none
@@ -30,6 +37,7 @@ struct MeasuredSteps {
   StepAccount mean;
   std::vector<UnmatchedKernel> unmatched;  ///< longest first
   TokenTraffic tokens;                     ///< zero: the trace has no sizes
+  IdleTime idle;                           ///< zero: the trace has no launches
   std::vector<std::string> notes;          ///< what could not be told apart
 };
 
@@ -47,6 +55,7 @@ struct MeasureOptions {
 ///          later.
 ///          backward: launched inside autograd's evaluate_function or a ...Backward; update: inside
 ///          Optimizer.step; else forward. Without operators in the trace parts are not told.
+///          idle time is the host's where the kernel behind it starts within 20 us of its launch
 ///          layer: the number in the innermost annotation or module that names one around the launch.
 /// Throws InputError where no step is in the trace or one of those asked for is not.
 MeasuredSteps measure_steps(const KinetoTrace& trace, const sim::ParallelLayout& layout, int rank,

@@ -112,15 +112,20 @@ bool solve_flows(const topology::Cluster& cluster, const Sharing& sharing,
   std::array<base::LinkId, topology::Route::kCapacity + 1> hops;
   for (const Transfer& transfer : transfers) {
     if (transfer.src == transfer.dst || transfer.bytes.count() == 0) continue;
-    const topology::Route route = cluster.route(transfer.src, transfer.dst);
-    std::transform(route.begin(), route.end(), hops.begin(),
-                   [&](base::LinkId link) { return links.use(link); });
-    std::size_t count = route.size();
-    if (connection_rate.bytes_per_s() > 0 && !cluster.same_node(transfer.src, transfer.dst))
-      hops[count++] = links.add(connection_rate);
-    flows.add(std::span(hops).first(count), transfer.bytes, transfer.start);
-    src.push_back(position[transfer.src.index()]);
-    dst.push_back(position[transfer.dst.index()]);
+    const bool limited = connection_rate.bytes_per_s() > 0 && !cluster.same_node(transfer.src, transfer.dst);
+    base::LinkId limit;
+    const int parts = cluster.parts(transfer.src, transfer.dst);
+    for (int part = 0; part < parts; ++part) {
+      const topology::Route route = cluster.route(transfer.src, transfer.dst, part);
+      std::transform(route.begin(), route.end(), hops.begin(),
+                     [&](base::LinkId link) { return links.use(link); });
+      std::size_t count = route.size();
+      if (limited && part == 0) limit = links.add(connection_rate);
+      if (limited) hops[count++] = limit;
+      flows.add(std::span(hops).first(count), part_of(transfer.bytes, part, parts), transfer.start);
+      src.push_back(position[transfer.src.index()]);
+      dst.push_back(position[transfer.dst.index()]);
+    }
   }
   if (flows.empty()) return false;
   const SharingResult shared = sharing.solve(links.links(), flows);

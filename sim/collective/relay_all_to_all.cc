@@ -85,20 +85,23 @@ void add_group(const NodeBlocks& blocks, const RelayTraffic& traffic, std::size_
 void add_link_times(const topology::Cluster& cluster, const RelayTraffic& traffic, const Plan& plan,
                     bool back, std::vector<double>& nvlink, std::vector<double>& nic) {
   std::vector<double> load(cluster.links().size(), 0.0);
-  const auto route_of = [&](const Flow& flow) {
-    const RankId a = traffic.ranks[flow.from];
-    const RankId b = traffic.ranks[flow.to];
-    return back ? cluster.route(b, a) : cluster.route(a, b);
+  const auto for_each_link = [&](const Flow& flow, auto visit) {
+    const RankId a = back ? traffic.ranks[flow.to] : traffic.ranks[flow.from];
+    const RankId b = back ? traffic.ranks[flow.from] : traffic.ranks[flow.to];
+    const int parts = cluster.parts(a, b);
+    for (int part = 0; part < parts; ++part) {
+      for (const base::LinkId link : cluster.route(a, b, part)) visit(link, flow.bytes / parts);
+    }
   };
   for (const Flow& flow : plan.flows) {
-    if (flow.bytes <= 0.0) continue;
-    for (const base::LinkId link : route_of(flow)) load[link.index()] += flow.bytes;
+    if (flow.bytes > 0.0) for_each_link(flow, [&](base::LinkId link, double bytes) { load[link.index()] += bytes; });
   }
   for (const Flow& flow : plan.flows) {
     if (flow.bytes <= 0.0) continue;
     double busiest = 0.0;
-    for (const base::LinkId link : route_of(flow))
+    for_each_link(flow, [&](base::LinkId link, double) {
       busiest = std::max(busiest, load[link.index()] / cluster.link(link).capacity.bytes_per_s());
+    });
     const bool inside = cluster.same_node(traffic.ranks[flow.from], traffic.ranks[flow.to]);
     std::vector<double>& times = inside ? nvlink : nic;
     times[flow.from] = std::max(times[flow.from], busiest);

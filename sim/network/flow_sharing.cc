@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "sim/network/bound_sharing.h"
+#include "sim/network/flow_log.h"
 #include "sim/network/fluid_component.h"
 #include "sim/network/pair_component.h"
 #include "sim/network/reduction.h"
@@ -37,26 +38,48 @@ std::optional<Seconds> find_common_end(std::span<const SharedLink> links, const 
   return ready + Seconds::of(flows.bytes(0).as_double() / common);
 }
 
+/// The link that gives a flow its even share is its bottleneck, the first of its route where several do.
+void log_common_end(std::span<const SharedLink> links, const FlowSet& flows, Seconds end, FlowLog& log) {
+  std::vector<double> on(links.size(), 0);
+  for (std::size_t i = 0; i < flows.size(); ++i)
+    for (const base::LinkId link : flows.route(i)) on[link.index()] += 1;
+  const auto share = [&](base::LinkId link) {
+    return links[link.index()].capacity.bytes_per_s() / on[link.index()];
+  };
+  for (std::size_t i = 0; i < flows.size(); ++i) {
+    const auto route = flows.route(i);
+    const auto narrowest = std::min_element(
+        route.begin(), route.end(), [&](base::LinkId a, base::LinkId b) { return share(a) < share(b); });
+    log.add_steady(i, *narrowest, ready_time(links, flows, i).s(), end.s());
+  }
+}
+
 }  // namespace
 
 SharingResult FlowSharing::solve(std::span<const SharedLink> links, const FlowSet& flows) const {
-  return run(links, flows, nullptr);
+  return run(links, flows, nullptr, nullptr);
+}
+
+SharingResult FlowSharing::solve_logged(std::span<const SharedLink> links, const FlowSet& flows,
+                                        FlowLog& log) const {
+  return run(links, flows, nullptr, &log);
 }
 
 SharingResult FlowSharing::solve_traced(std::span<const SharedLink> links, const FlowSet& flows,
                                         std::vector<RateChange>& trace) const {
   trace.clear();
-  return run(links, flows, &trace);
+  return run(links, flows, &trace, nullptr);
 }
 
 SharingResult FlowSharing::run(std::span<const SharedLink> links, const FlowSet& flows,
-                               std::vector<RateChange>* trace) const {
+                               std::vector<RateChange>* trace, FlowLog* log) const {
   SharingResult result;
   if (const auto end = trace == nullptr ? find_common_end(links, flows) : std::nullopt) {
     result.finish.assign(flows.size(), *end);
     result.makespan = *end;
     result.link_bytes = count_link_bytes(links.size(), flows);
     result.rate_changes = 2;  // all start, all end
+    if (log != nullptr) log_common_end(links, flows, *end, *log);
     return result;
   }
   std::vector<FlowDemand> demands;
@@ -69,14 +92,15 @@ SharingResult FlowSharing::run(std::span<const SharedLink> links, const FlowSet&
   }
   const double hold = tolerance_ > 0 ? tolerance_ * BoundSharing().solve(links, flows).makespan.s() : 0;
   for (const Component& component : reduce(links, flows)) {
+    if (log != nullptr) log->begin(component);
     // A tolerance merges so many changes that filling from lists is as fast.
     if (const auto sides = hold > 0 ? std::nullopt : PairComponent::find_sides(component)) {
-      PairComponent pairs(component, *sides, demands, result.finish, trace);
+      PairComponent pairs(component, *sides, demands, result.finish, trace, log);
       pairs.run();
       result.rate_changes += pairs.rate_changes();
       continue;
     }
-    FluidComponent fluid(component, demands, hold, result.finish, trace);
+    FluidComponent fluid(component, demands, hold, result.finish, trace, nullptr, log);
     fluid.run();
     result.rate_changes += fluid.rate_changes();
     result.held_back = base::max(result.held_back, Seconds::of(fluid.held_back()));

@@ -9,6 +9,8 @@
 
 namespace moeplan::sim {
 
+class FlowLog;
+
 /// From `time` on, `flow` runs at `rate`, until it finishes or the next change.
 struct RateChange {
   base::Seconds time;
@@ -44,11 +46,13 @@ class FlowSharing : public Sharing {
   /// O(flows) at each rate change.
   SharingResult solve_traced(std::span<const SharedLink> links, const FlowSet& flows,
                              std::vector<RateChange>& trace) const;
+  /// The same, and what limited each flow; a FlowLog of the same problem.
+  SharingResult solve_logged(std::span<const SharedLink> links, const FlowSet& flows, FlowLog& log) const;
   std::string_view name() const override { return "flow"; }
 
  private:
-  SharingResult run(std::span<const SharedLink> links, const FlowSet& flows,
-                    std::vector<RateChange>* trace) const;
+  SharingResult run(std::span<const SharedLink> links, const FlowSet& flows, std::vector<RateChange>* trace,
+                    FlowLog* log) const;
   double tolerance_;
 };
 

@@ -6,13 +6,19 @@
 #include <utility>
 
 #include "base/check.h"
+#include "sim/network/flow_log.h"
 
 namespace moeplan::sim {
 
 FluidComponent::FluidComponent(const Component& component, const std::vector<FlowDemand>& demands,
                                double hold, std::vector<base::Seconds>& finish,
-                               std::vector<RateChange>* trace, WindowGate* gate)
-    : component_(component), hold_(hold), finish_(finish), trace_(trace), queues_(component, demands, gate) {
+                               std::vector<RateChange>* trace, WindowGate* gate, FlowLog* log)
+    : component_(component),
+      hold_(hold),
+      finish_(finish),
+      trace_(trace),
+      flow_log_(log),
+      queues_(component, demands, gate) {
   const auto bundles = static_cast<std::size_t>(component.bundles());
   links_.resize(component.capacity.size());
   lay_out_logs();
@@ -46,6 +52,7 @@ void FluidComponent::run() {
     const double start = queues_.next_start();
     double now = std::min(end, start);
     if (now == kNever) break;
+    if (flow_log_ != nullptr) pass_edges(now);
     int place = static_cast<int>(order_.size());
     if (end <= start) place = retire(std::min(end + std::max(hold_, kSameInstant * end), start), now);
     if (queues_.next_start() <= now) place = std::min(place, admit(now));
@@ -55,6 +62,13 @@ void FluidComponent::run() {
     if (trace_ != nullptr) report_rates(now);
   }
   MOEPLAN_CHECK(order_.empty(), "flows are left that never end");
+}
+
+void FluidComponent::pass_edges(double now) {
+  while (flow_log_->next_edge() < now) {
+    const double edge = flow_log_->next_edge();
+    flow_log_->pass_edge(queues_, [&](int bundle) { return service(bundle, edge); });
+  }
 }
 
 double FluidComponent::next_end() const {
@@ -95,7 +109,9 @@ void FluidComponent::retire_on(int number, double until, double& last) {
   for (double at = end_on(number); at <= until; at = end_on(number)) {
     if (at == kNever) return;
     const int bundle = queues_.first_end(number)->bundle;
-    finish_[static_cast<std::size_t>(queues_.drop_first(bundle, at))] = base::Seconds::of(at);
+    const int flow = queues_.drop_first(bundle, at);
+    finish_[static_cast<std::size_t>(flow)] = base::Seconds::of(at);
+    if (flow_log_ != nullptr) flow_log_->finish(bundle, flow, at, queues_.pending(bundle) == 0);
     last = std::max(last, at);
     if (hold_ > 0) retired_.push_back({bundle, link.level, at});
     leave(bundle);
@@ -143,7 +159,9 @@ int FluidComponent::admit(double now) {
 
 void FluidComponent::admit_flow(int bundle, int flow, double now) {
   if (queues_.pending(bundle) == 0) enter(bundle);
-  queues_.add(bundle, flow, service(bundle, now));
+  const double served = service(bundle, now);
+  queues_.add(bundle, flow, served);
+  if (flow_log_ != nullptr) flow_log_->start(bundle, flow, served, now);
   const auto [slot, end] = slots_of(bundle);
   for (int at = slot; at < end; ++at) ++tally_at(component_.hops[static_cast<std::size_t>(at)]).flows;
   const BundleState& state = state_at(bundle);
@@ -355,6 +373,7 @@ void FluidComponent::move_bundle(int bundle, int number, double now) {
   link.own.push_back({bundle, queues_.pending(bundle), other_link(bundle, number)});
   link.own_flows += queues_.pending(bundle);
   queues_.queue_end(bundle, number, state.offset);
+  if (flow_log_ != nullptr) flow_log_->bind(bundle, number, now);
 }
 
 void FluidComponent::report_rates(double now) {

@@ -10,6 +10,8 @@
 
 namespace moeplan::sim {
 
+class FlowLog;
+
 /// Runs one component from its first start to its last end.
 ///
 /// State: the links in the order in which water-filling freezes them, `order_`, with their levels (the rate
@@ -36,10 +38,10 @@ namespace moeplan::sim {
 class FluidComponent {
  public:
   /// `finish` [flow of the FlowSet] receives the ends. hold: ends within this many seconds are one change.
-  /// gate: lets flows go, see FlowQueues.
+  /// gate: lets flows go, see FlowQueues. log: is told what limits flows; nullptr where nobody asks.
   FluidComponent(const Component& component, const std::vector<FlowDemand>& demands, double hold,
                  std::vector<base::Seconds>& finish, std::vector<RateChange>* trace,
-                 WindowGate* gate = nullptr);
+                 WindowGate* gate = nullptr, FlowLog* log = nullptr);
   void run();
 
   std::int64_t rate_changes() const { return rate_changes_; }
@@ -105,6 +107,7 @@ class FluidComponent {
   };
 
   void lay_out_logs();
+  void pass_edges(double now);
   double next_end() const;
   int retire(double until, double& last);
   void retire_on(int link, double until, double& last);
@@ -140,6 +143,7 @@ class FluidComponent {
   const double hold_;
   std::vector<base::Seconds>& finish_;
   std::vector<RateChange>* trace_;
+  FlowLog* flow_log_;
 
   FlowQueues queues_;
   std::vector<Link> links_;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "sim/network/flow_log.h"
 #include "sim/network/pair_kernels.h"
 
 namespace moeplan::sim {
@@ -64,10 +65,11 @@ std::optional<std::vector<int>> PairComponent::find_sides(const Component& c) {
 
 PairComponent::PairComponent(const Component& component, const std::vector<int>& sides,
                              const std::vector<FlowDemand>& demands, std::vector<base::Seconds>& finish,
-                             std::vector<RateChange>* trace)
+                             std::vector<RateChange>* trace, FlowLog* log)
     : component_(component),
       finish_(finish),
       trace_(trace),
+      flow_log_(log),
       queues_(component, demands),
       state_(static_cast<Index>(component.bundles())) {
   number_links(sides);
@@ -82,6 +84,7 @@ void PairComponent::number_links(const std::vector<int>& sides) {
     for (Index link = 0; link < links; ++link) {
       if (sides[link] != side) continue;
       number[link] = next++;
+      number_of_.push_back(static_cast<int>(link));
       ++sides_[side];
       capacity_.push_back(component_.capacity[link]);
     }
@@ -120,6 +123,7 @@ void PairComponent::run() {
     const double start = queues_.next_start();
     double now = std::min(next_end_, start);
     if (now == kNever) break;
+    if (flow_log_ != nullptr) pass_edges(now);
     first_ = links();
     changes_ = 0;
     if (next_end_ <= start) retire(std::min(next_end_ * (1 + kSameInstant), start), now);
@@ -133,6 +137,16 @@ void PairComponent::run() {
   }
   MOEPLAN_CHECK(std::all_of(flows_.begin(), flows_.end(), [](int n) { return n == 0; }),
                 "flows are left that never end");
+}
+
+void PairComponent::pass_edges(double now) {
+  while (flow_log_->next_edge() < now) {
+    const double after = flow_log_->next_edge() - now_;
+    flow_log_->pass_edge(queues_, [&](int bundle) {
+      return service(bundle) +
+             level_[static_cast<Index>(state_[static_cast<Index>(bundle)].bottleneck)] * after;
+    });
+  }
 }
 
 void PairComponent::pass_time(double now) {
@@ -168,7 +182,9 @@ void PairComponent::retire_on(int link, double until, double& last) {
     const double at = now_ + std::max(0.0, end->at - clock_[l]) / level_[l];
     if (at > until) return;
     const int bundle = end->bundle;
-    finish_[static_cast<Index>(queues_.drop_first(bundle, at))] = base::Seconds::of(at);
+    const int flow = queues_.drop_first(bundle, at);
+    finish_[static_cast<Index>(flow)] = base::Seconds::of(at);
+    if (flow_log_ != nullptr) flow_log_->finish(bundle, flow, at, queues_.pending(bundle) == 0);
     last = std::max(last, at);
     leave(bundle);
   }
@@ -210,7 +226,9 @@ void PairComponent::admit(double now) {
 
 void PairComponent::admit_flow(int bundle, int flow) {
   const BundleState& state = state_[static_cast<Index>(bundle)];
-  queues_.add(bundle, flow, service(bundle));
+  const double served = service(bundle);
+  queues_.add(bundle, flow, served);
+  if (flow_log_ != nullptr) flow_log_->start(bundle, flow, served, now_);
   const auto first = static_cast<Index>(component_.first_hop[static_cast<Index>(bundle)]);
   const auto last = static_cast<Index>(component_.first_hop[static_cast<Index>(bundle) + 1]);
   int bottleneck = hops_[first];
@@ -353,6 +371,7 @@ void PairComponent::assign(int bundle, int link) {
   state.bottleneck = link;
   queues_.queue_end(bundle, link, state.offset);
   stale_[static_cast<Index>(link)] = 1;
+  if (flow_log_ != nullptr) flow_log_->bind(bundle, number_of_[static_cast<Index>(link)], now_);
 }
 
 /// Water-filling from scratch. A link's share only rises while others freeze, so one in the heap is at most

@@ -11,6 +11,8 @@
 
 namespace moeplan::sim {
 
+class FlowLog;
+
 /// Runs a component whose bundles each take at most two links, and these from two sides (ports out and ports
 /// in), as in an all-to-all through a switch: exact max-min sharing like FluidComponent, faster where nearly
 /// every pair of links has flows.
@@ -41,10 +43,10 @@ class PairComponent {
   /// sparse for a dense matrix to pay.
   static std::optional<std::vector<int>> find_sides(const Component& component);
 
-  /// `sides`: from find_sides. `finish` [flow of the FlowSet] receives the ends.
+  /// `sides`: from find_sides. `finish` [flow of the FlowSet] receives the ends. log: as in FluidComponent.
   PairComponent(const Component& component, const std::vector<int>& sides,
                 const std::vector<FlowDemand>& demands, std::vector<base::Seconds>& finish,
-                std::vector<RateChange>* trace);
+                std::vector<RateChange>* trace, FlowLog* log = nullptr);
   void run();
 
   std::int64_t rate_changes() const { return rate_changes_; }
@@ -58,6 +60,7 @@ class PairComponent {
 
   void number_links(const std::vector<int>& sides);
   void lay_out_pairs();
+  void pass_edges(double now);
   void pass_time(double now);
   void find_next_end();
   void retire(double until, double& last);
@@ -108,12 +111,14 @@ class PairComponent {
   const Component& component_;
   std::vector<base::Seconds>& finish_;
   std::vector<RateChange>* trace_;
+  FlowLog* flow_log_;
   FlowQueues queues_;
   std::vector<BundleState> state_;  // [bundle]
 
   // Links are numbered anew: those of side 0, then those of side 1.
   int sides_[2] = {0, 0};         // links on each
   std::vector<int> hops_;         // Component::hops in these numbers
+  std::vector<int> number_of_;    // [link] -> in the component
   std::vector<double> capacity_;  // [link], and so all below
   std::vector<double> left_;
   std::vector<double> own_;

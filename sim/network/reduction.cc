@@ -16,6 +16,7 @@ constexpr double kRounding = 1e-12;
 /// The problem in plain numbers: links in use numbered anew, flows that move bytes only.
 struct Plain {
   std::vector<double> capacity;  // [link]
+  std::vector<int> link_of;      // [link] -> in the problem's links
   std::vector<int> flow;         // [row] -> FlowSet index
   std::vector<int> first_hop{0};
   std::vector<int> hops;
@@ -40,6 +41,7 @@ Plain make_plain(std::span<const SharedLink> links, const FlowSet& flows) {
       if (own < 0) {
         own = static_cast<int>(plain.capacity.size());
         plain.capacity.push_back(links[link.index()].capacity.bytes_per_s());
+        plain.link_of.push_back(link.value());
         MOEPLAN_CHECK(plain.capacity.back() > 0, "a link without capacity");
       }
       plain.hops.push_back(own);
@@ -210,6 +212,7 @@ std::vector<Component> split(const Plain& plain, const SetTable& sets, const std
       if (own < 0) {
         own = component.links();
         component.capacity.push_back(plain.capacity[static_cast<std::size_t>(link)]);
+        component.link_of.push_back(plain.link_of[static_cast<std::size_t>(link)]);
       }
       component.hops.push_back(own);
     }

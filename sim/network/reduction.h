@@ -11,6 +11,7 @@ namespace moeplan::sim {
 /// the same links: they always run at the same rate.
 struct Component {
   std::vector<double> capacity;    ///< [link], bytes per second
+  std::vector<int> link_of;        ///< [link] -> in the problem's links
   std::vector<int> first_hop{0};   ///< [bundle], and the end
   std::vector<int> hops;           ///< links of each bundle, each once
   std::vector<int> first_flow{0};  ///< [bundle], and the end

@@ -39,6 +39,10 @@ void FlowSet::clear() {
   hops_.clear();
 }
 
+base::Bytes part_of(base::Bytes whole, int part, int parts) {
+  return base::Bytes::of(whole.count() / parts + (part < whole.count() % parts ? 1 : 0));
+}
+
 SharingMode parse_sharing_mode(const std::string& text) {
   if (text == "bound") return SharingMode::kBound;
   if (text == "flow") return SharingMode::kFlow;

@@ -43,6 +43,9 @@ class FlowSet {
   std::vector<base::LinkId> hops_;
 };
 
+/// Part `part` of `parts` as even as whole bytes allow.
+base::Bytes part_of(base::Bytes whole, int part, int parts);
+
 /// Who sends a flow to whom: ranks.
 struct Endpoints {
   std::int64_t src = 0;

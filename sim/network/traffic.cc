@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "base/check.h"
 #include "base/diagnostics.h"
 #include "base/quantity_text.h"
 #include "base/random.h"
@@ -27,6 +28,27 @@ constexpr double kMostBytes = 9e18;
 /// Of a Zipf generator that does not say: 1 MB per pair, as in published all-to-all cases.
 constexpr std::int64_t kDefaultPairBytes = 1'000'000;
 constexpr double kMostZipf = 10;
+
+/// Closes the transfer that has been added last.
+void note_end(Traffic& traffic, const NamedNetwork& network) {
+  if (!network.cluster || network.cluster->most_parts() == 1) return;
+  if (traffic.first_flow.empty()) traffic.first_flow.push_back(0);
+  traffic.first_flow.push_back(traffic.flows.size());
+}
+
+/// Over the cluster's own routes.
+void add_transfer(Traffic& traffic, const NamedNetwork& network, int src, int dst, Bytes bytes, Seconds start,
+                  std::uint64_t seed = 0) {
+  const topology::Cluster& cluster = *network.cluster;
+  const int parts = cluster.parts(RankId(src), RankId(dst));
+  traffic.src.push_back(src);
+  traffic.dst.push_back(dst);
+  for (int part = 0; part < parts; ++part) {
+    const topology::Route route = cluster.route(RankId(src), RankId(dst), part, seed);
+    traffic.flows.add({route.data(), route.size()}, part_of(bytes, part, parts), start);
+  }
+  note_end(traffic, network);
+}
 
 class TrafficReader {
  public:
@@ -54,14 +76,21 @@ class TrafficReader {
       const std::int64_t amount = read_bytes(row, bytes);
       const double begin = start && !table_.cell(row, *start).empty() ? table_.number(row, *start, sink_) : 0;
       if (!(begin >= 0)) fault(row, fmt::format("start_s is {}, expected 0 or more", begin));
-      const std::vector<LinkId> links = route && !table_.cell(row, *route).empty()
-                                            ? read_route(row, table_.cell(row, *route))
-                                            : find_route(row, from, to);
-      traffic.src.push_back(from);
-      traffic.dst.push_back(to);
-      traffic.flows.add(links, Bytes::of(amount), Seconds::of(std::max(0.0, begin)));
+      if (route && !table_.cell(row, *route).empty()) {
+        const std::vector<LinkId> links = read_route(row, table_.cell(row, *route));
+        traffic.src.push_back(from);
+        traffic.dst.push_back(to);
+        traffic.flows.add(links, Bytes::of(amount), Seconds::of(std::max(0.0, begin)));
+        note_end(traffic, network_);
+        traffic.has_own_route.resize(traffic.size());
+        traffic.has_own_route.back() = true;
+      } else if (is_known(row, from, to)) {
+        add_transfer(traffic, network_, static_cast<int>(from), static_cast<int>(to), Bytes::of(amount),
+                     Seconds::of(std::max(0.0, begin)));
+      }
     }
     sink_.throw_if_any();
+    if (!traffic.has_own_route.empty()) traffic.has_own_route.resize(traffic.size());
     return traffic;
   }
 
@@ -94,6 +123,8 @@ class TrafficReader {
               near.empty() ? "" : fmt::format("did you mean \"{}\"?", near));
       } else if (std::find(links.begin(), links.end(), link->second) != links.end()) {
         fault(row, fmt::format("the route takes link \"{}\" twice", name));
+      } else if (network_.cluster && network_.cluster->link(link->second).failed) {
+        fault(row, fmt::format("the route takes link \"{}\", which has failed", name));
       } else {
         links.push_back(link->second);
       }
@@ -101,21 +132,20 @@ class TrafficReader {
     return links;
   }
 
-  std::vector<LinkId> find_route(std::size_t row, std::int64_t from, std::int64_t to) {
+  /// Whether the cluster has a route between the two.
+  bool is_known(std::size_t row, std::int64_t from, std::int64_t to) {
     if (!network_.cluster) {
       fault(row, "the route is empty",
             "links without a cluster need a route in every row: link names joined by |");
-      return {};
+      return false;
     }
     const int ranks = network_.cluster->ranks();
     for (const std::int64_t rank : {from, to}) {
       if (rank >= 0 && rank < ranks) continue;
       fault(row, fmt::format("found rank {}, expected one of 0..{}", rank, ranks - 1));
-      return {};
+      return false;
     }
-    const topology::Route route = network_.cluster->route(RankId(static_cast<std::int32_t>(from)),
-                                                          RankId(static_cast<std::int32_t>(to)));
-    return {route.begin(), route.end()};
+    return true;
   }
 
   const base::CsvTable& table_;
@@ -231,8 +261,46 @@ NamedNetwork read_links(const base::CsvTable& table) {
   return network;
 }
 
+base::Bytes Traffic::bytes(std::size_t transfer) const {
+  base::Bytes sum;
+  for (auto [flow, end] = flows_of(transfer); flow < end; ++flow) sum += flows.bytes(flow);
+  return sum;
+}
+
+std::vector<Seconds> compute_finish(const Traffic& traffic, const std::vector<Seconds>& flow_finish) {
+  if (traffic.first_flow.empty()) return flow_finish;
+  std::vector<Seconds> finish(traffic.size());
+  for (std::size_t transfer = 0; transfer < finish.size(); ++transfer) {
+    for (auto [flow, end] = traffic.flows_of(transfer); flow < end; ++flow)
+      finish[transfer] = base::max(finish[transfer], flow_finish[flow]);
+  }
+  return finish;
+}
+
 Traffic read_traffic(const base::CsvTable& table, const NamedNetwork& network) {
   return TrafficReader(table, network).read();
+}
+
+Traffic reroute(const Traffic& traffic, const NamedNetwork& network, std::uint64_t seed) {
+  MOEPLAN_CHECK(network.cluster.has_value(), "routes of a cluster");
+  Traffic hashed;
+  hashed.src.reserve(traffic.size());
+  hashed.dst.reserve(traffic.size());
+  hashed.flows.reserve(traffic.flows.size(), 4 * traffic.flows.size());
+  for (std::size_t i = 0; i < traffic.size(); ++i) {
+    const std::size_t flow = traffic.flows_of(i).first;
+    if (traffic.has_own_route.empty() || !traffic.has_own_route[i]) {
+      add_transfer(hashed, network, static_cast<int>(traffic.src[i]), static_cast<int>(traffic.dst[i]),
+                   traffic.bytes(i), traffic.flows.start(flow), seed);
+      continue;
+    }
+    hashed.src.push_back(traffic.src[i]);
+    hashed.dst.push_back(traffic.dst[i]);
+    hashed.flows.add(traffic.flows.route(flow), traffic.flows.bytes(flow), traffic.flows.start(flow));
+    note_end(hashed, network);
+  }
+  hashed.has_own_route = traffic.has_own_route;
+  return hashed;
 }
 
 bool is_traffic_generator(const std::string& text) {
@@ -257,7 +325,8 @@ Traffic generate_traffic(const std::string& text, const NamedNetwork& network, s
   const auto pairs = static_cast<std::size_t>(ranks) * static_cast<std::size_t>(ranks - 1);
   traffic.src.reserve(pairs);
   traffic.dst.reserve(pairs);
-  traffic.flows.reserve(pairs, 4 * pairs);
+  const auto parts = static_cast<std::size_t>(cluster.most_parts());
+  traffic.flows.reserve(pairs * parts, 4 * pairs * parts);
   for (int src = 0; src < ranks; ++src) {
     if (generator.kind == Generator::Kind::kZipfPair) {
       base::RandomStream own = random.substream(static_cast<std::uint64_t>(src));
@@ -270,11 +339,8 @@ Traffic generate_traffic(const std::string& text, const NamedNetwork& network, s
       const double share = generator.kind == Generator::Kind::kUniform
                                ? 1.0
                                : (ranks - 1) * weights[static_cast<std::size_t>(dst)] / others;
-      const topology::Route route = cluster.route(RankId(src), RankId(dst));
-      traffic.src.push_back(src);
-      traffic.dst.push_back(dst);
-      traffic.flows.add({route.data(), route.size()},
-                        Bytes::rounded(share * static_cast<double>(generator.pair_bytes)));
+      add_transfer(traffic, network, src, dst,
+                   Bytes::rounded(share * static_cast<double>(generator.pair_bytes)), {});
     }
   }
   return traffic;

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/csv.h"
@@ -18,12 +19,27 @@ struct NamedNetwork {
   std::optional<topology::Cluster> cluster;
 };
 
-/// Who sends how much to whom, over which links: one entry per row of a traffic file, in its order.
+/// Who sends how much to whom, over which links: one transfer per row of a traffic file, in its order. A
+/// transfer is one flow, or several where the fabric spreads it over paths.
 struct Traffic {
-  std::vector<std::int64_t> src;
+  std::vector<std::int64_t> src;  ///< [transfer]
   std::vector<std::int64_t> dst;
   FlowSet flows;
+  std::vector<std::size_t> first_flow;  ///< [transfer], and the end; empty where each is one flow
+  std::vector<bool> has_own_route;      ///< [transfer]: the file gave its links; empty where it gave none
+
+  std::size_t size() const { return src.size(); }
+  /// The flows of a transfer: from first to last - 1.
+  std::pair<std::size_t, std::size_t> flows_of(std::size_t transfer) const {
+    if (first_flow.empty()) return {transfer, transfer + 1};
+    return {first_flow[transfer], first_flow[transfer + 1]};
+  }
+  base::Bytes bytes(std::size_t transfer) const;
 };
+
+/// When each transfer is done: with the last of its flows. Shape: [transfer]
+std::vector<base::Seconds> compute_finish(const Traffic& traffic,
+                                          const std::vector<base::Seconds>& flow_finish);
 
 NamedNetwork network_of_cluster(topology::Cluster cluster);
 
@@ -34,6 +50,10 @@ NamedNetwork read_links(const base::CsvTable& table);
 /// are ignored. Without a route the cluster's own is taken; a network without a cluster needs one in every
 /// row. Throws InputError with every fault.
 Traffic read_traffic(const base::CsvTable& table, const NamedNetwork& network);
+
+/// The same transfers over the routes that the cluster's `ecmp` gives them under `seed`; rows with a route of
+/// their own keep it.
+Traffic reroute(const Traffic& traffic, const NamedNetwork& network, std::uint64_t seed);
 
 /// Is it a generator ("uniform:", "zipf-dst:", "zipf-pair:") rather than a file?
 bool is_traffic_generator(const std::string& text);

@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "sim/network/bound_sharing.h"
+#include "sim/network/flow_log.h"
 #include "sim/network/fluid_component.h"
 #include "sim/network/reduction.h"
 #include "sim/network/window_gate.h"
@@ -13,6 +14,16 @@ namespace moeplan::sim {
 using base::Seconds;
 
 SharingResult WindowSharing::solve(std::span<const SharedLink> links, const FlowSet& flows) const {
+  return run(links, flows, nullptr);
+}
+
+SharingResult WindowSharing::solve_logged(std::span<const SharedLink> links, const FlowSet& flows,
+                                          FlowLog& log) const {
+  return run(links, flows, &log);
+}
+
+SharingResult WindowSharing::run(std::span<const SharedLink> links, const FlowSet& flows,
+                                 FlowLog* log) const {
   MOEPLAN_CHECK(endpoints_.size() == flows.size(), "endpoints of each flow");
   SharingResult result;
   std::vector<FlowDemand> demands;
@@ -26,7 +37,8 @@ SharingResult WindowSharing::solve(std::span<const SharedLink> links, const Flow
   const double hold = tolerance_ > 0 ? tolerance_ * BoundSharing().solve(links, flows).makespan.s() : 0;
   WindowGate gate(endpoints_, sized, window_);
   for (const Component& component : reduce(links, flows, true)) {
-    FluidComponent fluid(component, demands, hold, result.finish, nullptr, &gate);
+    if (log != nullptr) log->begin(component);
+    FluidComponent fluid(component, demands, hold, result.finish, nullptr, &gate, log);
     fluid.run();
     result.rate_changes += fluid.rate_changes();
     result.held_back = base::max(result.held_back, Seconds::of(fluid.held_back()));

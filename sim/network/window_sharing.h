@@ -7,6 +7,8 @@
 
 namespace moeplan::sim {
 
+class FlowLog;
+
 /// Exact max-min sharing of flows that go a few at a time.
 ///
 /// Model:   WindowGate says which flows are under way, FlowSharing's rates are theirs. A flow pays its
@@ -19,9 +21,12 @@ class WindowSharing : public Sharing {
   WindowSharing(int window, std::span<const Endpoints> endpoints, double tolerance = 0)
       : window_(window), endpoints_(endpoints), tolerance_(tolerance) {}
   SharingResult solve(std::span<const SharedLink> links, const FlowSet& flows) const override;
+  /// The same, and what limited each flow; a FlowLog of the same problem.
+  SharingResult solve_logged(std::span<const SharedLink> links, const FlowSet& flows, FlowLog& log) const;
   std::string_view name() const override { return "window"; }
 
  private:
+  SharingResult run(std::span<const SharedLink> links, const FlowSet& flows, FlowLog* log) const;
   int window_;
   std::span<const Endpoints> endpoints_;
   double tolerance_;

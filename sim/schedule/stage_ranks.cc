@@ -29,10 +29,15 @@ int node_block(const topology::Cluster& cluster, const StageRanks& stage, std::s
 std::vector<std::int64_t> stage_signature(const topology::Cluster& cluster, const StageRanks& stage,
                                           int index) {
   const topology::ClusterSpec& spec = cluster.spec();
-  if (!spec.slow_ranks.empty() || !spec.degraded_links.empty()) return {-1, index};
+  // Ranks are alike by their place in a tree; elsewhere each stage is taken for one of its own.
+  const bool tree = spec.fabric.is_tree() && spec.fabric.routing == topology::Routing::kSpray;
+  const bool alike = spec.nodes == 1 || tree || spec.fabric.kind == topology::FabricSpec::Kind::kSingleSwitch;
+  if (!alike || !spec.slow_ranks.empty() || !spec.degraded_links.empty() || !spec.failed_links.empty())
+    return {-1, index};
   const int first = stage.ranks.front().value();
   const int node = first / cluster.gpus_per_node();
-  const int leaf = std::max(1, spec.fabric.nodes_per_leaf);
+  const int leaf =
+      std::max(1, spec.fabric.nodes_per_leaf) * (spec.fabric.pods ? spec.fabric.pods->leaves : 1);
   return {static_cast<std::int64_t>(stage.ranks.size()), first % cluster.gpus_per_node(), node % leaf};
 }
 

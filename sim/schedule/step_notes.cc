@@ -68,6 +68,17 @@ void describe_cluster(const topology::ClusterSpec& spec, const PlanSpec& plan,
   if (spec.degraded_links.size() > kNamed)
     text += fmt::format(" and {} more", spec.degraded_links.size() - kNamed);
   if (!text.empty()) notes.push_back("degraded links of the cluster file: " + text);
+  text.clear();
+  for (std::size_t i = 0; i < std::min(kNamed, spec.failed_links.size()); ++i)
+    text += (i == 0 ? "" : ", ") + spec.failed_links[i].link;
+  if (spec.failed_links.size() > kNamed)
+    text += fmt::format(" and {} more", spec.failed_links.size() - kNamed);
+  if (!text.empty()) notes.push_back("failed links of the cluster file: " + text);
+  if (spec.fabric.hashing_left_out)
+    notes.push_back(
+        "the cluster's ecmp is taken as spray: collisions of queue pairs are not in this time; moeplan "
+        "network gives "
+        "percentiles over seeds");
 }
 
 void describe_offload(const Job& job, const PlanSpec& plan, std::vector<std::string>& notes) {

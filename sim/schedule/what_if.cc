@@ -13,7 +13,7 @@ using base::Seconds;
 topology::Cluster with_twice_the_nics(const topology::Cluster& cluster) {
   topology::ClusterSpec spec = cluster.spec();
   if (spec.node.nics) spec.node.nics->bandwidth = spec.node.nics->bandwidth * 2.0;
-  if (spec.fabric.uplinks) spec.fabric.uplinks->bandwidth = spec.fabric.uplinks->bandwidth * 2.0;
+  topology::scale_rates(spec.fabric, 2.0);
   return topology::compile(spec);
 }
 
@@ -31,6 +31,7 @@ topology::Cluster without_faults(const topology::Cluster& cluster) {
   topology::ClusterSpec spec = cluster.spec();
   spec.slow_ranks.clear();
   spec.degraded_links.clear();
+  spec.failed_links.clear();
   return topology::compile(spec);
 }
 
@@ -81,9 +82,12 @@ std::vector<WhatIf> compute_what_if(const Job& job, const PlanSpec& plan, const 
     add("equal documents", simulator.simulate(step.iteration).time(),
         "every micro-batch of every rank holds the mean documents; simulated");
   }
-  if (!job.cluster.spec().slow_ranks.empty() || !job.cluster.spec().degraded_links.empty()) {
+  const topology::ClusterSpec& spec = job.cluster.spec();
+  if (!spec.slow_ranks.empty() || !spec.degraded_links.empty() || !spec.failed_links.empty()) {
     add("equal ranks, whole links", simulate_on(without_faults(job.cluster), job, plan, options, step),
-        "simulated without the slow ranks and degraded links of the cluster file");
+        spec.failed_links.empty()
+            ? "simulated without the slow ranks and degraded links of the cluster file"
+            : "simulated without the slow ranks and the degraded and failed links of the cluster file");
   }
   if (plan.layout.world() > job.cluster.gpus_per_node()) {
     add("twice the NIC bandwidth", simulate_on(with_twice_the_nics(job.cluster), job, plan, options, step),

@@ -93,5 +93,45 @@ TEST_F(NetworkCommand, RefusesAWindowWithoutWidthAndAmbiguousNetworks) {
   EXPECT_EQ(fault(), "");
 }
 
+TEST_F(NetworkCommand, NamesBottlenecksOnlyWhereItIsAsked) {
+  EXPECT_THAT(run(), Not(HasSubstr("limited by")));
+  options_.explain = true;
+  EXPECT_THAT(run(), HasSubstr("limited by"));
+  EXPECT_THAT(run(), HasSubstr("a (100 %)"));
+  options_.common.json = true;
+  EXPECT_THAT(run(), testing::ContainsRegex("\"bottleneck\": \"a\",\n *\"limits\""));
+}
+
+TEST_F(NetworkCommand, WritesWhatLinksCarryInEachBin) {
+  // 300 kB over 30 us at 10 GB/s throughout; the idle link has no rows.
+  options_.timeline = (folder_.path() / "time.csv").string();
+  options_.bins = 3;
+  run();
+  std::ifstream file(options_.timeline);
+  EXPECT_EQ(std::string(std::istreambuf_iterator<char>(file), {}),
+            "link,start_s,end_s,bytes,busy\n"
+            "a,0,1e-05,100000,1.000000\na,1e-05,2e-05,100000,1.000000\na,2e-05,3e-05,100000,1.000000\n");
+}
+
+TEST_F(NetworkCommand, RefusesALogOfTheBoundAndTooManyBinsAndTooFewDraws) {
+  const auto fault = [&] {
+    try {
+      run();
+      return std::string();
+    } catch (const base::InputError& error) {
+      return std::string(error.what());
+    }
+  };
+  options_.explain = true;
+  options_.sharing = "bound";
+  EXPECT_THAT(fault(), HasSubstr("the sharing mode \"bound\" does not say what limits a flow"));
+  options_.sharing = "flow";
+  options_.bins = 0;
+  EXPECT_THAT(fault(), HasSubstr("found 0 bins, expected 1 to 10000"));
+  options_.bins = 10;
+  options_.draws = 31;
+  EXPECT_THAT(fault(), HasSubstr("found 31 draws, expected 32 or more"));
+}
+
 }  // namespace
 }  // namespace moeplan::cli

@@ -119,11 +119,12 @@ TEST(ClusterSpec, RefusesAffinityThatDoesNotFit) {
 
 TEST(ClusterSpec, RefusesFabricsThatItDoesNotModelByName) {
   EXPECT_THAT(fault("rail_optimised", "rail_optimized"), HasSubstr("did you mean \"rail_optimised\"?"));
-  EXPECT_THAT(fault("rail_optimised", "torus"),
-              HasSubstr("found \"torus\", expected one of single_switch, fat_tree, rail_optimised"));
+  EXPECT_THAT(fault("rail_optimised", "hypercube"),
+              HasSubstr("found \"hypercube\", expected one of single_switch, fat_tree, rail_optimised, "
+                        "dragonfly, torus, graph"));
   EXPECT_THAT(fault("  latency: 1 us\n  nics", "  latency: 1 us\n  nics"), "");
-  EXPECT_THAT(fault("nodes_per_leaf: 2\n", "nodes_per_leaf: 2\n  routing: ecmp\n"),
-              HasSubstr("found \"ecmp\", expected one of spray"));
+  EXPECT_THAT(fault("nodes_per_leaf: 2\n", "nodes_per_leaf: 2\n  routing: adaptive\n"),
+              HasSubstr("found \"adaptive\", expected one of spray, ecmp, static"));
   EXPECT_THAT(fault("nodes_per_leaf: 2\n",
                     "nodes_per_leaf: 2\n  oversubscription: 2\n  uplinks: {count: 1, bandwidth: 1 GB/s}\n"),
               HasSubstr("the uplinks are given twice"));

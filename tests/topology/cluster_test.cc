@@ -11,6 +11,7 @@
 
 #include "base/diagnostics.h"
 #include "tests/support/corpus.h"
+#include "tests/topology/walks.h"
 
 namespace moeplan::topology {
 namespace {
@@ -136,28 +137,6 @@ TEST(Cluster, HasSlowRanksAndDegradedLinks) {
   EXPECT_THAT(describe(cluster), HasSubstr("degraded link nic_up2"));
 }
 
-/// Does the route lead from src to dst along the graph, with free steps inside devices?
-bool leads(const Cluster& cluster, RankId src, RankId dst) {
-  const Graph& graph = cluster.graph();
-  const auto close = [&](std::set<int> at) {
-    for (bool grown = true; grown;) {
-      grown = false;
-      for (const Graph::Edge& edge : graph.edges) {
-        if (!edge.link.valid() && at.count(edge.from) == 1) grown |= at.insert(edge.to).second;
-      }
-    }
-    return at;
-  };
-  std::set<int> at = close({src.value()});
-  for (const LinkId link : cluster.route(src, dst)) {
-    const auto edge = std::find_if(graph.edges.begin(), graph.edges.end(),
-                                   [&](const Graph::Edge& each) { return each.link == link; });
-    if (edge == graph.edges.end() || at.count(edge->from) == 0) return false;
-    at = close({edge->to});
-  }
-  return at.count(dst.value()) == 1;
-}
-
 class ShippedCluster : public testing::TestWithParam<std::string> {
  protected:
   Cluster load() const {
@@ -191,7 +170,7 @@ TEST_P(ShippedCluster, RoutesAreWalksFromSourceToDestinationAndNoLongerThanNeede
   }
   for (const auto& [src, dst] : pairs) {
     if (dst >= ranks) continue;
-    EXPECT_TRUE(leads(cluster, RankId(src), RankId(dst))) << src << " -> " << dst;
+    EXPECT_TRUE(test::leads(cluster, RankId(src), RankId(dst))) << src << " -> " << dst;
     if (src == dst) continue;
     // Over PCIe a path counts for more than its links, so that NVLink goes before.
     if (!cluster.spec().node.nvlink) continue;

@@ -143,6 +143,7 @@ TEST(Explanation, GapsAreTheHosts) {
   const Difference& first = e.differences.front();
   EXPECT_EQ(first.operation, Class::kIdle);
   EXPECT_THAT(first.assumption, HasSubstr("host launch cost of profile h100-sxm"));
+  EXPECT_GT(e.idle.host_late, e.idle.waiting);
   // Some gaps lie beside a gradient reduction.
   EXPECT_NEAR(first.lost.s(), (e.measured - e.predicted).s(), 0.03 * first.lost.s());
   EXPECT_NEAR(lost(e), (e.measured - e.predicted).s(), 1e-9 * e.measured.s());

@@ -118,6 +118,16 @@ TEST(MeasuredSteps, LaunchersRefineClasses) {
   EXPECT_NEAR(measured.mean.at(Class::kGemm).busy.us(), 60, 1e-6);
 }
 
+// Kernels 5 us behind their launch were awaited; one that was launched 90 us before waited itself. The GPU is
+// idle for 15 us, for 40 and for 40 more.
+TEST(MeasuredSteps, TellsLateLaunchesFromWaits) {
+  const MeasuredSteps measured =
+      measure(step(1, 0, 250) + kernel("nvjet_a", 1, 10, 15, 45) + kernel("nvjet_a", 1, 95, 100, 60) +
+              kernel("nvjet_b", 1, 110, 200, 10));
+  EXPECT_NEAR(measured.idle.host_late.us(), 15 + 40, 1e-6);
+  EXPECT_NEAR(measured.idle.waiting.us(), 40, 1e-6);
+}
+
 TEST(MeasuredSteps, AnAbsurdStepIsRefused) {
   EXPECT_THAT(test::input_error_of([&] {
                 measure(step(1, 0, 100) + kernel("a", 1, 10, 2'000'000'000, 40) + kernel("a", 1, 20, 30, 40));
