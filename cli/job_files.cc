@@ -62,6 +62,11 @@ sim::NetworkMode parse_network_mode(const std::string& text) {
   return mode == sim::SharingMode::kBound ? sim::NetworkMode::kBound : sim::NetworkMode::kFlow;
 }
 
+std::unique_ptr<sim::ExpertLoads> make_loads(const JobOptions& options, const sim::ModelSpec& model,
+                                             std::uint64_t seed) {
+  return sim::load_expert_loads(options.load, load_options(options, model, seed));
+}
+
 JobFiles::JobFiles(const JobOptions& options, std::uint64_t seed)
     : cluster_(topology::load_sprayed(base::resolve_config("clusters", options.cluster))),
       profile_(sim::load_profile(base::resolve_config("profiles", options.profile.empty() ? cluster_.profile()
@@ -69,7 +74,7 @@ JobFiles::JobFiles(const JobOptions& options, std::uint64_t seed)
                    .at_sustained_clocks()),
       model_(load_model(options)),
       run_(sim::load_run(base::resolve_config("runs", options.run))),
-      loads_(sim::load_expert_loads(options.load, load_options(options, model_, seed))),
+      loads_(make_loads(options, model_, seed)),
       digest_(digest_of(options, run_, options.profile.empty() ? cluster_.profile() : options.profile, seed)),
       seed_(seed) {
   if (run_.documents) run_.documents->seed = seed;

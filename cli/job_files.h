@@ -25,6 +25,10 @@ struct JobOptions {
 /// alone).
 sim::NetworkMode parse_network_mode(const std::string& text);
 
+/// The load that they name, for this model. Throws InputError.
+std::unique_ptr<sim::ExpertLoads> make_loads(const JobOptions& options, const sim::ModelSpec& model,
+                                             std::uint64_t seed);
+
 /// The job that they describe, loaded; everything lives as long as this.
 class JobFiles {
  public:

@@ -83,7 +83,7 @@ planner::SearchOptions search_options(const PlanOptions& options) {
 }
 
 /// What a person reads.
-std::string write_text(const JobFiles& files, const planner::SearchResult& search) {
+std::string write_text(const JobFiles& files, const planner::SearchResult& search, const PlanAnswers& answers) {
   std::string out;
   for (const auto& [name, value] : files.describe()) out += fmt::format("{:<8} {}\n", name, value);
   out += "\n";
@@ -97,7 +97,7 @@ std::string write_text(const JobFiles& files, const planner::SearchResult& searc
     }
     out += "\n";
   }
-  return out + search.why;
+  return out + write_answers_text(answers, search) + search.why;
 }
 
 /// Megatron arguments of rank 1, where Megatron can run it.
@@ -144,6 +144,7 @@ int run_plan(const PlanOptions& options, Console console) {
   const sim::Job job = inputs.job();
   const planner::SearchResult search = options.from.empty() ? planner::search_plans(job, search_for)
                                                             : planner::search_neighbours(job, load_plan_for(options.from, job), search_for);
+  const PlanAnswers answers = answer_questions(options.questions, inputs, options.job, search_for, search, options.common.seed);
   if (!options.common.stats.empty()) write_stats(options.common.stats, std::chrono::steady_clock::now() - begin, search);
   if (!options.common.output.empty()) {
     const Files files = make_files(inputs, search);
@@ -155,7 +156,7 @@ int run_plan(const PlanOptions& options, Console console) {
     const std::string told = write_experiment_files(options, inputs, search);
     if (!options.common.quiet) console.err << told;
   }
-  console.out << (options.common.json ? write_plan_json(search, inputs.digest(), options.common.seed) : write_text(inputs, search));
+  console.out << (options.common.json ? write_plan_json(search, answers, inputs.digest(), options.common.seed) : write_text(inputs, search, answers));
   return search.feasible ? kOk : kInfeasible;
 }
 

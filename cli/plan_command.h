@@ -5,6 +5,7 @@
 
 #include "cli/command.h"
 #include "cli/job_files.h"
+#include "cli/plan_answers.h"
 
 namespace moeplan::cli {
 
@@ -19,6 +20,7 @@ struct PlanOptions {
   std::string budget;                ///< "2000" simulations or "5s"; empty = the default
   std::string space;                 ///< a space file: axes pinned, bounded or opened
   std::vector<std::string> open;     ///< "cp,overlap"; may repeat
+  PlanQuestions questions;
   std::vector<std::string> pins;     ///< "tp=2,ep=8"; may repeat
 };
 

@@ -7,8 +7,8 @@
 
 namespace moeplan::cli {
 
-std::string write_plan_json(const planner::SearchResult& search, const std::string& digest,
-                            std::uint64_t seed) {
+std::string write_plan_json(const planner::SearchResult& search, const PlanAnswers& answers,
+                            const std::string& digest, std::uint64_t seed) {
   base::JsonWriter json;
   json.begin_object();
   json.field("schema", "moeplan.plan/1");
@@ -41,6 +41,7 @@ std::string write_plan_json(const planner::SearchResult& search, const std::stri
   if (search.unseen.floor < base::Seconds::infinity() && !search.unseen.not_estimated)
     json.field("lower_bound_s", search.unseen.floor.s());
   json.end_object();
+  write_answers_json(answers, search, json);
   json.field("why", search.why);
   json.end_object();
   return json.text();

@@ -81,6 +81,16 @@ class Program {
                      "stages, or all; each multiplies the points; may repeat");
     verb->add_option("--space", plan_.space,
                      "a YAML file that pins, bounds or opens axes (docs/formats/space.md); --pin wins over it");
+    verb->add_option("--gpus", plan_.questions.gpus,
+                     "plan for other sizes of the cluster too: numbers of GPUs, e.g. 256,512")
+        ->delimiter(',');
+    verb->add_option("--tokens", plan_.questions.tokens,
+                     "how long rank 1 trains on so many tokens, failures and checkpoints included: 15T, 300B");
+    verb->add_option("--gpu-mtbf", plan_.questions.gpu_mtbf, "time between failures of one GPU (default 50700 h)");
+    verb->add_option("--checkpoint-time", plan_.questions.checkpoint,
+                     "that training stands still for a checkpoint (default 60 s)");
+    verb->add_option("--restart-time", plan_.questions.restart,
+                     "from a failure to the first step again (default 10 min)");
     verb->add_option("--experiment", plan_.experiment,
                      "where the best plans' bands overlap, write up to three of them to this folder, to be run shortly");
     add_search_flags(verb, plan_.common);

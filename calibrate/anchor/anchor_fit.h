@@ -21,12 +21,7 @@ struct AnchorRun {
   StepModel predict;
 };
 
-/// How far one run lies from what two constants that suit its model and stack predict: the standard deviation
-/// of ln(measured / predicted). Source: the published MoE steps of which several share source, release,
-/// model, GPU type and precision (SimuMax on B200, Megatron-Bridge's Moonlight and Qwen3-30B on H100,
-/// Megatron-MoE-ModelZoo's Qwen3-235B on H100, LAER-MoE on A100; 52 steps): 90 % of ordered pairs (1,078, of
-/// which 992 are LAER-MoE's) lie within 0.196 of each other, which is 1.645 * sqrt(2) of this.
-inline constexpr double kPlanDeviation = 0.084;
+using sim::kPlanDeviation;
 
 /// What is known of both rates before a run is measured: standard deviations of their logarithms. Compute:
 /// the band of a step on a GPU whose sustained clock nobody measured, 0.9 to 1.35 (docs/models/schedule.md),

@@ -134,6 +134,7 @@ class Contest {
     std::vector<RankedPlan> results(batch.size());
     base::parallel_for(batch.size(), options_.threads, [&](std::size_t k) {
       results[k].plan = plan(batch[k]);
+      results[k].point = batch[k];
       results[k].result = evaluator_.simulate(results[k].plan, 1, false, options_.samples);
     });
     for (std::size_t k = 0; k < batch.size(); ++k) {

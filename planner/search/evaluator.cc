@@ -48,6 +48,11 @@ bool Evaluator::greedy_gains(int ep) const {
   return found != placements_.end() && found->second.greedy_imbalance < found->second.contiguous_imbalance * (1 - kPlacementGain);
 }
 
+double Evaluator::contiguous_imbalance(int ep) const {
+  const auto found = placements_.find(ep);
+  return found != placements_.end() ? found->second.contiguous_imbalance : 1.0;
+}
+
 sim::Placement Evaluator::replicas(int ep) const {
   if (ep < 2 || !placements_.contains(ep)) return {};
   return replicated_placement(shares_, ep, 1);

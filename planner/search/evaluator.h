@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "planner/search/search.h"
+#include "sim/schedule/simulate.h"
 
 namespace moeplan::planner {
 
@@ -22,6 +22,8 @@ class Evaluator {
   /// The greedy placement for an EP degree, and its mean max/mean beside the contiguous one's.
   const sim::Placement& greedy(int ep) const { return placements_.at(ep).placement; }
   bool greedy_gains(int ep) const;
+  /// Mean max/mean of the ranks without a placement; 1 for an EP degree that the space lacks.
+  double contiguous_imbalance(int ep) const;
   /// One spare slot on each rank; empty where nothing can be placed.
   sim::Placement replicas(int ep) const;
 

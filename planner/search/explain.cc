@@ -93,7 +93,8 @@ std::string describe_account(const SearchResult& result) {
   std::sort(rules.begin(), rules.end());
   std::string list;
   for (const auto& [count, rule] : rules) add(list, fmt::format("{} by {}", -count, rule));
-  return fmt::format("Searched {} points: {} simulated{}{}.\n", result.searched, result.evaluated, list.empty() ? "" : "; ruled out ", list);
+  return fmt::format("Searched {} points: {} simulated{}{}.\n", result.searched, result.evaluated, list.empty() ? "" : "; ruled out ", list) +
+         (result.placed > 0 ? fmt::format("{} of the best plans {} faster with experts placed by moeplan's solver.\n", result.placed, result.placed == 1 ? "is" : "are") : "");
 }
 
 /// What of the space could still be better than what was found.
@@ -108,7 +109,8 @@ std::string describe_unseen(const SearchResult& result) {
   if (unseen.not_estimated || unseen.floor == Seconds::infinity()) return points + " in the time given; what they would take is not known.\n";
   const double below = 1 - unseen.floor / best;
   return fmt::format("{}; by their bounds none of them can take less than {}{}.\n", points, base::pretty(unseen.floor),
-                     below > 0 ? fmt::format(" ({} below rank 1); --exhaustive or a larger --budget simulates them", percent(below)) : "");
+                     below > 0 ? fmt::format(" ({} below rank 1); --exhaustive or a larger --budget simulates them", percent(below))
+                               : ", so that none beats rank 1");
 }
 
 std::string context_words(const sim::PlanSpec& plan) {

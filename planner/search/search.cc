@@ -12,6 +12,7 @@
 #include "planner/search/contest.h"
 #include "planner/search/evaluator.h"
 #include "planner/search/explain.h"
+#include "planner/search/joint.h"
 #include "planner/search/sieve.h"
 
 namespace moeplan::planner {
@@ -47,9 +48,10 @@ class Search {
     result_.deterministic = options_.wall_budget <= Seconds();
     result_.evaluated = static_cast<std::int64_t>(ranked.simulated.size());
     result_.unseen = ranked.unseen;
-    finish(std::move(ranked.simulated), static_cast<std::size_t>(top));
+    finish(ranked.simulated, static_cast<std::size_t>(top), contest.samples);
     account();
     collect_misfits();
+    answer(ranked.simulated, contest.samples);
     explain(result_, evaluator_.job());
     if (result_.feasible) add_would_gain(result_.plans.front());
     return std::move(result_);
@@ -71,9 +73,13 @@ class Search {
 
   /// The best of the ranking again with all iterations and micro-batches, in turns of `top` until the next one
   /// is further behind than the ranking errs; then the best of each family with their counterfactuals.
-  void finish(std::vector<RankedPlan> simulated, std::size_t top) {
+  void finish(std::vector<RankedPlan> simulated, std::size_t top, int samples) {
     sort_by_time(simulated);
-    const std::vector<RankedPlan> candidates = keep_distinct(simulated, 3 * top, 2);
+    std::vector<RankedPlan> candidates = keep_distinct(simulated, 3 * top, 2);
+    if (!options_.pins.placement) {
+      result_.placed = place_jointly(evaluator_, options_.framework == "any", samples, options_.threads, candidates);
+      sort_by_time(candidates);
+    }
     std::vector<RankedPlan> finalists;
     while (finalists.size() < candidates.size()) {
       const std::size_t first = finalists.size();
@@ -99,6 +105,17 @@ class Search {
     base::parallel_for(plans.size() - first, options_.threads, [&](std::size_t k) {
       plans[first + k].result = evaluator_.simulate(plans[first + k].plan, options_.iterations, what_if);
     });
+  }
+
+  /// What people ask next.
+  void answer(const std::vector<RankedPlan>& simulated, int samples) {
+    if (result_.plans.empty()) return;
+    result_.front = pareto_front(simulated, space_.gpus);
+    result_.alternatives = find_alternatives(
+        {space_, evaluator_, options_.framework, points_, simulated, samples, options_.threads}, result_.plans.front());
+    std::vector<Seconds> times;
+    for (const RankedPlan& ranked : result_.plans) times.push_back(ranked.result.step_time);
+    result_.chance = chance_of_best(times);
   }
 
   void account() {

@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "base/units.h"
+#include "planner/search/answers.h"
+#include "planner/search/ranked_plan.h"
 #include "planner/search/space.h"
 #include "sim/schedule/simulate.h"
 
@@ -41,13 +43,6 @@ inline constexpr double kLeastOfEstimate = 0.9;
 /// Below this difference two plans are equally fast as far as measurements go. Source: DESIGN section 6
 inline constexpr double kNoise = 0.03;
 
-/// A plan that was simulated, with why it stands where it stands.
-struct RankedPlan {
-  sim::PlanSpec plan;
-  sim::StepResult result;
-  std::string why;
-};
-
 /// A plan that would be worth it and does not fit.
 struct Misfit {
   sim::PlanSpec plan;
@@ -71,9 +66,13 @@ struct SearchResult {
   bool deterministic = true;
   std::int64_t searched = 0;
   std::int64_t evaluated = 0;                  ///< simulated
+  int placed = 0;                              ///< of the best: those that moeplan's placement made faster
   std::map<std::string, std::int64_t> pruned;  ///< rule -> points that it ruled out first
   std::vector<RankedPlan> plans;               ///< best first, at most top
   Unseen unseen;
+  std::vector<Alternative> alternatives;       ///< to rank 1, axis by axis
+  std::vector<FrontPlan> front;                ///< of all simulated plans: step time against memory
+  std::vector<double> chance;                  ///< [plan]: to be the fastest of those that are shown
   std::vector<Misfit> misfits;                 ///< most promising first, at most three
   std::string why;                             ///< the answer in words, several lines
 };

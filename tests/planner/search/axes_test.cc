@@ -86,7 +86,7 @@ std::string refusal(const std::function<void()>& work) {
 TEST(OpenAxes, AreReadWordByWord) {
   EXPECT_EQ(parse_open_axes("cp"), (OpenAxes{true, false, false, false, false, false}));
   EXPECT_EQ(parse_open_axes("overlap,etp"), (OpenAxes{false, true, false, true, false, false}));
-  EXPECT_EQ(parse_open_axes("all"), (OpenAxes{true, true, true, true, true, true}));
+  EXPECT_EQ(parse_open_axes("all"), (OpenAxes{true, true, true, true, true, true, true, true}));
   EXPECT_EQ(parse_open_axes("cp,cp").count(), 1);
 }
 
@@ -94,14 +94,14 @@ TEST(OpenAxes, UnknownWordsAreRefusedWithWhatIsExpectedAndAHint) {
   const auto refused = [](const char* text) { return refusal([text] { parse_open_axes(text); }); };
   EXPECT_EQ(
       refused("shardin"),
-      "error: --open: found \"shardin\", expected cp, etp, sharding, overlap, dispatcher, chunks or all\n"
+      "error: --open: found \"shardin\", expected cp, etp, sharding, overlap, dispatcher, chunks, schedule, stages or all\n"
       "    hint: did you mean \"sharding\"?");
   EXPECT_EQ(refused("tp"),
-            "error: --open: found \"tp\", expected cp, etp, sharding, overlap, dispatcher, chunks or all\n"
+            "error: --open: found \"tp\", expected cp, etp, sharding, overlap, dispatcher, chunks, schedule, stages or all\n"
             "    hint: tp is searched without being opened; --pin tp=VALUE holds it still");
   for (const char* text : {"", "cp,", ",cp", "cp,,etp"}) {
     EXPECT_EQ(refused(text),
-              "error: --open: found \"\", expected cp, etp, sharding, overlap, dispatcher, chunks or all\n"
+              "error: --open: found \"\", expected cp, etp, sharding, overlap, dispatcher, chunks, schedule, stages or all\n"
               "    hint: the other axes are searched without being opened; --pin AXIS=VALUE holds one still")
         << text;
   }
@@ -174,7 +174,7 @@ TEST(OpenAxes, AreNotOfferedWhereTheySayNothing) {
   EXPECT_EQ(space.etp, std::vector<int>{1});
   EXPECT_EQ(space.overlap.size(), 1U);
   EXPECT_EQ(space.dispatcher.size(), 1U);
-  const Space all = build_space(tiny.model, {8, 8, false}, {}, parse_open_axes("all"));
+  const Space all = build_space(tiny.model, {8, 8, false}, {}, parse_open_axes("cp,etp,sharding,overlap,dispatcher,chunks"));
   sim::ParallelLayout alone;  // PP 8 on 8 GPUs: nothing is held twice, nothing is exchanged
   alone.pp = 8;
   EXPECT_EQ(all.variants_of(alone).size(), 1U);
@@ -183,6 +183,29 @@ TEST(OpenAxes, AreNotOfferedWhereTheySayNothing) {
   alone.dp = 2;
   EXPECT_EQ(all.variants_of(alone).size(),
             4U * 3U * 5U);  // none, zero1, zero2, fsdp; no group of hsdp; dispatchers; overlaps
+}
+
+// 1F1B or interleaved, ZB-H1 and DualPipe for one chunk a rank, ZB-V and DualPipeV for two; both splits of the
+// layers, none of it without a pipeline.
+TEST(OpenAxes, SchedulesAndSplitsAreThoseOfTheStages) {
+  TinyJob tiny;
+  const Space space = build_space(tiny.model, {8, 8, false}, {}, parse_open_axes("schedule,stages"));
+  sim::ParallelLayout layout;
+  layout.dp = 8;
+  EXPECT_EQ(space.variants_of(layout).size(), 1U);
+  layout.pp = 2;
+  layout.dp = 4;
+  EXPECT_EQ(space.variants_of(layout).size(), 3U * 2U);
+  layout.vp = 2;
+  EXPECT_EQ(space.variants_of(layout).size(), 3U * 2U);
+  layout.vp = 4;
+  EXPECT_EQ(space.variants_of(layout).size(), 2U);
+  int zero_bubble = 0;
+  for (const Candidate& variant : space.variants_of(layout)) {
+    const sim::PlanSpec plan = plan_of(space, variant, "any");
+    zero_bubble += sim::splits_backward(plan.schedule()) ? 1 : 0;
+  }
+  EXPECT_EQ(zero_bubble, 0);
 }
 
 // 2 sequences of 131072 tokens on 8 GPUs, 2 query groups: without CP at most DP 2 x TP 2, the other half of
