@@ -282,6 +282,26 @@ TEST(Fabric, SharesANicWithTheGpuWhoseOwnHasFailedAndRewiresNvlink) {
       HasSubstr("without these links rank 1 has no way to rank 0"));
 }
 
+TEST(Fabric, WithMoreLinksThanMemoryHoldsIsRefused) {
+  EXPECT_THAT(fault(text_of(200'000,
+                            "{kind: fat_tree, nodes_per_leaf: 1, latency: 1 us, routing: static, "
+                            "uplinks: {count: 1000000, bandwidth: 1 GB/s}}")),
+              HasSubstr("200000000000 single links, expected at most 4194304"));
+  EXPECT_THAT(fault(text_of(
+                  2,
+                  "{kind: graph, switches: [a, b], routing: static, links: [{from: a, to: b, count: 1000000, "
+                  "bandwidth: 1 GB/s, latency: 1 us}], attach: [{switch: a, nodes: 0-1}]}")),
+              "");
+  EXPECT_THAT(fault(text_of(
+                  2,
+                  "{kind: dragonfly, groups: 4000, routers_per_group: 4000, nodes_per_router: 1, "
+                  "local: {bandwidth: 1 GB/s, latency: 0 us}, global: {bandwidth: 1 GB/s, latency: 0 us}}")),
+              HasSubstr("expected at most 65536 with 4194304"));
+  EXPECT_THAT(
+      fault(text_of(2, "{kind: torus, size: [65536, 65536, 2], links: {bandwidth: 1 GB/s, latency: 0 us}}")),
+      HasSubstr("in all at most"));
+}
+
 TEST(Fabric, OfAnotherFormIsRefusedAtItsPlace) {
   EXPECT_THAT(fault(text_of(9, "{kind: torus, size: [2, 4], links: {bandwidth: 5 GB/s, latency: 1 us}}")),
               HasSubstr("8 routers of 1 node have room for 8 nodes, and there are 9"));
