@@ -22,9 +22,8 @@ const char* const kTiming = "surf/precision:1e-12";
 
 /// Max-min shares: no corrections for TCP, no weights by latency, every share computed anew.
 const char* const kSettings[] = {
-    "network/model:CM02",     "network/optim:Full",       "network/TCP-gamma:0",
-    "network/crosstraffic:0", "network/latency-factor:1", "network/bandwidth-factor:1",
-    "network/weight-S:0",     "maxmin/precision:1e-9",    kTiming,
+    "network/model:CM02",       "network/optim:Full",         "network/TCP-gamma:0", "network/crosstraffic:0",
+    "network/latency-factor:1", "network/bandwidth-factor:1", "network/weight-S:0",  kTiming,
     "contexts/stack-size:64"};
 
 struct Transfer {

@@ -113,6 +113,17 @@ void ClusterBuilder::leave_failed_nics(DiagnosticSink& sink) {
     sink.add({spec_.file, spec_.failed_links.front().place.at, "cluster > failed_links",
               "a NIC has failed, and without a spine nothing joins the rails",
               "write \"cross_rail: spine\""});
+  for (int rank = 0; rank < cluster_.ranks(); ++rank) {
+    const int node = rank / spec_.node.gpus;
+    const int port = chosen[static_cast<std::size_t>(rank)];
+    if (port == cluster_.port_of_gpu_[static_cast<std::size_t>(rank % spec_.node.gpus)]) continue;
+    // A root complex reaches all NICs of its node.
+    if (spec_.node.pcie) continue;
+    const int device =
+        first_device_ + (node + 1) * devices_ - ports + port;  // a node's NICs are its last devices
+    add_free_step(rank, device);
+    add_free_step(device, rank);
+  }
   cluster_.port_of_rank_ = std::move(chosen);
 }
 

@@ -74,9 +74,18 @@ void check_single_uplinks(ObjectReader& reader, const FabricSpec& spec, const Jo
         hint);
     return;
   }
+  const std::int64_t units = (joined.nodes + spec.nodes_per_leaf - 1) / spec.nodes_per_leaf;
+  const std::int64_t rail_leaves = rails ? joined.nics : 1;
+  std::int64_t wires = units * rail_leaves * uplinks;
+  if (spec.pods && spec.pods->leaves < units) {
+    const int pod = count_pod_uplinks(*spec.pods, uplinks * spec.pods->leaves * rail_leaves);
+    wires += (units + spec.pods->leaves - 1) / spec.pods->leaves * pod;
+  }
+  if (wires > kMostWires)
+    reader.fault("routing", fmt::format("{} single links, expected at most {}", wires, kMostWires),
+                 "write \"routing: spray\"");
   if (!spec.pods) return;
-  const int leaves = spec.pods->leaves * (rails ? joined.nics : 1);
-  const int pod = count_pod_uplinks(*spec.pods, uplinks * leaves);
+  const int pod = count_pod_uplinks(*spec.pods, uplinks * spec.pods->leaves * rail_leaves);
   if (pod == 0 || pod % uplinks != 0)
     reader.fault(
         "routing",
@@ -192,7 +201,7 @@ std::optional<std::vector<int>> parse_ranges(const std::string& text) {
 class GraphReader {
  public:
   GraphReader(ObjectReader& reader, FabricSpec& spec, const JoinedNodes& joined)
-      : reader_(reader), graph_(spec.graph), joined_(joined) {}
+      : reader_(reader), graph_(spec.graph), joined_(joined), single_(spec.routing != Routing::kSpray) {}
 
   void read() {
     read_switches();
@@ -200,6 +209,10 @@ class GraphReader {
     if (!reader_.has("links") && graph_.switches.size() > 1)
       reader_.fault("links", fmt::format("key \"links\" is missing, and {} switches have to be joined",
                                          graph_.switches.size()));
+    std::int64_t wires = 0;
+    for (const FabricSpec::SwitchGraph::Link& link : graph_.links) wires += single_ ? link.cables.count : 1;
+    if (wires > kMostWires)
+      reader_.fault("links", fmt::format("{} single links, expected at most {}", wires, kMostWires));
     graph_.attached.assign(static_cast<std::size_t>(joined_.nodes), -1);
     for (ObjectReader& attached : reader_.objects("attach")) read_attached(attached);
     const auto loose = std::find(graph_.attached.begin(), graph_.attached.end(), -1);
@@ -287,6 +300,7 @@ class GraphReader {
   ObjectReader& reader_;
   FabricSpec::SwitchGraph& graph_;
   const JoinedNodes& joined_;
+  const bool single_;  // cables are told apart
   std::map<std::string, int> number_;
   std::set<std::pair<int, int>> seen_;
 };

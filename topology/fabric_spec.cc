@@ -20,8 +20,9 @@ int count_leaf_uplinks(const FabricSpec& fabric, int ports_below) {
   return fabric.uplinks ? fabric.uplinks->count : whole(ports_below / fabric.oversubscription);
 }
 
-int count_pod_uplinks(const FabricSpec::Pods& pods, int leaf_uplinks) {
-  return pods.uplinks ? pods.uplinks->count : whole(leaf_uplinks / pods.oversubscription);
+int count_pod_uplinks(const FabricSpec::Pods& pods, std::int64_t leaf_uplinks) {
+  return pods.uplinks ? pods.uplinks->count
+                      : whole(static_cast<double>(leaf_uplinks) / pods.oversubscription);
 }
 
 void scale_rates(FabricSpec& fabric, double factor) {

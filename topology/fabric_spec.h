@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -98,7 +99,7 @@ FabricSpec read_fabric(base::ObjectReader reader, const JoinedNodes& nodes);
 /// Zero where that is no whole number.
 int count_leaf_uplinks(const FabricSpec& fabric, int ports_below);
 /// The same of a pod with so many uplinks of its leaves.
-int count_pod_uplinks(const FabricSpec::Pods& pods, int leaf_uplinks);
+int count_pod_uplinks(const FabricSpec::Pods& pods, std::int64_t leaf_uplinks);
 
 /// Multiplies every rate that does not follow from that of the NICs.
 void scale_rates(FabricSpec& fabric, double factor);

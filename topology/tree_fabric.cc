@@ -37,7 +37,7 @@ TreeFabric TreeFabric::lay_out(const FabricSpec& spec, int units, int rails, int
     }
   }
   if (tree.leaves_per_pod_ == 0) return tree;
-  const int of_pod = count_pod_uplinks(*spec.pods, uplinks * tree.leaves_per_pod_);
+  const int of_pod = count_pod_uplinks(*spec.pods, std::int64_t{uplinks} * tree.leaves_per_pod_);
   const BytesPerSecond up =
       spec.pods->uplinks
           ? spec.pods->uplinks->bandwidth * static_cast<double>(spec.pods->uplinks->count)

@@ -1,4 +1,5 @@
 // Every fabric in every verb that simulates traffic, through the same entry as main().
+#include <ostream>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -23,6 +24,8 @@ struct Fabric {
   const char* name;
   const char* text;
 };
+
+void PrintTo(const Fabric& fabric, std::ostream* out) { *out << fabric.name; }
 
 const Fabric kFabrics[] = {
     {"ThreeLevels",

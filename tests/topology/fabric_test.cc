@@ -275,11 +275,51 @@ TEST(Fabric, SharesANicWithTheGpuWhoseOwnHasFailedAndRewiresNvlink) {
   const Cluster cluster = parse(text(mesh, "failed_links: [{link: nic_dn4}, {link: nvl4_3}]\n"));
   EXPECT_THAT(names(cluster, 0, 4), ElementsAre("nic_up0", "nic_dn5"));
   EXPECT_THAT(names(cluster, 4, 0), ElementsAre("nic_up5", "nic_dn0"));
+  count_use(cluster);
+  EXPECT_DOUBLE_EQ(cluster.bisection_bandwidth().gb_per_s(), 20);
   EXPECT_THAT(names(cluster, 0, 1), ElementsAre("nvl0_1"));
   EXPECT_THAT(names(cluster, 3, 4), ElementsAre("nvl3_5", "nvl5_4"));
   EXPECT_THAT(
       fault(text("{kind: switch, bandwidth: 25 GB/s, latency: 1 us}", "failed_links: [{link: nvl_up1}]\n")),
       HasSubstr("without these links rank 1 has no way to rank 0"));
+}
+
+TEST(Fabric, OfRailsCrossesInTheSpineWhereTheNicOfARailHasFailed) {
+  const auto text = [](const std::string& nodes_per_leaf) {
+    return "name: r\nnodes: 4\nnode:\n  gpus: 2\n  gpu: G\n  memory: 1 GiB\n  profile: g\n"
+           "  nvlink: {kind: switch, bandwidth: 100 GB/s, latency: 1 us}\n"
+           "  nics: {count: 2, bandwidth: 10 GB/s, latency: 2 us}\n"
+           "fabric: {kind: rail_optimised, latency: 1 us, nodes_per_leaf: " +
+           nodes_per_leaf + "}\nfailed_links: [{link: nic_up1}]\n";
+  };
+  const Cluster cluster = parse(text("2"));
+  // Node 0 has its first NIC alone: what is for rail 1 changes rails in the spine.
+  EXPECT_THAT(names(cluster, 1, 3), ElementsAre("nic_up0", "leaf_up0_0", "leaf_dn0_1", "nic_dn3"));
+  EXPECT_THAT(names(cluster, 0, 2), ElementsAre("nic_up0", "nic_dn2"));
+  // Towards node 0 all enters on rail 0: another node relays to its GPU there.
+  EXPECT_THAT(names(cluster, 3, 1), ElementsAre("nvl_up3", "nvl_dn2", "nic_up2", "nic_dn0"));
+  count_use(cluster);
+  EXPECT_THAT(fault(text("4")), HasSubstr("a NIC has failed, and without a spine nothing joins the rails"));
+}
+
+TEST(Fabric, WithMoreLinksThanMemoryHoldsIsRefused) {
+  EXPECT_THAT(fault(text_of(200'000,
+                            "{kind: fat_tree, nodes_per_leaf: 1, latency: 1 us, routing: static, "
+                            "uplinks: {count: 1000000, bandwidth: 1 GB/s}}")),
+              HasSubstr("200000000000 single links, expected at most 4194304"));
+  EXPECT_THAT(fault(text_of(
+                  2,
+                  "{kind: graph, switches: [a, b], routing: static, links: [{from: a, to: b, count: 1000000, "
+                  "bandwidth: 1 GB/s, latency: 1 us}], attach: [{switch: a, nodes: 0-1}]}")),
+              "");
+  EXPECT_THAT(fault(text_of(
+                  2,
+                  "{kind: dragonfly, groups: 4000, routers_per_group: 4000, nodes_per_router: 1, "
+                  "local: {bandwidth: 1 GB/s, latency: 0 us}, global: {bandwidth: 1 GB/s, latency: 0 us}}")),
+              HasSubstr("expected at most 65536 with 4194304"));
+  EXPECT_THAT(
+      fault(text_of(2, "{kind: torus, size: [65536, 65536, 2], links: {bandwidth: 1 GB/s, latency: 0 us}}")),
+      HasSubstr("in all at most"));
 }
 
 TEST(Fabric, OfAnotherFormIsRefusedAtItsPlace) {
