@@ -32,19 +32,20 @@ void call_idle(StepAccount& account, Class operation) {
   for (auto& busy : account.busy_of_part) busy[static_cast<std::size_t>(operation)] = 0;
 }
 
-void merge_untold(StepAccount& prediction, StepAccount& measurement) {
+/// Puts together what the trace does not tell apart, in the prediction, the mean and every step.
+void merge_untold(Explanation& e, std::vector<StepAccount>& steps) {
   const auto only_predicted = [&](Class operation) {
-    return prediction.at(operation).busy > Seconds() && measurement.at(operation).busy <= Seconds();
+    return e.prediction.at(operation).busy > Seconds() && e.measurement.at(operation).busy <= Seconds();
   };
-  if (measurement.at(Class::kAllToAll).busy > Seconds()) {
-    prediction.merge(Class::kDispatch, Class::kCombine, Class::kAllToAll);
-    measurement.merge(Class::kDispatch, Class::kCombine, Class::kAllToAll);
-  }
-  if (only_predicted(Class::kGroupedGemm)) {
-    prediction.merge(Class::kGemm, Class::kGroupedGemm, Class::kAllGemm);
-    measurement.merge(Class::kGemm, Class::kGroupedGemm, Class::kAllGemm);
-  }
-  if (only_predicted(Class::kP2p)) call_idle(prediction, Class::kP2p);
+  const auto merge = [&](Class a, Class b, Class into) {
+    e.prediction.merge(a, b, into);
+    e.measurement.merge(a, b, into);
+    for (StepAccount& step : steps) step.merge(a, b, into);
+  };
+  if (e.measurement.at(Class::kAllToAll).busy > Seconds())
+    merge(Class::kDispatch, Class::kCombine, Class::kAllToAll);
+  if (only_predicted(Class::kGroupedGemm)) merge(Class::kGemm, Class::kGroupedGemm, Class::kAllGemm);
+  if (only_predicted(Class::kP2p)) call_idle(e.prediction, Class::kP2p);
 }
 
 Difference compare(Class operation, const StepAccount& prediction, const StepAccount& measurement) {
@@ -142,13 +143,15 @@ Explanation explain(const StepAccount& prediction, const MeasuredSteps& measured
   Explanation e;
   e.prediction = prediction;
   e.measurement = measured.mean;
-  merge_untold(e.prediction, e.measurement);
+  std::vector<StepAccount> steps = measured.steps;
+  merge_untold(e, steps);
   e.predicted = e.prediction.step;
   e.measured = e.measurement.step;
   e.idle = measured.idle;
   if (measured.tokens.own > 0) e.measured_share = measured.tokens.received / measured.tokens.own;
   for (int c = 0; c < kOperationClasses; ++c) {
-    const Difference d = compare(static_cast<Class>(c), e.prediction, e.measurement);
+    Difference d = compare(static_cast<Class>(c), e.prediction, e.measurement);
+    for (const StepAccount& step : steps) d.own_of_step.push_back(step.at(d.operation).own);
     if (d.predicted.busy + d.measured.busy + d.predicted.own + d.measured.own > Seconds())
       e.differences.push_back(d);
   }

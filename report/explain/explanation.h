@@ -19,7 +19,8 @@ struct ExplainContext {
 struct Difference {
   OperationClass operation = OperationClass::kIdle;
   ClassTime predicted, measured;
-  double factor = 0;   ///< measured / predicted busy time (idle: own time); 0: nothing predicted
+  double factor = 0;  ///< measured / predicted busy time (idle: own time); 0: nothing predicted
+  std::vector<base::Seconds> own_of_step;  ///< measured own time in each step
   base::Seconds lost;  ///< own time, measured - predicted: these sum to the difference of the steps
   bool in_band = true;
   std::string assumption;  ///< that it breaks; empty inside the band

@@ -163,6 +163,10 @@ void write_classes(base::JsonWriter& json, const Explanation& e) {
     json.field("class", name(d.operation));
     write_time(json, "predicted", d.predicted, true);
     write_time(json, "measured", d.measured, false);
+    std::vector<double> own;
+    for (const Seconds time : d.own_of_step) own.push_back(time.s());
+    json.key("own_of_steps_s");
+    json.inline_array(own);
     json.key("factor");
     d.factor > 0 ? json.value(d.factor) : json.null();
     json.field("lost_s", d.lost.s());

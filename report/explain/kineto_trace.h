@@ -68,7 +68,7 @@ struct KinetoTrace {
 /// layer's number.
 ///
 /// Reads .json and .json.gz. Throws InputError where the text is cut short or no such trace, an event has no
-/// place in time, or no GPU work is in it. Cost: one pass; some 100 bytes of memory for each GPU operation,
+/// place in time, or no GPU work is in it. Cost: one pass; some 200 bytes of memory for each GPU operation,
 /// launch and kept range, whatever the size of the file.
 KinetoTrace read_kineto_trace(const std::string& path);
 KinetoTrace read_kineto_trace(base::TextStream& stream);

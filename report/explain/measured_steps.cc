@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -261,6 +262,7 @@ MeasuredSteps measure_steps(const KinetoTrace& trace, const sim::ParallelLayout&
     measured.times.push_back(accounts.back().step / static_cast<double>(std::max(options.count, 1)));
   }
   measured.mean = options.count > 0 ? share_of(accounts.front(), options.count) : mean_of(accounts);
+  measured.steps = std::move(accounts);
   for (const Window& window : windows) add_idle(trace, window, steps, measured.idle);
   measured.tokens.own /= steps;
   measured.tokens.received /= steps;

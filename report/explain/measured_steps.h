@@ -34,6 +34,7 @@ struct IdleTime {
 struct MeasuredSteps {
   std::vector<std::int64_t> numbers;  ///< of ProfilerStep; empty: the trace has none
   std::vector<base::Seconds> times;
+  std::vector<StepAccount> steps;  ///< each; the whole of a trace without annotations is one
   StepAccount mean;
   std::vector<UnmatchedKernel> unmatched;  ///< longest first
   TokenTraffic tokens;                     ///< zero: the trace has no sizes

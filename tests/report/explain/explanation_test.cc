@@ -172,6 +172,21 @@ TEST(Explanation, ClassesThatATraceDoesNotTellApart) {
   EXPECT_THAT(e.parts, IsEmpty());
 }
 
+// A framework whose receives do not spin: the wait for the other stage is idle time on both sides.
+TEST(Explanation, PipelineWaitsWithoutKernelsAreIdle) {
+  Made made("uniform", 1, 2);
+  const StepAccount prediction = account_prediction(*made.simulation.timeline, 2);
+  ASSERT_GT(prediction.at(Class::kP2p).own, base::Seconds());
+  std::erase_if(made.simulation.timeline->operations,
+                [](const sim::RankOperation& o) { return o.name == "p2p"; });
+  base::TextStream stream("t.json", test_data::kineto_text(*made.simulation.timeline, {}));
+  made.measured = measure_steps(read_kineto_trace(stream), made.job.plan.layout, kRank, made.options_);
+  const Explanation e = explain(prediction, made.measured, made.context);
+  for (const Difference& d : e.differences) EXPECT_NE(d.operation, Class::kP2p);
+  EXPECT_NEAR(of(e, Class::kIdle).factor, 1.0, 0.01);
+  EXPECT_NEAR(lost(e), (e.measured - e.predicted).s(), 1e-9 * e.measured.s());
+}
+
 TEST(Explanation, PartsAndLayersWhereTheTraceTellsThem) {
   Made made;
   Perturbation told;
@@ -179,6 +194,11 @@ TEST(Explanation, PartsAndLayersWhereTheTraceTellsThem) {
   told.steps = 3;
   const Explanation e = made.explain_trace(told);
   EXPECT_EQ(made.measured.numbers.size(), 3U);
+  for (const Difference& d : e.differences) {
+    ASSERT_EQ(d.own_of_step.size(), 3U);
+    const base::Seconds sum = d.own_of_step[0] + d.own_of_step[1] + d.own_of_step[2];
+    EXPECT_NEAR(sum.s() / 3, d.measured.own.s(), 1e-9) << name(d.operation);
+  }
   ASSERT_EQ(e.parts.size(), 3U);
   for (const PartTime& part : e.parts)
     EXPECT_NEAR(part.measured / part.predicted, 1.0, 2e-3) << sim::name(part.part);
