@@ -123,27 +123,6 @@ std::string sharding_words(const sim::PlanSpec& plan) {
   return fmt::format("{}{}", sim::name(plan.data_parallel()), plan.shard_group > 0 ? fmt::format(":{}", plan.shard_group) : "");
 }
 
-/// A change of the input and whether `plan` fits after it.
-struct Change {
-  std::string words;
-  bool fits = false;
-};
-
-Change with_half_sequences(const sim::Job& job, const sim::PlanSpec& plan) {
-  sim::RunSpec run = job.run;
-  run.seq_len /= 2;
-  const sim::Job changed{job.cluster, job.profile, job.model, run, job.loads};
-  return {fmt::format("halve the sequence length to {}", run.seq_len), sim::compute_memory(changed, plan).fits()};
-}
-
-Change with_small_moments(const sim::Job& job, const sim::PlanSpec& plan) {
-  sim::RunSpec run = job.run;
-  if (run.precision.optimizer_bytes_per_parameter <= 8) return {};
-  run.precision.optimizer_bytes_per_parameter = 8;
-  const sim::Job changed{job.cluster, job.profile, job.model, run, job.loads};
-  return {"keep the optimizer's moments in bf16 (8 instead of 12 bytes a parameter)", sim::compute_memory(changed, plan).fits()};
-}
-
 }  // namespace
 
 std::string describe_difference(const sim::PlanSpec& other, const sim::PlanSpec& base) {
@@ -235,9 +214,7 @@ std::string explain_infeasible(const SearchResult& result, const sim::Job& job) 
   std::string text = fmt::format("No plan fits: the one that comes nearest, {}, is {} over the {} of a GPU on stage {} ({}).\n",
                                  sim::short_name(least.plan), gib(least.over), gib(limit), least.stage, least.largest_part);
   std::string fixes;
-  for (const Change& change : {with_small_moments(job, least.plan), with_half_sequences(job, least.plan)}) {
-    if (change.fits) fixes += (fixes.empty() ? "" : ", or ") + change.words;
-  }
+  for (const std::string& change : result.changes_that_fit) fixes += (fixes.empty() ? "" : ", or ") + change;
   if (fixes.empty()) fixes = fmt::format("GPUs with at least {} free for the framework, or more of them", gib(limit + least.over));
   return text + fmt::format("Smallest change that makes it fit: {}.\n", fixes);
 }

@@ -9,6 +9,7 @@
 #include "base/diagnostics.h"
 #include "base/parallel.h"
 #include "planner/export/megatron_rules.h"
+#include "planner/search/changes.h"
 #include "planner/search/contest.h"
 #include "planner/search/evaluator.h"
 #include "planner/search/explain.h"
@@ -52,6 +53,8 @@ class Search {
     account();
     collect_misfits();
     answer(ranked.simulated, contest.samples);
+    if (result_.plans.empty() && !result_.misfits.empty())
+      result_.changes_that_fit = find_changes_that_fit(evaluator_.job(), options_);
     explain(result_, evaluator_.job());
     if (result_.feasible) add_would_gain(result_.plans.front());
     return std::move(result_);

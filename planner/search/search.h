@@ -74,6 +74,7 @@ struct SearchResult {
   std::vector<FrontPlan> front;                ///< of all simulated plans: step time against memory
   std::vector<double> chance;                  ///< [plan]: to be the fastest of those that are shown
   std::vector<Misfit> misfits;                 ///< most promising first, at most three
+  std::vector<std::string> changes_that_fit;   ///< of the input, smallest first, where nothing fits (changes.h)
   std::string why;                             ///< the answer in words, several lines
 };
 

@@ -157,6 +157,17 @@ PlanSpec plan_at(const Space& space, const Evaluator& evaluator, const std::stri
   return plan;
 }
 
+std::vector<Candidate> list_points(const Space& space, const Evaluator& evaluator, const std::string& framework,
+                                   int threads) {
+  const std::vector<sim::ParallelLayout> layouts = space.layouts();
+  std::vector<Listed> listed(layouts.size());
+  const Lister lister(space, evaluator, framework);
+  base::parallel_for(layouts.size(), threads, [&](std::size_t i) { listed[i] = lister.list(layouts[i]); });
+  std::vector<Candidate> points;
+  for (const Listed& one : listed) points.insert(points.end(), one.points.begin(), one.points.end());
+  return points;
+}
+
 Sieved sieve_space(const Space& space, const Evaluator& evaluator, const std::string& framework, int threads,
                    const std::function<bool()>& out_of_time) {
   Sieved sieved;
