@@ -77,7 +77,7 @@ class Contest {
 
   bool is_proved_slow(const Point& point) const { return point.lower >= limit_; }
   bool is_estimated_slow(const Point& point) const {
-    return !options_.exhaustive && point.estimate * kLeastOfEstimate >= limit_ && !hides_exchanges(point);
+    return !options_.exhaustive && point.estimate * least_of_estimate_ >= limit_ && !hides_exchanges(point);
   }
   /// Estimates do not see what paired passes hide.
   bool hides_exchanges(const Point& point) const {
@@ -142,6 +142,10 @@ class Contest {
       seen_.push_back(batch[k]);
       simulated_.push_back(std::move(results[k]));
     }
+    double least = kMostOfEstimate + kEstimateScatter;
+    for (std::size_t k = 0; k < simulated_.size(); ++k)
+      least = std::min(least, simulated_[k].result.step_time / points_[seen_[k]].estimate);
+    least_of_estimate_ = std::max(kLeastOfEstimate, least - kEstimateScatter);
     // The best of each family, the K-th of which is to be beaten.
     std::vector<RankedPlan> sorted = simulated_;
     sort_by_time(sorted);
@@ -224,6 +228,7 @@ class Contest {
   std::vector<std::size_t> leaders_, spare_, seen_;
   std::vector<RankedPlan> simulated_;  // as seen_
   Seconds limit_ = Seconds::infinity();
+  double least_of_estimate_ = kLeastOfEstimate;
   bool stopped_ = false;
 };
 

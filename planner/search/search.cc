@@ -23,6 +23,9 @@ namespace {
 using base::Seconds;
 using sim::PlanSpec;
 
+/// Finalists that are simulated at once, at least.
+constexpr std::size_t kLeastTurn = 2;
+
 class Search {
  public:
   Search(const sim::Job& job, const SearchOptions& options)
@@ -56,7 +59,6 @@ class Search {
     if (result_.plans.empty() && !result_.misfits.empty())
       result_.changes_that_fit = find_changes_that_fit(evaluator_.job(), options_);
     explain(result_, evaluator_.job());
-    if (result_.feasible) add_would_gain(result_.plans.front());
     return std::move(result_);
   }
 
@@ -74,7 +76,7 @@ class Search {
     };
   }
 
-  /// The best of the ranking again with all iterations and micro-batches, in turns of `top` until the next one
+  /// The best of the ranking again with all iterations and micro-batches, in turns of `top` (at least 2) until the next one
   /// is further behind than the ranking errs; then the best of each family with their counterfactuals.
   void finish(std::vector<RankedPlan> simulated, std::size_t top, int samples) {
     sort_by_time(simulated);
@@ -93,12 +95,12 @@ class Search {
           candidates[first].result.step_time > best.back().result.step_time * (1 + kNoise))
         break;
       finalists.insert(finalists.end(), candidates.begin() + static_cast<std::ptrdiff_t>(first),
-                       candidates.begin() + static_cast<std::ptrdiff_t>(std::min(candidates.size(), first + top)));
+                       candidates.begin() + static_cast<std::ptrdiff_t>(std::min(candidates.size(), first + std::max(top, kLeastTurn))));
       simulate(finalists, first, false);
     }
     sort_by_time(finalists);
     finalists = keep_distinct(finalists, top, 1);
-    simulate(finalists, 0, true);
+    if (!finalists.empty()) show(finalists);
     for (std::size_t k = 0; k < finalists.size(); ++k) finalists[k].plan.name = fmt::format("plan-{}", k + 1);
     result_.plans = std::move(finalists);
   }
@@ -158,31 +160,53 @@ class Search {
     result_.misfits.push_back({std::move(plan), point.over, memory.worst_stage, part, point.estimate});
   }
 
-  /// What the engine can do and the framework cannot, on top of rank 1.
-  void add_would_gain(RankedPlan& best) const {
-    if (!evaluator_.job().model.is_moe() || best.plan.layout.ep < 2) return;
-    std::vector<std::pair<std::string, PlanSpec>> changes;
+  /// A change of rank 1 that the engine can do and the framework cannot.
+  struct Change {
+    std::string words;
+    PlanSpec plan;
+    sim::StepResult result;
+  };
+
+  std::vector<Change> changes_of(const PlanSpec& best) const {
+    std::vector<Change> changes;
+    if (!evaluator_.job().model.is_moe() || best.layout.ep < 2) return changes;
     for (const int chunks : {2, 4}) {
-      PlanSpec plan = best.plan;
+      PlanSpec plan = best;
       plan.chunk_degree = chunks;
-      changes.emplace_back(
-          fmt::format("{} token chunks a MoE layer that overlap exchange and experts", chunks), plan);
+      changes.push_back(
+          {fmt::format("{} token chunks a MoE layer that overlap exchange and experts", chunks), plan, {}});
     }
-    PlanSpec replicated = best.plan;
-    replicated.placement = evaluator_.replicas(best.plan.layout.ep);
-    changes.emplace_back("replicas: one spare expert slot on each GPU", replicated);
-    for (const auto& [words, plan] : changes) {
-      if (options_.framework == "any" && plan.placement == best.plan.placement)
-        continue;  // in the space already
-      if (!sim::find_faults(evaluator_.job(), plan).empty()) continue;
-      const sim::StepResult result = evaluator_.simulate(plan, options_.iterations, false);
+    PlanSpec replicated = best;
+    replicated.placement = evaluator_.replicas(best.layout.ep);
+    changes.push_back({"replicas: one spare expert slot on each GPU", replicated, {}});
+    std::erase_if(changes, [&](const Change& change) {
+      const bool searched = options_.framework == "any" && change.plan.placement == best.placement;
+      return searched || !sim::find_faults(evaluator_.job(), change.plan).empty();
+    });
+    return changes;
+  }
+
+  /// The plans that are shown, with their counterfactuals and, of rank 1, what the framework cannot run.
+  void show(std::vector<RankedPlan>& plans) const {
+    std::vector<Change> changes = changes_of(plans.front().plan);
+    base::parallel_for(plans.size() + changes.size(), options_.threads, [&](std::size_t k) {
+      if (k < plans.size()) {
+        plans[k].result = evaluator_.simulate(plans[k].plan, options_.iterations, true);
+      } else {
+        Change& change = changes[k - plans.size()];
+        change.result = evaluator_.simulate(change.plan, options_.iterations, false);
+      }
+    });
+    RankedPlan& best = plans.front();
+    for (const Change& change : changes) {
+      const sim::StepResult& result = change.result;
       std::string note =
           fmt::format("{} cannot run it", options_.framework == "any" ? "no exporter" : "Megatron");
       if (!result.memory.fits())
         note += fmt::format("; {:.1f} GiB over the memory limit",
                             (result.memory.reserved - result.memory.limit).gib());
       best.result.what_if.push_back(
-          {words, result.step_time, 1 - result.step_time / best.result.step_time, note});
+          {change.words, result.step_time, 1 - result.step_time / best.result.step_time, note});
     }
   }
 

@@ -40,6 +40,10 @@ inline std::int64_t default_budget(const OpenAxes& open) {
 /// estimate was 0.97 to 1.02 on 121 plans of Qwen3-30B-A3B on 32 H100 under lognormal:0.6, and 0.98 to 1.13
 /// under zipf:1.0.
 inline constexpr double kLeastOfEstimate = 0.9;
+/// Once plans of the job have been simulated: so much below the least ratio among them, and never above the
+/// second. Over one job the ratio of two plans differs by less (docs/models/search.md has the study).
+inline constexpr double kEstimateScatter = 0.03;
+inline constexpr double kMostOfEstimate = 0.97;
 /// Below this difference two plans are equally fast as far as measurements go. Source: DESIGN section 6
 inline constexpr double kNoise = 0.03;
 

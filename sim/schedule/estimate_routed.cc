@@ -20,12 +20,9 @@ enum KeyKind : std::int64_t { kRoutedKey = 20, kFloorKey };
 CacheKey routed_key(const Job& job, const PlanSpec& plan, KeyKind kind, std::int64_t placement) {
   const ParallelLayout& l = plan.layout;
   CacheKey key{kind,
-               l.tp,
-               l.cp,
+               rank_tokens(plan, job.run).routed,
                l.ep,
                l.etp,
-               l.sequence_parallel,
-               plan.micro_batch,
                static_cast<int>(plan.dispatcher),
                plan.dispatcher_sms,
                plan.chunk_degree,
@@ -36,7 +33,7 @@ CacheKey routed_key(const Job& job, const PlanSpec& plan, KeyKind kind, std::int
                placement};
   // Shared experts beside the all-to-alls bring their own recomputation and TP traffic.
   if (plan.overlap.shared_experts) {
-    key.push_back(l.ranks_per_stage());
+    key.insert(key.end(), {l.tp, l.cp, l.sequence_parallel, plan.micro_batch, l.ranks_per_stage()});
     key.push_back(plan.recompute.mode == RecomputeMode::kSelective &&
                   plan.recompute.has(RecomputeModule::kSharedExperts));
   }

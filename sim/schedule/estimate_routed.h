@@ -23,7 +23,8 @@ std::int64_t placement_digest(const Job& job, const PlanSpec& plan);
 /// Model:   routing = the mean shares of the load's middle iteration, the same for every source; all-to-alls
 /// under `bound`; dispatch, experts and combine each take as long as on the slowest rank, mean over
 /// estimate_rows()
-/// Cached by what it depends on: neither the pipeline nor what the rest of the layer recomputes.
+/// Cached by what it depends on: tokens of a rank, but neither the pipeline, nor TP, CP and micro-batch that give
+/// as many, nor what the rest of the layer recomputes.
 const RoutedCosts& estimate_routed(const Job& job, const PlanSpec& plan, std::int64_t placement,
                                    CostCache& cache);
 

@@ -151,21 +151,23 @@ TailCosts tail_costs(const Job& job, const PlanSpec& plan, const RankParameters&
 
 /// What gradients, update and parameters add behind and before the pipeline.
 double step_tail(const PlanSpec& plan, const StageLoad& stage, int layers, const TailCosts& tail, double m) {
-  const double chunk = 1.0 / plan.layout.vp;
-  const double micro_batch_backward = stage.backward * chunk, micro_batch_forward = stage.forward * chunk;
   const auto& [reduce, gather, update] = tail;
-  const auto behind = [&](double piece, bool overlap, double cover) {
+  // The chunk that is done last (or needed first) has its own pass to hide behind, all of them those of the
+  // other chunks for a round of the pipeline, too.
+  const int pp = plan.layout.pp, vp = plan.layout.vp;
+  const auto behind = [&](double piece, bool overlap, double pass) {
     const double all = piece * layers;
-    return overlap ? std::max(piece, all - cover) : all;
+    if (!overlap) return all;
+    return std::max({piece, (all - pass) / vp, all - pass * (1 + pp * (vp - 1)) / vp});
   };
   const DataParallel sharding = plan.data_parallel();
   if (shards_gradients(sharding)) {
     return exposed_shards(plan, stage, layers, gather, reduce, m) + update +
            (shards_parameters(sharding) ? 0.0
-                                        : behind(gather, plan.overlap_param_gather, micro_batch_forward));
+                                        : behind(gather, plan.overlap_param_gather, stage.forward));
   }
-  return behind(reduce, plan.overlap_grad_reduce, micro_batch_backward) + update +
-         behind(gather, plan.overlap_param_gather, micro_batch_forward);
+  return behind(reduce, plan.overlap_grad_reduce, stage.backward) + update +
+         behind(gather, plan.overlap_param_gather, stage.forward);
 }
 
 /// Does a micro-batch that is done on a stage still have to go back through all stages before it, and nothing

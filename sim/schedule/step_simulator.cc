@@ -70,6 +70,8 @@ void StepSimulator::compute_exchanges() {
   const auto& layers = chunks_.layers();
   const ChunkMap& map = input_.map;
   std::vector<RankParameters> per_stage(static_cast<std::size_t>(plan_.layout.pp));
+  // Chunks of one size on stages that sit on the cluster alike exchange the same.
+  std::map<std::vector<std::int64_t>, ChunkExchange> solved;
   for (int chunk = 0; chunk < map.chunks(); ++chunk) {
     const auto c = static_cast<std::size_t>(chunk);
     const auto stage = static_cast<std::size_t>(map.stage(chunk));
@@ -84,8 +86,14 @@ void StepSimulator::compute_exchanges() {
     per_stage[stage].dense += parameters.dense;
     per_stage[stage].expert += parameters.expert;
     per_stage[stage].moe_layers += parameters.moe_layers;
-    input_.exchanges.push_back(
-        compute_exchange(job_, plan_, network_, ranks, parameters, static_cast<int>(layers[c].size())));
+    std::vector<std::int64_t> key =
+        stage_signature(job_.cluster, chunks_.stage(static_cast<int>(stage)).ranks(), static_cast<int>(stage));
+    if (map.twin(chunk) >= 0) key.insert(key.end(), {chunk, map.stage(map.twin(chunk))});
+    key.insert(key.end(), {parameters.dense, parameters.expert, static_cast<std::int64_t>(layers[c].size())});
+    const auto [known, fresh] = solved.try_emplace(std::move(key));
+    if (fresh)
+      known->second = compute_exchange(job_, plan_, network_, ranks, parameters, static_cast<int>(layers[c].size()));
+    input_.exchanges.push_back(known->second);
   }
   for (int stage = 0; stage < plan_.layout.pp; ++stage) {
     input_.updates.push_back(
