@@ -44,6 +44,7 @@ PlanAnswers answer_questions(const PlanQuestions& questions, const JobFiles& fil
                              std::uint64_t seed);
 
 std::string write_answers_text(const PlanAnswers& answers, const planner::SearchResult& search);
-void write_answers_json(const PlanAnswers& answers, const planner::SearchResult& search, base::JsonWriter& json);
+void write_answers_json(const PlanAnswers& answers, const planner::SearchResult& search,
+                        base::JsonWriter& json);
 
 }  // namespace moeplan::cli

@@ -26,7 +26,8 @@ std::string number(int value) { return fmt::format("{}", value); }
 
 std::string context_words(const ContextValue& value) {
   if (!value.kind) return "all_gather";
-  return fmt::format("{}{}", sim::name(*value.kind), value.a2a_size > 0 ? fmt::format(":{}", value.a2a_size) : "");
+  return fmt::format("{}{}", sim::name(*value.kind),
+                     value.a2a_size > 0 ? fmt::format(":{}", value.a2a_size) : "");
 }
 
 std::string sharding_words(const ShardingValue& value) {
@@ -45,21 +46,32 @@ const Value& pick(const std::vector<Value>& values, int index) {
 
 const std::vector<AxisWords>& axes() {
   static const std::vector<AxisWords> kAxes = {
-      {"tp", [](const Space& s) { return s.tp.size(); }, [](const Space&, const Candidate& c) { return number(c.layout.tp); }},
-      {"pp", [](const Space& s) { return s.pp.size(); }, [](const Space&, const Candidate& c) { return number(c.layout.pp); }},
-      {"vp", [](const Space& s) { return s.vp.size(); }, [](const Space&, const Candidate& c) { return number(c.layout.vp); }},
-      {"cp", [](const Space& s) { return s.cp.size(); }, [](const Space&, const Candidate& c) { return number(c.layout.cp); }},
+      {"tp", [](const Space& s) { return s.tp.size(); },
+       [](const Space&, const Candidate& c) { return number(c.layout.tp); }},
+      {"pp", [](const Space& s) { return s.pp.size(); },
+       [](const Space&, const Candidate& c) { return number(c.layout.pp); }},
+      {"vp", [](const Space& s) { return s.vp.size(); },
+       [](const Space&, const Candidate& c) { return number(c.layout.vp); }},
+      {"cp", [](const Space& s) { return s.cp.size(); },
+       [](const Space&, const Candidate& c) { return number(c.layout.cp); }},
       {"cp_comm", [](const Space& s) { return s.context.size(); },
-       [](const Space&, const Candidate& c) { return c.layout.cp == 1 ? std::string("none") : context_words(c.context); }},
-      {"ep", [](const Space& s) { return s.ep.size(); }, [](const Space&, const Candidate& c) { return number(c.layout.ep); }},
-      {"etp", [](const Space& s) { return s.etp.size(); }, [](const Space&, const Candidate& c) { return number(c.layout.etp); }},
-      {"mb", [](const Space& s) { return s.micro_batch.size(); }, [](const Space&, const Candidate& c) { return number(c.micro_batch); }},
+       [](const Space&, const Candidate& c) {
+         return c.layout.cp == 1 ? std::string("none") : context_words(c.context);
+       }},
+      {"ep", [](const Space& s) { return s.ep.size(); },
+       [](const Space&, const Candidate& c) { return number(c.layout.ep); }},
+      {"etp", [](const Space& s) { return s.etp.size(); },
+       [](const Space&, const Candidate& c) { return number(c.layout.etp); }},
+      {"mb", [](const Space& s) { return s.micro_batch.size(); },
+       [](const Space&, const Candidate& c) { return number(c.micro_batch); }},
       {"recompute", [](const Space& s) { return s.recompute.size(); },
        [](const Space& s, const Candidate& c) { return recompute_words(pick(s.recompute, c.recompute)); }},
       {"placement", [](const Space& s) { return s.greedy.size(); },
        [](const Space&, const Candidate& c) { return std::string(c.greedy ? "greedy" : "contiguous"); }},
       {"dispatcher", [](const Space& s) { return s.dispatcher.size(); },
-       [](const Space& s, const Candidate& c) { return std::string(sim::name(pick(s.dispatcher, c.dispatcher))); }},
+       [](const Space& s, const Candidate& c) {
+         return std::string(sim::name(pick(s.dispatcher, c.dispatcher)));
+       }},
       {"overlap", [](const Space& s) { return s.overlap.size(); },
        [](const Space& s, const Candidate& c) { return overlap_value_words(pick(s.overlap, c.overlap)); }},
       {"sharding", [](const Space& s) { return s.sharding.size(); },
@@ -67,7 +79,9 @@ const std::vector<AxisWords>& axes() {
       {"schedule", [](const Space& s) { return s.schedule.size(); },
        [](const Space& s, const Candidate& c) { return schedule_words(pick(s.schedule, c.schedule)); }},
       {"stages", [](const Space& s) { return s.stages.size(); },
-       [](const Space&, const Candidate& c) { return std::string(c.stages == StageRule::kBalanced ? "balanced" : "even"); }},
+       [](const Space&, const Candidate& c) {
+         return std::string(c.stages == StageRule::kBalanced ? "balanced" : "even");
+       }},
       {"chunks", [](const Space& s) { return s.chunk_degree.size(); },
        [](const Space&, const Candidate& c) { return number(c.chunk_degree); }}};
   return kAxes;
@@ -142,7 +156,8 @@ std::vector<Alternative> find_alternatives(const AlternativeSearch& search, cons
     if (others[k].point == kNoPoint) continue;
     Alternative& one = alternatives[k];
     const std::string axis = one.axis;
-    const auto words = std::find_if(axes().begin(), axes().end(), [&axis](const AxisWords& w) { return axis == w.axis; });
+    const auto words =
+        std::find_if(axes().begin(), axes().end(), [&axis](const AxisWords& w) { return axis == w.axis; });
     one.other = words->value(search.space, search.points[others[k].point].candidate);
     const double ratio = others[k].result.step_time / ranking->result.step_time;
     one.loss = ratio - 1;
@@ -166,7 +181,8 @@ std::vector<FrontPlan> pareto_front(std::vector<FrontPlan> plans) {
   std::vector<FrontPlan> front;
   for (FrontPlan& plan : plans) {
     // Only what comes before can be as fast.
-    const bool beaten = std::any_of(front.begin(), front.end(), [&](const FrontPlan& other) { return at_most(other, plan); });
+    const bool beaten =
+        std::any_of(front.begin(), front.end(), [&](const FrontPlan& other) { return at_most(other, plan); });
     if (!beaten) front.push_back(std::move(plan));
   }
   std::reverse(front.begin(), front.end());

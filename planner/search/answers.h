@@ -11,13 +11,14 @@
 
 namespace moeplan::planner {
 
-/// The best plan whose value of one axis is not that of rank 1: what it would cost to have to choose otherwise.
+/// The best plan whose value of one axis is not that of rank 1: what it would cost to have to choose
+/// otherwise.
 struct Alternative {
-  std::string axis;          ///< word of --pin: "tp"
-  std::string chosen;        ///< rank 1's value
-  std::string other;         ///< empty: no other value keeps the rules and fits
-  base::Seconds step_time;   ///< as rank 1's is measured in full, times the ratio of their rankings
-  double loss = 0;           ///< step time over rank 1's, less 1; below 0: within what the ranking errs
+  std::string axis;         ///< word of --pin: "tp"
+  std::string chosen;       ///< rank 1's value
+  std::string other;        ///< empty: no other value keeps the rules and fits
+  base::Seconds step_time;  ///< as rank 1's is measured in full, times the ratio of their rankings
+  double loss = 0;          ///< step time over rank 1's, less 1; below 0: within what the ranking errs
   sim::PlanSpec plan;
 };
 
@@ -26,9 +27,9 @@ struct AlternativeSearch {
   const Space& space;
   const Evaluator& evaluator;
   const std::string& framework;
-  const std::vector<Point>& points;           ///< after a contest: rule empty = simulated
-  const std::vector<RankedPlan>& simulated;   ///< of the contest
-  int samples = 1;                            ///< as there
+  const std::vector<Point>& points;          ///< after a contest: rule empty = simulated
+  const std::vector<RankedPlan>& simulated;  ///< of the contest
+  int samples = 1;                           ///< as there
   int threads = 0;
 };
 

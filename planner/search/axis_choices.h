@@ -11,9 +11,9 @@
 
 namespace moeplan::planner {
 
-/// What a space file says of the axes of a search (docs/formats/space.md): per axis one value (pinned), a list or
-/// {min, max} (bounded), or `open` (all values that the search knows). Axes that it leaves out stay as they
-/// are without it.
+/// What a space file says of the axes of a search (docs/formats/space.md): per axis one value (pinned), a
+/// list or {min, max} (bounded), or `open` (all values that the search knows). Axes that it leaves out stay
+/// as they are without it.
 struct AxisChoices {
   struct Numbers {
     std::vector<int> values;      ///< rising; empty: those of the axis
@@ -21,7 +21,7 @@ struct AxisChoices {
     base::Place place;
   };
   std::string file;
-  OpenAxes open;  ///< axes of OpenAxes that it names
+  OpenAxes open;                                        ///< axes of OpenAxes that it names
   std::map<std::string, Numbers, std::less<>> numbers;  ///< by the word of --pin: "tp", "mb", ...
   std::vector<std::string> recompute;                   ///< words; empty: those of the axis
   std::vector<bool> greedy;

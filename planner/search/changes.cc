@@ -24,8 +24,9 @@ double sparing(const Space& space, const Candidate& c) {
 
 /// Does any point of the job's space fit?
 bool anything_fits(const sim::Job& job, const SearchOptions& options) {
-  const Space space = build_space(job.model, {job.cluster.ranks(), job.cluster.nvlink_domain(), options.framework == "any"},
-                                  options.pins, options.open, options.choices);
+  const Space space =
+      build_space(job.model, {job.cluster.ranks(), job.cluster.nvlink_domain(), options.framework == "any"},
+                  options.pins, options.open, options.choices);
   const Evaluator evaluator(job, options.framework, {});
   std::vector<Candidate> points;
   for (const Candidate& point : list_points(space, evaluator, options.framework, options.threads)) {
@@ -56,9 +57,10 @@ std::vector<std::string> find_changes_that_fit(const sim::Job& job, const Search
   if (pinned) try_change(job, free, "search without pins and space file");
   struct Axis {
     const char* name;
-    bool OpenAxes::* member;
+    bool OpenAxes::*member;
   };
-  for (const Axis& axis : {Axis{"sharding", &OpenAxes::sharding}, Axis{"cp", &OpenAxes::cp}, Axis{"etp", &OpenAxes::etp}}) {
+  for (const Axis& axis :
+       {Axis{"sharding", &OpenAxes::sharding}, Axis{"cp", &OpenAxes::cp}, Axis{"etp", &OpenAxes::etp}}) {
     if (options.open.*axis.member) continue;
     SearchOptions opened = options;
     opened.open.*axis.member = true;
@@ -79,12 +81,14 @@ std::vector<std::string> find_changes_that_fit(const sim::Job& job, const Search
   for (const int times : {2, 4, 8}) {
     topology::ClusterSpec spec = job.cluster.spec();
     if (!spec.degraded_links.empty() || !spec.failed_links.empty() || !spec.slow_ranks.empty() ||
-        spec.fabric.kind == topology::FabricSpec::Kind::kNone) break;
+        spec.fabric.kind == topology::FabricSpec::Kind::kNone)
+      break;
     spec.nodes *= times;
     const topology::Cluster cluster = topology::compile(spec);
     const std::size_t before = changes.size();
     try_change({cluster, job.profile, job.model, job.run, job.loads}, options,
-               fmt::format("{} GPUs instead of {} ({} nodes)", cluster.ranks(), job.cluster.ranks(), cluster.nodes()));
+               fmt::format("{} GPUs instead of {} ({} nodes)", cluster.ranks(), job.cluster.ranks(),
+                           cluster.nodes()));
     if (changes.size() > before) break;
   }
   return changes;

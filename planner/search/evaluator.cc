@@ -45,7 +45,8 @@ std::string Evaluator::find_broken_rule(const sim::PlanSpec& plan) const {
 
 bool Evaluator::greedy_gains(int ep) const {
   const auto found = placements_.find(ep);
-  return found != placements_.end() && found->second.greedy_imbalance < found->second.contiguous_imbalance * (1 - kPlacementGain);
+  return found != placements_.end() &&
+         found->second.greedy_imbalance < found->second.contiguous_imbalance * (1 - kPlacementGain);
 }
 
 double Evaluator::contiguous_imbalance(int ep) const {

@@ -9,8 +9,8 @@
 
 namespace moeplan::planner {
 
-/// What the search asks of one job: rules, memory, estimates and simulations of plans. Shares one cost cache and one
-/// greedy placement per EP degree. The questions are const and thread-safe.
+/// What the search asks of one job: rules, memory, estimates and simulations of plans. Shares one cost cache
+/// and one greedy placement per EP degree. The questions are const and thread-safe.
 class Evaluator {
  public:
   Evaluator(const sim::Job& job, std::string framework, const std::vector<int>& ep_degrees);
@@ -28,7 +28,9 @@ class Evaluator {
   sim::Placement replicas(int ep) const;
 
   sim::MemoryResult memory(const sim::PlanSpec& plan) const { return sim::compute_memory(job_, plan); }
-  sim::StepEstimate estimate(const sim::PlanSpec& plan) const { return sim::estimate_step(job_, plan, *cache_); }
+  sim::StepEstimate estimate(const sim::PlanSpec& plan) const {
+    return sim::estimate_step(job_, plan, *cache_);
+  }
   /// The split of its layers that balances its stages.
   sim::StageSplit balanced_split(const sim::PlanSpec& plan) const;
   /// `samples`: routing matrices of an iteration and layer, at most.

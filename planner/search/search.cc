@@ -23,8 +23,11 @@ namespace {
 using base::Seconds;
 using sim::PlanSpec;
 
-/// Finalists that are simulated at once, at least.
+/// Finalists that are simulated at once, at least, and those that there are.
 constexpr std::size_t kLeastTurn = 2;
+constexpr std::size_t kLeastFinalists = 8;
+/// Draws of routing, over layers and micro-batches, that a plan is ranked by.
+constexpr int kRankingDraws = 32;
 
 class Search {
  public:
@@ -37,16 +40,14 @@ class Search {
         started_(std::chrono::steady_clock::now()) {}
 
   SearchResult run() {
-    Sieved sieved = sieve_space(space_, evaluator_, options_.framework, options_.threads, out_of_time_after(0.5));
+    Sieved sieved =
+        sieve_space(space_, evaluator_, options_.framework, options_.threads, out_of_time_after(0.5));
     points_ = std::move(sieved.points);
     result_.searched = sieved.searched;
     result_.pruned = std::move(sieved.pruned);
     const int top = std::max(1, options_.top);
-    const ContestOptions contest{top,
-                                 options_.budget > 0 ? options_.budget : default_budget(options_.open),
-                                 options_.exhaustive,
-                                 options_.exhaustive ? sim::kMicroBatchSamples : 1,
-                                 options_.threads};
+    const ContestOptions contest{top, options_.budget > 0 ? options_.budget : default_budget(options_.open),
+                                 options_.exhaustive, ranking_samples(), options_.threads};
     ContestResult ranked =
         run_contest(space_, evaluator_, options_.framework, contest, out_of_time_after(1.0), points_);
     result_.deterministic = options_.wall_budget <= Seconds();
@@ -67,6 +68,13 @@ class Search {
     return planner::plan_at(space_, evaluator_, options_.framework, points_[index].candidate);
   }
 
+  /// Routing matrices a layer: one where many layers average the noise of the draws.
+  int ranking_samples() const {
+    if (options_.exhaustive) return sim::kMicroBatchSamples;
+    return std::clamp(kRankingDraws / std::max(1, evaluator_.job().model.moe_layers()), 1,
+                      sim::kMicroBatchSamples);
+  }
+
   /// Is this share of the wall budget over? Null without one.
   std::function<bool()> out_of_time_after(double share) const {
     if (options_.wall_budget <= Seconds()) return {};
@@ -76,13 +84,15 @@ class Search {
     };
   }
 
-  /// The best of the ranking again with all iterations and micro-batches, in turns of `top` (at least 2) until the next one
-  /// is further behind than the ranking errs; then the best of each family with their counterfactuals.
+  /// The best of the ranking again with all iterations and micro-batches, in turns of `top` (at least 2)
+  /// until the next one is further behind than the ranking errs; then the best of each family with their
+  /// counterfactuals.
   void finish(std::vector<RankedPlan> simulated, std::size_t top, int samples) {
     sort_by_time(simulated);
-    std::vector<RankedPlan> candidates = keep_distinct(simulated, 3 * top, 2);
+    std::vector<RankedPlan> candidates = keep_distinct(simulated, std::max(3 * top, kLeastFinalists), 2);
     if (!options_.pins.placement) {
-      result_.placed = place_jointly(evaluator_, options_.framework == "any", samples, options_.threads, candidates);
+      result_.placed =
+          place_jointly(evaluator_, options_.framework == "any", samples, options_.threads, candidates);
       sort_by_time(candidates);
     }
     std::vector<RankedPlan> finalists;
@@ -95,7 +105,8 @@ class Search {
           candidates[first].result.step_time > best.back().result.step_time * (1 + kNoise))
         break;
       finalists.insert(finalists.end(), candidates.begin() + static_cast<std::ptrdiff_t>(first),
-                       candidates.begin() + static_cast<std::ptrdiff_t>(std::min(candidates.size(), first + std::max(top, kLeastTurn))));
+                       candidates.begin() + static_cast<std::ptrdiff_t>(std::min(
+                                                candidates.size(), first + std::max(top, kLeastTurn))));
       simulate(finalists, first, false);
     }
     sort_by_time(finalists);
@@ -117,7 +128,8 @@ class Search {
     if (result_.plans.empty()) return;
     result_.front = pareto_front(simulated, space_.gpus);
     result_.alternatives = find_alternatives(
-        {space_, evaluator_, options_.framework, points_, simulated, samples, options_.threads}, result_.plans.front());
+        {space_, evaluator_, options_.framework, points_, simulated, samples, options_.threads},
+        result_.plans.front());
     std::vector<Seconds> times;
     for (const RankedPlan& ranked : result_.plans) times.push_back(ranked.result.step_time);
     result_.chance = chance_of_best(times);

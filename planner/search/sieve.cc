@@ -157,8 +157,8 @@ PlanSpec plan_at(const Space& space, const Evaluator& evaluator, const std::stri
   return plan;
 }
 
-std::vector<Candidate> list_points(const Space& space, const Evaluator& evaluator, const std::string& framework,
-                                   int threads) {
+std::vector<Candidate> list_points(const Space& space, const Evaluator& evaluator,
+                                   const std::string& framework, int threads) {
   const std::vector<sim::ParallelLayout> layouts = space.layouts();
   std::vector<Listed> listed(layouts.size());
   const Lister lister(space, evaluator, framework);

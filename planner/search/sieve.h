@@ -29,8 +29,8 @@ Sieved sieve_space(const Space& space, const Evaluator& evaluator, const std::st
                    const std::function<bool()>& out_of_time);
 
 /// Points that keep the rules, in the order of the space, without estimates.
-std::vector<Candidate> list_points(const Space& space, const Evaluator& evaluator, const std::string& framework,
-                                   int threads);
+std::vector<Candidate> list_points(const Space& space, const Evaluator& evaluator,
+                                   const std::string& framework, int threads);
 
 /// The plan of a point, with its placement.
 sim::PlanSpec plan_at(const Space& space, const Evaluator& evaluator, const std::string& framework,

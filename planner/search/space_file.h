@@ -5,8 +5,8 @@
 
 namespace moeplan::planner {
 
-/// Reads a space file (docs/formats/space.md). Throws InputError with every fault: unknown axes and words, empty
-/// lists, numbers below 1, bounds that cross.
+/// Reads a space file (docs/formats/space.md). Throws InputError with every fault: unknown axes and words,
+/// empty lists, numbers below 1, bounds that cross.
 AxisChoices read_space_file(const base::Document& document);
 
 }  // namespace moeplan::planner

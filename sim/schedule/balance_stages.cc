@@ -124,7 +124,8 @@ std::vector<int> split_chain(const ChainLoad& load) {
   MOEPLAN_CHECK(chunks > 0 && !load.layer.empty() && load.stage_of_chunk.size() == chunks,
                 "a chain of layers and chunks");
   std::vector<double> slowness;
-  for (const int stage : load.stage_of_chunk) slowness.push_back(load.slowness[static_cast<std::size_t>(stage)]);
+  for (const int stage : load.stage_of_chunk)
+    slowness.push_back(load.slowness[static_cast<std::size_t>(stage)]);
   std::vector<int> exact = split_exactly(load.layer, load.chunk_extra, slowness);
   if (load.slowness.size() == chunks) return exact;
   std::vector<int> even(chunks, 0);
@@ -140,7 +141,8 @@ StageSplit balance_stages(const Job& job, const PlanSpec& plan, CostCache& cache
   const auto time = [](const LayerEstimate& one) { return one.forward + one.backward; };
   const ChunkMap map(plan);
   ChainLoad load;
-  for (const LayerSpec& layer : job.model.layers) load.layer.push_back(time(costs.layers[find_kind(kinds, layer, false)]));
+  for (const LayerSpec& layer : job.model.layers)
+    load.layer.push_back(time(costs.layers[find_kind(kinds, layer, false)]));
   load.chunk_extra.assign(static_cast<std::size_t>(map.route_length()), 0.0);
   load.chunk_extra.front() += time(costs.first);
   load.chunk_extra.back() += time(costs.last);

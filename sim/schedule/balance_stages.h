@@ -8,8 +8,9 @@ namespace moeplan::sim {
 
 /// Layers in a row that are dealt out to chunks in a row.
 struct ChainLoad {
-  std::vector<double> layer;        ///< s, of one micro-batch. Shape: [layer]
-  std::vector<double> chunk_extra;  ///< s, of what else stands on a chunk (embedding; MTP, head). Shape: [chunk]
+  std::vector<double> layer;  ///< s, of one micro-batch. Shape: [layer]
+  std::vector<double>
+      chunk_extra;  ///< s, of what else stands on a chunk (embedding; MTP, head). Shape: [chunk]
   std::vector<int> stage_of_chunk;  ///< Shape: [chunk]
   std::vector<double> slowness;     ///< factor on the times of a stage, 1 = the GPU's own. Shape: [stage]
 };

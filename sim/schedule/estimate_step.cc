@@ -163,8 +163,7 @@ double step_tail(const PlanSpec& plan, const StageLoad& stage, int layers, const
   const DataParallel sharding = plan.data_parallel();
   if (shards_gradients(sharding)) {
     return exposed_shards(plan, stage, layers, gather, reduce, m) + update +
-           (shards_parameters(sharding) ? 0.0
-                                        : behind(gather, plan.overlap_param_gather, stage.forward));
+           (shards_parameters(sharding) ? 0.0 : behind(gather, plan.overlap_param_gather, stage.forward));
   }
   return behind(reduce, plan.overlap_grad_reduce, stage.backward) + update +
          behind(gather, plan.overlap_param_gather, stage.forward);

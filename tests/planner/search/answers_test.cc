@@ -22,7 +22,8 @@ FrontPlan plan(double seconds, int gib, int gpus) {
 
 TEST(ParetoFront, KeepsWhatNobodyBeatsInAll) {
   // 3 s / 50 GiB is beaten by 2 s / 50 GiB; 5 s needs fewer GPUs; the second 1 s is the first again.
-  const auto front = pareto_front({plan(1, 70, 64), plan(1, 70, 64), plan(2, 50, 64), plan(3, 50, 64), plan(5, 60, 32), plan(6, 60, 64)});
+  const auto front = pareto_front(
+      {plan(1, 70, 64), plan(1, 70, 64), plan(2, 50, 64), plan(3, 50, 64), plan(5, 60, 32), plan(6, 60, 64)});
   ASSERT_EQ(front.size(), 3U);
   EXPECT_DOUBLE_EQ(front[0].step_time.s(), 5);
   EXPECT_DOUBLE_EQ(front[1].step_time.s(), 2);
@@ -39,12 +40,13 @@ TEST(ChanceOfBest, IsTheNormalDistributionOfTwoPlans) {
 }
 
 TEST(ChanceOfBest, EqualPlansShareItAndOnePlanHasItAll) {
-  for (const double c : chance_of_best({Seconds::of(3), Seconds::of(3), Seconds::of(3), Seconds::of(3)})) EXPECT_NEAR(c, 0.25, 1e-9);
+  for (const double c : chance_of_best({Seconds::of(3), Seconds::of(3), Seconds::of(3), Seconds::of(3)}))
+    EXPECT_NEAR(c, 0.25, 1e-9);
   EXPECT_DOUBLE_EQ(chance_of_best({Seconds::of(3)})[0], 1);
 }
 
-// A failure in so long a time that none happens: c / interval is lost to checkpoints, and half a percent each of
-// (interval + c) / M.
+// A failure in so long a time that none happens: c / interval is lost to checkpoints, and half a percent each
+// of (interval + c) / M.
 TEST(TrainingTime, AgreesWithTheFirstOrderWhereFailuresAreRare) {
   Reliability r;
   r.gpu_mtbf = Seconds::of(1e9);

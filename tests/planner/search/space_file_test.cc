@@ -29,8 +29,10 @@ std::string errors_of(const std::string& text) {
 }
 
 TEST(SpaceFile, PinsBoundsAndOpensAxes) {
-  const Space space = space_of("tp: 2\npp: {max: 4}\nep: [16, 8, 8]\ncp: open\nmicro_batch: [3]\nrecompute: [none, full]\n"
-                               "placement: contiguous\ndispatcher: [flat, deepep]\noverlap: open\nsharding: zero2\nschedule: [1f1b, zb_v]\nstages: open\n");
+  const Space space = space_of(
+      "tp: 2\npp: {max: 4}\nep: [16, 8, 8]\ncp: open\nmicro_batch: [3]\nrecompute: [none, full]\n"
+      "placement: contiguous\ndispatcher: [flat, deepep]\noverlap: open\nsharding: zero2\nschedule: [1f1b, "
+      "zb_v]\nstages: open\n");
   EXPECT_EQ(space.tp, std::vector<int>{2});
   EXPECT_EQ(space.pp, (std::vector<int>{1, 2, 4}));
   EXPECT_EQ(space.ep, (std::vector<int>{8, 16}));
@@ -38,29 +40,40 @@ TEST(SpaceFile, PinsBoundsAndOpensAxes) {
   EXPECT_EQ(space.micro_batch, std::vector<int>{3});
   EXPECT_EQ(space.recompute.size(), 2U);
   EXPECT_EQ(space.greedy, std::vector<bool>{false});
-  EXPECT_EQ(space.dispatcher, (std::vector<sim::Dispatcher>{sim::Dispatcher::kFlat, sim::Dispatcher::kDeepEp}));
+  EXPECT_EQ(space.dispatcher,
+            (std::vector<sim::Dispatcher>{sim::Dispatcher::kFlat, sim::Dispatcher::kDeepEp}));
   EXPECT_EQ(space.overlap, all_overlap_values());
   EXPECT_EQ(space.context, all_context_values());
   EXPECT_EQ(space.sharding, (std::vector<ShardingValue>{{sim::DataParallel::kZero2, 0}}));
   EXPECT_EQ(space.schedule.size(), 2U);
   EXPECT_EQ(space.stages.size(), 2U);
-  EXPECT_TRUE(space.given.cp && space.given.dispatcher && space.given.overlap && space.given.sharding && space.given.schedule && space.given.stages);
+  EXPECT_TRUE(space.given.cp && space.given.dispatcher && space.given.overlap && space.given.sharding &&
+              space.given.schedule && space.given.stages);
   EXPECT_FALSE(space.given.etp || space.given.chunks);
 }
 
-TEST(SpaceFile, PinsOfTheCommandLineWin) { EXPECT_EQ(space_of("tp: [1, 2]\n", parse_pins("tp=4")).tp, std::vector<int>{4}); }
+TEST(SpaceFile, PinsOfTheCommandLineWin) {
+  EXPECT_EQ(space_of("tp: [1, 2]\n", parse_pins("tp=4")).tp, std::vector<int>{4});
+}
 
 TEST(SpaceFile, ReportsEveryFaultWithItsPlace) {
-  const std::string text = errors_of("tp: {min: 8, max: 4}\nvp: []\nrecompute: [some]\nschedule: zb_q\nep: x\nfoo: 1\ncp: {least: 2}\n");
-  for (const char* part : {"space.yaml:1:5: error: found min 8 above max 4", "space.yaml:2:5: error: found an empty list",
-                           "space.yaml:3:13: error: found recompute \"some\"", "space.yaml:4:11: error: found \"zb_q\", expected one of",
-                           "space.yaml:5:5: error: found \"x\", expected a whole number", "unknown key \"foo\"", "unknown key \"least\""})
+  const std::string text = errors_of(
+      "tp: {min: 8, max: 4}\nvp: []\nrecompute: [some]\nschedule: zb_q\nep: x\nfoo: 1\ncp: {least: 2}\n");
+  for (const char* part :
+       {"space.yaml:1:5: error: found min 8 above max 4", "space.yaml:2:5: error: found an empty list",
+        "space.yaml:3:13: error: found recompute \"some\"",
+        "space.yaml:4:11: error: found \"zb_q\", expected one of",
+        "space.yaml:5:5: error: found \"x\", expected a whole number", "unknown key \"foo\"",
+        "unknown key \"least\""})
     EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
 }
 
 TEST(SpaceFile, BoundsThatLeaveNothingAreRefusedWithTheValues) {
   const std::string text = errors_of("tp: {min: 32}\n");
-  EXPECT_NE(text.find("space.yaml:1:5: error: no value of the axis lies between the bounds, expected one of 1, 2, 4, 8, 16"), std::string::npos) << text;
+  EXPECT_NE(text.find("space.yaml:1:5: error: no value of the axis lies between the bounds, expected one of "
+                      "1, 2, 4, 8, 16"),
+            std::string::npos)
+      << text;
 }
 
 }  // namespace

@@ -64,7 +64,8 @@ ChainLoad random_chain(std::uint64_t seed, int layers, int stages, int virtual_s
 
 TEST(SplitChain, IsTheBestOfAllSplitsWhereEachStageHoldsOneChunk) {
   for (std::uint64_t seed = 1; seed <= 60; ++seed) {
-    const ChainLoad load = random_chain(seed, 7 + static_cast<int>(seed % 6), 2 + static_cast<int>(seed % 4), 1);
+    const ChainLoad load =
+        random_chain(seed, 7 + static_cast<int>(seed % 6), 2 + static_cast<int>(seed % 4), 1);
     const std::vector<int> split = split_chain(load);
     EXPECT_EQ(std::accumulate(split.begin(), split.end(), 0), static_cast<int>(load.layer.size())) << seed;
     EXPECT_NEAR(busiest(load, split), best_of_all(load), 1e-12) << seed;
@@ -74,7 +75,8 @@ TEST(SplitChain, IsTheBestOfAllSplitsWhereEachStageHoldsOneChunk) {
 TEST(SplitChain, IsCloseToTheBestWithVirtualStages) {
   double worst = 1;
   for (std::uint64_t seed = 1; seed <= 60; ++seed) {
-    const ChainLoad load = random_chain(seed, 12 + static_cast<int>(seed % 3), 2 + static_cast<int>(seed % 2), 2);
+    const ChainLoad load =
+        random_chain(seed, 12 + static_cast<int>(seed % 3), 2 + static_cast<int>(seed % 2), 2);
     const std::vector<int> split = split_chain(load);
     EXPECT_EQ(std::accumulate(split.begin(), split.end(), 0), static_cast<int>(load.layer.size())) << seed;
     worst = std::max(worst, busiest(load, split) / best_of_all(load));
