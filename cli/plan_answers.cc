@@ -54,6 +54,16 @@ void read_time(const std::string& text, const char* flag, Seconds& time) {
   time = *parsed.value;
 }
 
+planner::Reliability read_reliability(const PlanQuestions& questions) {
+  planner::Reliability reliability;
+  read_time(questions.gpu_mtbf, "--gpu-mtbf", reliability.gpu_mtbf);
+  read_time(questions.checkpoint, "--checkpoint-time", reliability.checkpoint);
+  read_time(questions.restart, "--restart-time", reliability.restart);
+  if (reliability.gpu_mtbf <= Seconds())
+    throw base::InputError("--gpu-mtbf: found 0, expected a time between failures");
+  return reliability;
+}
+
 planner::SearchOptions smaller(const planner::SearchOptions& options) {
   planner::SearchOptions other = options;
   other.top = 1;
@@ -65,13 +75,9 @@ std::vector<OtherSize> plan_other_sizes(const std::vector<int>& sizes, const Job
   const sim::Job job = files.job();
   std::vector<OtherSize> planned;
   for (const int gpus : sizes) {
-    const int per_node = job.cluster.gpus_per_node();
-    if (gpus < per_node || gpus % per_node != 0)
-      throw base::InputError(
-          fmt::format("--gpus: found {}, expected a multiple of the {} GPUs of a node", gpus, per_node));
     if (gpus == job.cluster.ranks()) continue;
     topology::ClusterSpec spec = job.cluster.spec();
-    spec.nodes = gpus / per_node;
+    spec.nodes = gpus / job.cluster.gpus_per_node();
     const topology::Cluster cluster = topology::compile(spec);
     planned.push_back({gpus, planner::search_plans({cluster, job.profile, job.model, job.run, job.loads},
                                                    smaller(options))});
@@ -221,16 +227,27 @@ std::string describe_training(const PlanAnswers& answers) {
 
 }  // namespace
 
+void check_questions(const PlanQuestions& questions, const topology::Cluster& cluster) {
+  read_reliability(questions);
+  if (!questions.tokens.empty()) parse_tokens(questions.tokens);
+  const bool timed =
+      !questions.gpu_mtbf.empty() || !questions.checkpoint.empty() || !questions.restart.empty();
+  if (questions.tokens.empty() && timed)
+    throw base::InputError("--gpu-mtbf, --checkpoint-time and --restart-time need --tokens",
+                           "they say how long training on so many tokens takes: --tokens 15T");
+  const int per_node = cluster.gpus_per_node();
+  for (const int gpus : questions.gpus) {
+    if (gpus < per_node || gpus % per_node != 0)
+      throw base::InputError(
+          fmt::format("--gpus: found {}, expected a multiple of the {} GPUs of a node", gpus, per_node));
+  }
+}
+
 PlanAnswers answer_questions(const PlanQuestions& questions, const JobFiles& files, const JobOptions& job,
                              const planner::SearchOptions& options, const planner::SearchResult& search,
                              std::uint64_t seed) {
   PlanAnswers answers;
-  planner::Reliability reliability;
-  read_time(questions.gpu_mtbf, "--gpu-mtbf", reliability.gpu_mtbf);
-  read_time(questions.checkpoint, "--checkpoint-time", reliability.checkpoint);
-  read_time(questions.restart, "--restart-time", reliability.restart);
-  if (reliability.gpu_mtbf <= Seconds())
-    throw base::InputError("--gpu-mtbf: found 0, expected a time between failures");
+  const planner::Reliability reliability = read_reliability(questions);
   if (!questions.tokens.empty()) answers.tokens = parse_tokens(questions.tokens);
   answers.sizes = plan_other_sizes(questions.gpus, files, options);
   if (!search.feasible) return answers;

@@ -39,6 +39,9 @@ struct PlanAnswers {
 };
 
 /// Throws InputError: an amount that is none, sizes that the cluster's nodes do not make.
+void check_questions(const PlanQuestions& questions, const topology::Cluster& cluster);
+
+/// Requires: check_questions().
 PlanAnswers answer_questions(const PlanQuestions& questions, const JobFiles& files, const JobOptions& job,
                              const planner::SearchOptions& options, const planner::SearchResult& search,
                              std::uint64_t seed);

@@ -142,6 +142,7 @@ int run_plan(const PlanOptions& options, Console console) {
   const planner::SearchOptions search_for = search_options(options);
   const JobFiles inputs(options.job, options.common.seed);
   const sim::Job job = inputs.job();
+  check_questions(options.questions, job.cluster);
   const planner::SearchResult search = options.from.empty() ? planner::search_plans(job, search_for)
                                                             : planner::search_neighbours(job, load_plan_for(options.from, job), search_for);
   const PlanAnswers answers = answer_questions(options.questions, inputs, options.job, search_for, search, options.common.seed);

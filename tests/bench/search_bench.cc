@@ -1,5 +1,5 @@
-// Candidates a second that the cheap model sieves: rules, estimate and lower bound of every point of DeepSeek-V3's
-// space on 1,024 H100 with context parallelism open.
+// Candidates a second that the cheap model sieves: rules, estimate and lower bound of every point of
+// DeepSeek-V3's space on 1,024 H100 with context parallelism open.
 
 #include <memory>
 
@@ -22,7 +22,8 @@ struct SearchJob {
   sim::Job job() const { return {cluster, profile, model, run, *loads}; }
 
   topology::Cluster cluster = topology::load_cluster(base::resolve_config("clusters", "hgx-h100-128n"));
-  sim::Profile profile = sim::load_profile(base::resolve_config("profiles", cluster.profile())).at_sustained_clocks();
+  sim::Profile profile =
+      sim::load_profile(base::resolve_config("profiles", cluster.profile())).at_sustained_clocks();
   sim::ModelSpec model = sim::load_model(base::resolve_config("models", "deepseek-v3"));
   sim::RunSpec run = sim::load_run(base::resolve_config("runs", "pretrain-4k"));
   std::unique_ptr<sim::ExpertLoads> loads;
@@ -43,9 +44,17 @@ void sieve(benchmark::State& state) {
     const Sieved sieved = sieve_space(space, *evaluator, "megatron", threads, {});
     points += static_cast<std::int64_t>(sieved.points.size());
   }
-  state.counters["candidates/s"] = benchmark::Counter(static_cast<double>(points), benchmark::Counter::kIsRate);
+  state.counters["candidates/s"] =
+      benchmark::Counter(static_cast<double>(points), benchmark::Counter::kIsRate);
 }
-BENCHMARK(sieve)->ArgNames({"threads", "warm"})->Args({1, 0})->Args({2, 0})->Args({1, 1})->Args({2, 1})->Unit(benchmark::kMillisecond)->UseRealTime();
+BENCHMARK(sieve)
+    ->ArgNames({"threads", "warm"})
+    ->Args({1, 0})
+    ->Args({2, 0})
+    ->Args({1, 1})
+    ->Args({2, 1})
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime();
 
 }  // namespace
 }  // namespace moeplan::planner

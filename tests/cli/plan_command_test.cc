@@ -1,6 +1,7 @@
 #include "cli/plan_command.h"
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -170,6 +171,80 @@ TEST(PlanCommand, AxesThatAreNoneAreRefused) {
     small.plan.open = open;
     EXPECT_THROW(run(run_plan, small.plan), base::InputError) << open.front();
   }
+}
+
+TEST(PlanCommand, AnswersWhatPeopleAskNext) {
+  SmallCase c;
+  c.plan.job.load = "uniform";
+  c.plan.questions.tokens = "300B";
+  c.plan.questions.gpu_mtbf = "5000 h";
+  c.plan.common.json = true;
+  const Answer answer = run(run_plan, c.plan);
+  ASSERT_EQ(answer.code, kOk);
+  const base::Document json = base::parse_json(answer.out, "plan.json");
+  EXPECT_EQ(test::find_schema_fault(schema("plan"), json.root), "");
+  const base::Node& best = json.root.find("plans")->items.front();
+  const double step = *base::parse_number(best.find("step_time_s")->text);
+  const auto number = [](const base::Node& node, const char* key) { return *base::parse_number(node.find(key)->text); };
+  const base::Node& training = *json.root.find("training");
+  EXPECT_DOUBLE_EQ(number(training, "steps"), std::ceil(300e9 / (32.0 * 1024.0)));
+  EXPECT_NEAR(number(training, "without_failures_s"), number(training, "steps") * step, 1e-6 * number(training, "steps") * step);
+  EXPECT_GT(number(training, "total_s"), number(training, "without_failures_s"));
+  // Every axis with several values has an answer, and none of them is faster than rank 1 by more than noise.
+  EXPECT_GE(json.root.find("alternatives")->items.size(), 5U);
+  for (const base::Node& one : json.root.find("alternatives")->items) {
+    if (one.find("loss") == nullptr) continue;
+    EXPECT_GT(number(one, "loss"), -0.03) << one.find("axis")->text;
+  }
+  ASSERT_EQ(json.root.find("skew")->items.size(), 4U);
+  for (const base::Node& row : json.root.find("skew")->items)
+    EXPECT_GE(*base::parse_number(row.find("step_times_s")->items.front().text), step) << row.find("load")->text;
+  double chance = 0;
+  for (const base::Node& one : json.root.find("chance_of_best")->items) chance += *base::parse_number(one.text);
+  EXPECT_NEAR(chance, 1, 1e-9);
+}
+
+TEST(PlanCommand, OtherSizesOfTheClusterArePlannedFor) {
+  SmallCase c;
+  c.plan.job.cluster = "hgx-h100-4n";
+  c.plan.questions.gpus = {16, 32};
+  c.plan.common.json = true;
+  const Answer answer = run(run_plan, c.plan);
+  ASSERT_EQ(answer.code, kOk);
+  const base::Document json = base::parse_json(answer.out, "plan.json");
+  bool smaller = false;
+  for (const base::Node& one : json.root.find("front")->items) smaller = smaller || one.find("gpus")->text == "16";
+  EXPECT_TRUE(smaller);
+  c.plan.questions.gpus = {12};
+  EXPECT_THROW(run(run_plan, c.plan), base::InputError);
+}
+
+TEST(PlanCommand, QuestionsThatAreNoneAreRefused) {
+  SmallCase c;
+  c.plan.questions.tokens = "15X";
+  EXPECT_THROW(run(run_plan, c.plan), base::InputError);
+  c.plan.questions.tokens = "15T";
+  c.plan.questions.restart = "soon";
+  EXPECT_THROW(run(run_plan, c.plan), base::InputError);
+  c.plan.questions.restart = "";
+  c.plan.exhaustive = true;
+  EXPECT_THROW(run(run_plan, c.plan), base::InputError);  // with a budget
+}
+
+TEST(PlanCommand, AnExhaustiveSearchOfASpaceFileLeavesNothing) {
+  SmallCase c;
+  const std::string space = (c.folder.path() / "space.yaml").string();
+  base::write_file_atomically(space, "tp: [1, 2]\npp: {max: 2}\nmicro_batch: 1\nrecompute: none\nplacement: contiguous\n");
+  c.plan.space = space;
+  c.plan.budget = "";
+  c.plan.exhaustive = true;
+  c.plan.common.json = true;
+  const Answer answer = run(run_plan, c.plan);
+  ASSERT_EQ(answer.code, kOk);
+  const base::Document json = base::parse_json(answer.out, "plan.json");
+  EXPECT_EQ(json.root.find("unseen")->find("points")->text, "0");
+  EXPECT_EQ(json.root.find("pruned")->find("budget"), nullptr);
+  EXPECT_EQ(json.root.find("pruned")->find("estimate"), nullptr);
 }
 
 TEST(PlanCommand, RanksChangesToAPlanOneHas) {

@@ -205,7 +205,8 @@ TEST_P(LargerSpace, HoldsNoRandomCandidateThatIsBetter) {
       "{:.4g} s with {} "
       "simulations, best of the drawn {}, number {} of them by estimate: {}, simulation / estimate {}\n",
       c.cluster, c.model, c.load, c.open, fit, drawn.size(), drawn.size() - open.size(), open.size(),
-      ours.s(), found.evaluated, open.empty() ? "by bound slower" : fmt::format("{:.4g} s", best), place + 1, open.empty() ? "" : sim::short_name(listed.plan(winner)),
+      ours.s(), found.evaluated, open.empty() ? "by bound slower" : fmt::format("{:.4g} s", best), place + 1,
+      open.empty() ? "" : sim::short_name(listed.plan(winner)),
       open.empty() ? "" : fmt::format("{:.3f}", best / listed.sieved.points[winner].estimate.s()));
   EXPECT_GE(best, ours.s() * (1 - 1e-12));
 }
