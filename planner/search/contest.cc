@@ -37,7 +37,7 @@ class Contest {
   ContestResult run() {
     const std::int64_t budget = options_.exhaustive ? std::numeric_limits<std::int64_t>::max()
                                                     : std::max<std::int64_t>(1, options_.budget);
-    leaders_left_ = (budget + 1) / 2;
+    leaders_left_ = budget - budget / 2;
     others_left_ = budget - leaders_left_;
     while (true) {
       const std::vector<std::size_t> batch = next_batch();
