@@ -216,7 +216,7 @@ class GraphReader {
     graph_.attached.assign(static_cast<std::size_t>(joined_.nodes), -1);
     for (ObjectReader& attached : reader_.objects("attach")) read_attached(attached);
     const auto loose = std::find(graph_.attached.begin(), graph_.attached.end(), -1);
-    if (loose != graph_.attached.end() && reader_.sink().size() == 0)
+    if (loose != graph_.attached.end() && reader_.sink().empty())
       reader_.fault("attach", fmt::format("node {} is on no switch", loose - graph_.attached.begin()),
                     "write \"attach: [{switch: leaf0, nodes: 0-31}, ...]\"");
   }

@@ -76,6 +76,7 @@ bool SwitchGraph::append(Route& route, int from, int to, std::uint64_t selector)
       unit = std::gcd(unit, next.cables);
       cables += next.cables;
     }
+    if (unit == 0) return false;  // a distance always has a next hop
     int skip = choose(selector, cables / unit);
     for (const Next& next : next_[static_cast<std::size_t>(at)]) {
       if (distance(next.to, to) + 1 != distance(at, to)) continue;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -39,7 +40,7 @@ struct Wiring {
 
 /// Takes one of `paths` and leaves the rest of the selector for choices further on.
 inline int choose(std::uint64_t& selector, int paths) {
-  const auto n = static_cast<std::uint64_t>(paths);
+  const auto n = static_cast<std::uint64_t>(std::max(1, paths));
   const auto chosen = static_cast<int>(selector % n);
   selector /= n;
   return chosen;

@@ -45,7 +45,7 @@ class ProductMemo {
       const Estimate* empty = nullptr;
       if (cell.compare_exchange_strong(empty, value.get(), std::memory_order_release,
                                        std::memory_order_acquire))
-        value.release();
+        static_cast<void>(value.release());  // the table's now
       return result;
     }
 
