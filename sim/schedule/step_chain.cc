@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include "sim/schedule/pass_bars.h"
+
 namespace moeplan::sim {
 
 namespace {
@@ -72,25 +74,11 @@ std::string what_of(Kind kind, int to) {
       return "forward beside backward";
     case Kind::kTransfer:
       return fmt::format("transfer to stage {}", to);
-    case Kind::kReduce:
-      return "gradient reduction";
-    case Kind::kGather:
-    case Kind::kLayerGather:
-      return "parameter gather";
-    case Kind::kGradients:
-      return "gradient passes";
-    case Kind::kRouterBias:
-      return "router bias";
-    case Kind::kLossScale:
-      return "loss scale";
-    case Kind::kNorm:
-      return "gradient norm";
-    case Kind::kOptimizer:
-      return "optimizer";
     case Kind::kJoin:
-      break;
+      return "";
+    default:
+      return std::string(exchange_name(kind));
   }
-  return "";
 }
 
 /// Widens [first, last] to hold `value`; -1 holds nothing.
