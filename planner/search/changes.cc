@@ -81,8 +81,8 @@ std::vector<std::string> find_changes_that_fit(const sim::Job& job, const Search
   for (const int times : {2, 4, 8}) {
     topology::ClusterSpec spec = job.cluster.spec();
     if (!spec.degraded_links.empty() || !spec.failed_links.empty() || !spec.slow_ranks.empty() ||
-        spec.fabric.kind == topology::FabricSpec::Kind::kNone)
-      break;
+        !(spec.fabric.is_tree() || spec.fabric.kind == topology::FabricSpec::Kind::kSingleSwitch))
+      break;  // tori and their like say how many nodes they join
     spec.nodes *= times;
     const topology::Cluster cluster = topology::compile(spec);
     const std::size_t before = changes.size();

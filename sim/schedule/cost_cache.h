@@ -68,6 +68,7 @@ struct VariantCosts {
   std::vector<LayerEstimate> layers;  ///< [kind]
   LayerEstimate first, last;          ///< embedding; output head and loss
   double transfer = 0;                ///< s, of one micro-batch's activations to the next stage
+  bool stages_alike = true;           ///< no stage sits better on the cluster than the first
 };
 
 /// What a stage does once a step, in seconds.

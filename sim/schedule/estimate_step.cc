@@ -191,6 +191,8 @@ LowStage find_low_stage(const PlanSpec& plan, const StageContents& contents,
   for (std::size_t s = 0; s < stages.size(); ++s) {
     const double time = before + m * stages[s].low() + behind;
     if (time > most.time) most = {s, time};
+    // Elsewhere another stage may have faster links than those that all are estimated with.
+    if (!costs.stages_alike) break;
     if (!fills) continue;
     const StageContents::Stage& stage = contents.stages[s];
     const StageLoad front =
@@ -207,7 +209,8 @@ LowStage find_low_stage(const PlanSpec& plan, const StageContents& contents,
 ///          (sum_s(F_s + B_s) - max_s(F_s + B_s)) / v; of the others see fill_time
 ///          lower: max_s(m (f_s + b_s) + sum_{r<s}(f'_r + b'_r)) + update, with the b' of schedules alone
 ///          whose stages are done once their last micro-batch has gone back, without the f' where a pipeline
-///          is entered from both ends
+///          is entered from both ends; of the first stage alone where the stages do not sit alike on the
+///          cluster
 /// Symbols: F_s, B_s = one micro-batch through all virtual stages of pipeline rank s; v = virtual stages per
 /// rank; f, b = the same with RoutedFloor for experts and exchange; f', b' = the chunk that a micro-batch
 ///          comes to first;

@@ -188,6 +188,7 @@ const VariantCosts& variant_costs(const Job& job, const PlanSpec& plan, const st
     costs.first = builder.end(false);
     costs.last = builder.end(true);
     costs.transfer = transfer_time(job, plan, network, cache);
+    costs.stages_alike = stage_signature(job.cluster, stage_ranks(plan.layout, 0), 0).front() >= 0;
     return costs;
   });
 }

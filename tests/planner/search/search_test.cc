@@ -10,7 +10,9 @@
 #include "base/config_files.h"
 #include "base/diagnostics.h"
 #include "planner/export/megatron_rules.h"
+#include "planner/placement/placement.h"
 #include "planner/search/explain.h"
+#include "planner/search/joint.h"
 
 namespace moeplan::planner {
 namespace {
@@ -131,6 +133,111 @@ TEST(Search, NoSimulationIsBelowItsLowerBound) {
     }
     EXPECT_GT(tightest, 0.8) << load;
   }
+}
+
+/// The same job on two nodes.
+struct TwoNodes : SmallJob {
+  explicit TwoNodes(const std::string& load = "zipf:1.0") : SmallJob(load) {
+    topology::ClusterSpec spec = topology::load_cluster(base::resolve_config("clusters", "hgx-h100-4n")).spec();
+    spec.nodes = 2;
+    cluster = topology::compile(spec);
+  }
+};
+
+// The first node's NVLink is slow: estimates take all stages for as slow, bounds must not.
+TEST(Search, LowerBoundsHoldWhereTheFirstStageHasSlowLinks) {
+  TwoNodes two("uniform");
+  topology::ClusterSpec spec = two.cluster.spec();
+  for (int gpu = 0; gpu < 8; ++gpu) {
+    for (const char* way : {"nvl_up", "nvl_dn"}) {
+      topology::ClusterSpec::DegradedLink link;
+      link.link = way + std::to_string(gpu);
+      link.bandwidth = base::BytesPerSecond::of(0.5e9);
+      spec.degraded_links.push_back(link);
+    }
+  }
+  two.cluster = topology::compile(spec);
+  SearchOptions options;
+  options.pins = parse_pins("placement=contiguous,recompute=none");
+  const auto cache = sim::make_cost_cache();
+  const std::vector<RankedPlan> all = simulate_space(two.job(), options);
+  ASSERT_GT(all.size(), 90U);
+  int piped = 0;
+  for (const RankedPlan& one : all) {
+    piped += one.plan.layout.pp > 1 ? 1 : 0;
+    EXPECT_LE(sim::estimate_step(two.job(), one.plan, *cache).lower.s(), one.result.step_time.s() * 1.005) << sim::short_name(one.plan);
+  }
+  EXPECT_GT(piped, 50);
+}
+
+TEST(Search, WhatAWallBudgetLeavesIsCountedWithItsBounds) {
+  const SmallJob small;
+  SearchOptions options;
+  options.wall_budget = base::Seconds::of(1e-9);
+  options.iterations = 1;
+  options.top = 1;
+  const SearchResult result = search_plans(small.job(), options);
+  ASSERT_TRUE(result.feasible);
+  ASSERT_GT(result.pruned.at("wall-budget"), 0);
+  EXPECT_GE(result.unseen.points, result.pruned.at("wall-budget"));
+  for (const RankedPlan& one : simulate_space(small.job(), options))
+    EXPECT_GE(one.result.step_time.s() * 1.005, std::min(result.unseen.floor, result.plans.front().result.step_time).s());
+}
+
+// 16 to 128 experts a rank under Zipf's law: plans stay as they are or are faster, and hold each expert.
+TEST(JointPlacement, MakesPlansFasterOrLeavesThem) {
+  const SmallJob small;
+  const sim::ModelSpec model = sim::load_model(base::resolve_config("models", "qwen3-30b-a3b"));
+  sim::LoadOptions load;
+  load.moe_layers = model.moe_layers();
+  load.experts = model.experts;
+  load.top_k = model.top_k;
+  const auto loads = sim::load_expert_loads("zipf:1.0", load);
+  sim::RunSpec run = small.run;
+  run.seq_len = 4096;
+  const sim::Job job{small.cluster, small.profile, model, run, *loads};
+  const Evaluator evaluator(job, "any", {1, 4, 8});
+  std::vector<RankedPlan> plans;
+  for (const int ep : {1, 4, 8}) {
+    RankedPlan one;
+    one.plan.layout.dp = 8;
+    one.plan.layout.ep = ep;
+    one.plan.layout.edp = 8 / ep;
+    one.plan.recompute = parse_recompute("full");
+    one.result = evaluator.simulate(one.plan, 1, false, 1);
+    one.ranked = one.result.step_time;
+    plans.push_back(std::move(one));
+  }
+  const std::vector<RankedPlan> before = plans;
+  EXPECT_GT(place_jointly(evaluator, true, 1, 1, plans), 0);
+  EXPECT_EQ(plans[0].plan, before[0].plan);  // a rank that holds all experts
+  for (std::size_t k = 0; k < plans.size(); ++k) {
+    EXPECT_LE(plans[k].result.step_time, before[k].result.step_time);
+    EXPECT_EQ(plans[k].ranked, plans[k].result.step_time);
+    if (plans[k].plan.placement.is_contiguous()) continue;
+    EXPECT_EQ(find_placement_fault(plans[k].plan.placement, job.model.moe_layers(), job.model.experts, plans[k].plan.layout.ep), "");
+    EXPECT_DOUBLE_EQ(evaluator.simulate(plans[k].plan, 1, false, 1).step_time.s(), plans[k].result.step_time.s());
+  }
+}
+
+// A megabyte less than the pinned layout needs at least: other layouts share more out.
+TEST(Search, NamesTheChangesUnderWhichSomethingFits) {
+  TwoNodes two("uniform");
+  SearchOptions options = narrow();
+  options.pins = parse_pins("tp=1,pp=1,ep=8,mb=1,placement=contiguous");
+  sim::PlanSpec least;
+  least.layout.dp = 16;
+  least.layout.ep = 8;
+  least.layout.edp = 2;
+  least.recompute = parse_recompute("full");
+  topology::ClusterSpec spec = two.cluster.spec();
+  spec.node.memory = sim::compute_memory(two.job(), least).reserved - base::Bytes::rounded(1e6);
+  two.cluster = topology::compile(spec);
+  const SearchResult result = search_plans(two.job(), options);
+  ASSERT_FALSE(result.feasible);
+  ASSERT_FALSE(result.changes_that_fit.empty());
+  EXPECT_EQ(result.changes_that_fit.front(), "search without pins and space file");
+  EXPECT_NE(result.why.find("Smallest change that makes it fit: search without pins"), std::string::npos) << result.why;
 }
 
 TEST(Search, ExhaustiveModeFindsTheBestAndLeavesNothingUnseen) {
