@@ -16,23 +16,15 @@ namespace {
 
 using base::Seconds;
 
+constexpr std::string_view kPlacementAxis = "placement";
+
 struct AxisWords {
-  const char* axis;
+  std::string_view axis;
   std::size_t (*values)(const Space&);
   std::string (*value)(const Space&, const Candidate&);
 };
 
 std::string number(int value) { return fmt::format("{}", value); }
-
-std::string context_words(const ContextValue& value) {
-  if (!value.kind) return "all_gather";
-  return fmt::format("{}{}", sim::name(*value.kind),
-                     value.a2a_size > 0 ? fmt::format(":{}", value.a2a_size) : "");
-}
-
-std::string sharding_words(const ShardingValue& value) {
-  return fmt::format("{}{}", sim::name(value.kind), value.group > 0 ? fmt::format(":{}", value.group) : "");
-}
 
 /// 1F1B and interleaved are one value: what a plan has that does not say.
 std::string schedule_words(const ScheduleValue& value) {
@@ -56,7 +48,7 @@ const std::vector<AxisWords>& axes() {
        [](const Space&, const Candidate& c) { return number(c.layout.cp); }},
       {"cp_comm", [](const Space& s) { return s.context.size(); },
        [](const Space&, const Candidate& c) {
-         return c.layout.cp == 1 ? std::string("none") : context_words(c.context);
+         return c.layout.cp == 1 ? std::string("none") : context_value_words(c.context);
        }},
       {"ep", [](const Space& s) { return s.ep.size(); },
        [](const Space&, const Candidate& c) { return number(c.layout.ep); }},
@@ -66,7 +58,7 @@ const std::vector<AxisWords>& axes() {
        [](const Space&, const Candidate& c) { return number(c.micro_batch); }},
       {"recompute", [](const Space& s) { return s.recompute.size(); },
        [](const Space& s, const Candidate& c) { return recompute_words(pick(s.recompute, c.recompute)); }},
-      {"placement", [](const Space& s) { return s.greedy.size(); },
+      {kPlacementAxis, [](const Space& s) { return s.greedy.size(); },
        [](const Space&, const Candidate& c) { return std::string(c.greedy ? "greedy" : "contiguous"); }},
       {"dispatcher", [](const Space& s) { return s.dispatcher.size(); },
        [](const Space& s, const Candidate& c) {
@@ -75,7 +67,7 @@ const std::vector<AxisWords>& axes() {
       {"overlap", [](const Space& s) { return s.overlap.size(); },
        [](const Space& s, const Candidate& c) { return overlap_value_words(pick(s.overlap, c.overlap)); }},
       {"sharding", [](const Space& s) { return s.sharding.size(); },
-       [](const Space&, const Candidate& c) { return sharding_words(c.sharding); }},
+       [](const Space&, const Candidate& c) { return sharding_value_words(c.sharding); }},
       {"schedule", [](const Space& s) { return s.schedule.size(); },
        [](const Space& s, const Candidate& c) { return schedule_words(pick(s.schedule, c.schedule)); }},
       {"stages", [](const Space& s) { return s.stages.size(); },
@@ -87,82 +79,81 @@ const std::vector<AxisWords>& axes() {
   return kAxes;
 }
 
-/// Simulated points are in the order of the contest's points; its plans in that of estimates.
-const RankedPlan* find_simulated(const AlternativeSearch& search, std::size_t point) {
-  const auto found = std::find_if(search.simulated.begin(), search.simulated.end(),
-                                  [point](const RankedPlan& ranked) { return ranked.point == point; });
-  return found == search.simulated.end() ? nullptr : &*found;
+/// The fastest simulated plan with another value of the axis; null where there is none.
+const RankedPlan* find_fastest_other(const AlternativeSearch& search, const AxisWords& axis,
+                                     const std::string& chosen) {
+  const RankedPlan* fastest = nullptr;
+  for (const RankedPlan& one : search.simulated) {
+    if (axis.value(search.space, search.points[one.point].candidate) == chosen) continue;
+    if (fastest == nullptr || one.ranked < fastest->ranked) fastest = &one;
+  }
+  return fastest;
+}
+
+/// The plan of the best estimate with another value of the axis that fits, not simulated; its point is
+/// kNoPoint where there is none. What was found not to fit has its rule by now, the others are weighed.
+RankedPlan find_best_estimate(const AlternativeSearch& search, const AxisWords& axis,
+                              const std::string& chosen) {
+  std::vector<std::size_t> order;
+  for (std::size_t i = 0; i < search.points.size(); ++i) {
+    const std::string_view rule = search.points[i].rule;
+    const bool open = rule == "bound" || rule == "estimate" || rule == "budget";
+    if (open && axis.value(search.space, search.points[i].candidate) != chosen) order.push_back(i);
+  }
+  std::stable_sort(order.begin(), order.end(), [&search](std::size_t a, std::size_t b) {
+    return search.points[a].estimate < search.points[b].estimate;
+  });
+  for (const std::size_t i : order) {
+    RankedPlan other;
+    other.plan = plan_at(search.space, search.evaluator, search.framework, search.points[i].candidate);
+    if (!search.points[i].memory_known && !search.evaluator.memory(other.plan).fits()) continue;
+    other.point = i;
+    return other;
+  }
+  return {};
 }
 
 }  // namespace
 
 std::vector<Alternative> find_alternatives(const AlternativeSearch& search, const RankedPlan& best) {
-  const RankedPlan* ranking = find_simulated(search, best.point);
-  std::vector<Alternative> alternatives;
-  if (ranking == nullptr) return alternatives;
-  const Candidate& chosen = search.points[best.point].candidate;
-  std::vector<std::size_t> to_simulate;  // [alternative]: point
-  std::vector<RankedPlan> others;
+  // Plans are compared as they were ranked, before any of them was given moeplan's placement.
+  const auto ranking = std::find_if(search.simulated.begin(), search.simulated.end(),
+                                    [&best](const RankedPlan& one) { return one.point == best.point; });
+  if (ranking == search.simulated.end()) return {};
+  const bool placed = best.plan.placement != ranking->plan.placement;
+  struct Open {
+    const AxisWords* axis;
+    RankedPlan other;
+  };
+  std::vector<Open> open;
   for (const AxisWords& axis : axes()) {
     if (axis.values(search.space) < 2) continue;
-    Alternative alternative;
-    alternative.axis = axis.axis;
-    alternative.chosen = axis.value(search.space, chosen);
-    const auto differs = [&](std::size_t point) {
-      return axis.value(search.space, search.points[point].candidate) != alternative.chosen;
-    };
-    const RankedPlan* simulated = nullptr;
-    for (const RankedPlan& one : search.simulated) {
-      if (!differs(one.point)) continue;
-      if (simulated == nullptr || one.result.step_time < simulated->result.step_time) simulated = &one;
-    }
-    if (simulated != nullptr) {
-      others.push_back(*simulated);
-      alternatives.push_back(std::move(alternative));
-      continue;
-    }
-    // By estimate; what was found not to fit has its rule by now, the others are weighed.
-    std::vector<std::size_t> order;
-    for (std::size_t i = 0; i < search.points.size(); ++i) {
-      const std::string_view rule = search.points[i].rule;
-      if ((rule == "bound" || rule == "estimate" || rule == "budget") && differs(i)) order.push_back(i);
-    }
-    std::stable_sort(order.begin(), order.end(), [&search](std::size_t a, std::size_t b) {
-      return search.points[a].estimate < search.points[b].estimate;
-    });
-    RankedPlan other;
-    bool found = false;
-    for (const std::size_t i : order) {
-      other.plan = plan_at(search.space, search.evaluator, search.framework, search.points[i].candidate);
-      if (!search.points[i].memory_known && !search.evaluator.memory(other.plan).fits()) continue;
-      other.point = i;
-      found = true;
-      break;
-    }
-    if (found) {
-      to_simulate.push_back(others.size());
-    } else {
-      other = {};
-      other.point = kNoPoint;
-    }
-    others.push_back(std::move(other));
-    alternatives.push_back(std::move(alternative));
+    const std::string chosen = axis.value(search.space, search.points[best.point].candidate);
+    // What moeplan's solver placed was greedy or contiguous before, and could have stayed so.
+    const RankedPlan* other =
+        placed && axis.axis == kPlacementAxis ? &*ranking : find_fastest_other(search, axis, chosen);
+    open.push_back({&axis, other != nullptr ? *other : find_best_estimate(search, axis, chosen)});
   }
-  base::parallel_for(to_simulate.size(), search.threads, [&](std::size_t k) {
-    RankedPlan& other = others[to_simulate[k]];
-    other.result = search.evaluator.simulate(other.plan, 1, false, search.samples);
+  base::parallel_for(open.size(), search.threads, [&](std::size_t k) {
+    RankedPlan& other = open[k].other;
+    if (other.point == kNoPoint || other.ranked > Seconds()) return;
+    other.ranked = search.evaluator.simulate(other.plan, 1, false, search.samples).step_time;
   });
-  for (std::size_t k = 0; k < alternatives.size(); ++k) {
-    if (others[k].point == kNoPoint) continue;
-    Alternative& one = alternatives[k];
-    const std::string axis = one.axis;
-    const auto words =
-        std::find_if(axes().begin(), axes().end(), [&axis](const AxisWords& w) { return axis == w.axis; });
-    one.other = words->value(search.space, search.points[others[k].point].candidate);
-    const double ratio = others[k].result.step_time / ranking->result.step_time;
-    one.loss = ratio - 1;
-    one.step_time = best.result.step_time * ratio;
-    one.plan = std::move(others[k].plan);
+  std::vector<Alternative> alternatives;
+  for (Open& one : open) {
+    const bool of_placement = placed && one.axis->axis == kPlacementAxis;
+    Alternative alternative;
+    alternative.axis = one.axis->axis;
+    alternative.chosen = of_placement ? best.plan.placement.algorithm
+                                      : one.axis->value(search.space, search.points[best.point].candidate);
+    if (one.other.point != kNoPoint) {
+      const double ratio = one.other.ranked / (of_placement ? best.ranked : ranking->ranked);
+      alternative.other = one.axis->value(search.space, search.points[one.other.point].candidate);
+      alternative.loss = ratio - 1;
+      alternative.step_time = best.result.step_time * ratio;
+      alternative.plan = std::move(one.other.plan);
+    }
+    alternatives.push_back(std::move(alternative));
   }
   std::stable_sort(alternatives.begin(), alternatives.end(), [](const Alternative& a, const Alternative& b) {
     return a.other.empty() != b.other.empty() ? a.other.empty() : a.loss > b.loss;

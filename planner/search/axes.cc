@@ -137,6 +137,15 @@ std::string overlap_value_words(const LayerOverlap& overlap) {
   return text.empty() ? "none" : text;
 }
 
+std::string context_value_words(const ContextValue& value) {
+  return fmt::format("{}{}", sim::name(value.kind.value_or(ContextExchange::kAllGather)),
+                     value.a2a_size > 0 ? fmt::format(":{}", value.a2a_size) : "");
+}
+
+std::string sharding_value_words(const ShardingValue& value) {
+  return fmt::format("{}{}", sim::name(value.kind), value.group > 0 ? fmt::format(":{}", value.group) : "");
+}
+
 std::vector<ContextValue> all_context_values() {
   return {
       {}, {ContextExchange::kP2p, 0}, {ContextExchange::kAllToAll, 0}, {ContextExchange::kAllToAllP2p, 0}};

@@ -44,6 +44,9 @@ ShardingValue parse_sharding_value(std::string_view word);
 /// "all_to_all+delay_weight_gradients", "tile_fused". Throws InputError.
 sim::LayerOverlap parse_overlap_value(std::string_view words);
 std::string overlap_value_words(const sim::LayerOverlap& overlap);
+/// "all_gather", "a2a+p2p:2"; "hsdp:8": what the parsers above read.
+std::string context_value_words(const ContextValue& value);
+std::string sharding_value_words(const ShardingValue& value);
 
 /// How layers are dealt out to the stages of a pipeline: one value of axis stages.
 enum class StageRule {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
 
 #include "base/parallel.h"
 
@@ -136,6 +137,7 @@ class Contest {
       results[k].plan = plan(batch[k]);
       results[k].point = batch[k];
       results[k].result = evaluator_.simulate(results[k].plan, 1, false, options_.samples);
+      results[k].ranked = results[k].result.step_time;
     });
     for (std::size_t k = 0; k < batch.size(); ++k) {
       points_[batch[k]].rule = kSimulated;
@@ -146,12 +148,26 @@ class Contest {
     for (std::size_t k = 0; k < simulated_.size(); ++k)
       least = std::min(least, simulated_[k].result.step_time / points_[seen_[k]].estimate);
     least_of_estimate_ = std::max(kLeastOfEstimate, least - kEstimateScatter);
-    // The best of each family, the K-th of which is to be beaten.
-    std::vector<RankedPlan> sorted = simulated_;
-    sort_by_time(sorted);
-    const auto top = static_cast<std::size_t>(std::max(1, options_.top));
-    const std::vector<RankedPlan> best = keep_distinct(sorted, top, 1);
-    if (best.size() == top) limit_ = best.back().result.step_time;
+    find_limit();
+  }
+
+  /// The K-th best time, of each family its best.
+  void find_limit() {
+    std::vector<std::size_t> order(simulated_.size());
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    std::stable_sort(order.begin(), order.end(), [this](std::size_t a, std::size_t b) {
+      return simulated_[a].result.step_time < simulated_[b].result.step_time;
+    });
+    std::vector<std::size_t> best;
+    for (const std::size_t k : order) {
+      const bool known = std::any_of(best.begin(), best.end(), [&](std::size_t other) {
+        return same_family(points_[seen_[other]].candidate, points_[seen_[k]].candidate);
+      });
+      if (!known) best.push_back(k);
+      if (best.size() < static_cast<std::size_t>(std::max(1, options_.top))) continue;
+      limit_ = simulated_[best.back()].result.step_time;
+      return;
+    }
   }
 
   void mark_rest() {
@@ -169,7 +185,7 @@ class Contest {
 
   void sort_by_estimate() {
     std::vector<std::size_t> order(seen_.size());
-    for (std::size_t k = 0; k < order.size(); ++k) order[k] = k;
+    std::iota(order.begin(), order.end(), std::size_t{0});
     std::stable_sort(order.begin(), order.end(), [this](std::size_t a, std::size_t b) {
       return points_[seen_[a]].estimate < points_[seen_[b]].estimate;
     });
@@ -179,7 +195,8 @@ class Contest {
   }
 
   /// Points that nobody simulated and no bound rules out. The lowest bound of those that fit: their memory is
-  /// counted from the lowest bound on, until one fits.
+  /// counted from the lowest bound on, until one fits; not once a wall budget is over, when all are taken to
+  /// fit.
   Unseen unseen() {
     Unseen unseen;
     unseen.limit = limit_;
@@ -189,7 +206,8 @@ class Contest {
       if (rule == "estimate" || rule == "budget") left.push_back(i);
       if (rule == "wall-budget") {
         ++unseen.points;
-        if (points_[i].lower <= Seconds()) unseen.not_estimated = true;
+        unseen.not_estimated = unseen.not_estimated || points_[i].lower <= Seconds();
+        unseen.floor = std::min(unseen.floor, points_[i].lower);
       }
     }
     std::stable_sort(left.begin(), left.end(),
@@ -202,7 +220,7 @@ class Contest {
         const Point& point = points_[left[n]];
         if (point.rule == "memory") continue;
         ++unseen.points;
-        if (!fits && unseen.floor == Seconds::infinity()) unseen.floor = point.lower;
+        unseen.floor = std::min(unseen.floor, point.lower);
         fits = true;
       }
       if (fits) {

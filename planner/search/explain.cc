@@ -113,14 +113,12 @@ std::string describe_unseen(const SearchResult& result) {
                                : ", so that none beats rank 1");
 }
 
-std::string context_words(const sim::PlanSpec& plan) {
-  return fmt::format("{}{}", sim::name(plan.cp_comm()), plan.cp_a2a_size > 0 ? fmt::format(":{}", plan.cp_a2a_size) : "");
-}
+std::string context_words(const sim::PlanSpec& plan) { return context_value_words({plan.cp_comm(), plan.cp_a2a_size}); }
 
 /// "zero1" for none, too: that is a flag of its own, "distributed optimizer".
 std::string sharding_words(const sim::PlanSpec& plan) {
-  if (!sim::shards_gradients(plan.data_parallel())) return "zero1";
-  return fmt::format("{}{}", sim::name(plan.data_parallel()), plan.shard_group > 0 ? fmt::format(":{}", plan.shard_group) : "");
+  const bool shards = sim::shards_gradients(plan.data_parallel());
+  return sharding_value_words(shards ? ShardingValue{plan.data_parallel(), plan.shard_group} : ShardingValue{});
 }
 
 }  // namespace

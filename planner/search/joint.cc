@@ -85,6 +85,7 @@ int place_jointly(const Evaluator& evaluator, bool replicas, int samples, int th
     if (!one.fits || one.result.step_time >= plan.result.step_time) continue;
     plan.plan = std::move(one.changed);
     plan.result = std::move(one.result);
+    plan.ranked = plan.result.step_time;
     changed[one.plan] = true;
   }
   return static_cast<int>(std::count(changed.begin(), changed.end(), true));

@@ -17,6 +17,7 @@ struct RankedPlan {
   sim::StepResult result;
   std::string why;
   std::size_t point = kNoPoint;  ///< of a search over points
+  base::Seconds ranked = {};     ///< its step time in the ranking
 };
 
 }  // namespace moeplan::planner

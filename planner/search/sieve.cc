@@ -112,6 +112,15 @@ class Lister {
   const std::string& framework_;
 };
 
+std::vector<Listed> list_layouts(const Space& space, const Evaluator& evaluator, const std::string& framework,
+                                 int threads) {
+  const std::vector<sim::ParallelLayout> layouts = space.layouts();
+  std::vector<Listed> listed(layouts.size());
+  const Lister lister(space, evaluator, framework);
+  base::parallel_for(layouts.size(), threads, [&](std::size_t i) { listed[i] = lister.list(layouts[i]); });
+  return listed;
+}
+
 /// 0: what is searched anyway; 1: something opened on a layout of these; 2: another layout.
 int distance_from_closed(const Space& space, const Candidate& candidate) {
   if (space.is_closed(candidate)) return 0;
@@ -159,23 +168,16 @@ PlanSpec plan_at(const Space& space, const Evaluator& evaluator, const std::stri
 
 std::vector<Candidate> list_points(const Space& space, const Evaluator& evaluator,
                                    const std::string& framework, int threads) {
-  const std::vector<sim::ParallelLayout> layouts = space.layouts();
-  std::vector<Listed> listed(layouts.size());
-  const Lister lister(space, evaluator, framework);
-  base::parallel_for(layouts.size(), threads, [&](std::size_t i) { listed[i] = lister.list(layouts[i]); });
   std::vector<Candidate> points;
-  for (const Listed& one : listed) points.insert(points.end(), one.points.begin(), one.points.end());
+  for (const Listed& one : list_layouts(space, evaluator, framework, threads))
+    points.insert(points.end(), one.points.begin(), one.points.end());
   return points;
 }
 
 Sieved sieve_space(const Space& space, const Evaluator& evaluator, const std::string& framework, int threads,
                    const std::function<bool()>& out_of_time) {
   Sieved sieved;
-  const std::vector<sim::ParallelLayout> layouts = space.layouts();
-  std::vector<Listed> listed(layouts.size());
-  const Lister lister(space, evaluator, framework);
-  base::parallel_for(layouts.size(), threads, [&](std::size_t i) { listed[i] = lister.list(layouts[i]); });
-  for (Listed& one : listed) {
+  for (Listed& one : list_layouts(space, evaluator, framework, threads)) {
     sieved.searched += one.searched;
     for (const auto& [rule, count] : one.pruned) sieved.pruned[rule] += count;
     for (const Candidate& candidate : one.points) sieved.points.push_back({candidate, "", {}, {}, {}, false});
